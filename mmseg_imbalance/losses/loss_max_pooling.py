@@ -1,0 +1,125 @@
+"""Loss max-pooling."""
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ..ops import max_pooling_weights
+from .pixel_weighting import PixelWeightingLoss
+
+_POOLS = ('image', 'batch')
+
+
+@MODELS.register_module()
+class LossMaxPooling(PixelWeightingLoss):
+    r"""Pools the pixel losses by the worst case over a family of weightings instead of their mean.
+
+    Cross-entropy averages over the pixels, so a class with few of them hardly counts. Loss
+    max-pooling lets pixels with large losses weigh more, whatever their class: S. Rota Bulò,
+    G. Neuhold, P. Kontschieder, *Loss Max-Pooling for Semantic Image Segmentation*, CVPR 2017,
+    arXiv 1704.02966,
+
+    .. math:: L = \max_w \Big\{\sum_u w(u)\,\ell(u) :
+        w \ge 0,\ \|w\|_p \le n^{-1/q},\ \|w\|_\infty \le n^{-1/q} m^{-1/p}\Big\}
+
+    over the n valid pixels of an image, with 1/p + 1/q = 1. The optimum is computed exactly, see
+    :mod:`mmseg_imbalance.ops.max_pooling`; an image without a valid pixel contributes 0. With
+    ``reduction_override`` ``'sum'`` or ``'none'`` the weights are in units of the uniform weight
+    1/n, so that p = inf gives plain cross-entropy in every reduction.
+
+    Use it in any decode or auxiliary head::
+
+        custom_imports = dict(imports=['mmseg_imbalance'])
+        model = dict(
+            decode_head=dict(
+                loss_decode=dict(_delete_=True, type='LossMaxPooling', p=1.7, ratio=0.25)))
+
+    Args:
+        p: How selective the pooling is, in [1, inf]: inf gives the mean, 1 the mean of the m
+            largest losses (top-k, OHEM).
+        ratio: m / n in (0, 1], the least share of the valid pixels that has to carry the weight;
+            1 gives the mean, for every p. One pixel's weight is at most (1/ratio)^(1/p) times
+            what the mean gives it.
+        pool: Whether n counts the pixels of one ``'image'`` (independent of the batch size and of
+            the number of GPUs; the loss is the mean over the images) or of the whole ``'batch'``
+            of one process.
+        pixel_loss: Config of another registered loss to pool instead of soft-max cross-entropy. It
+            is called with ``reduction_override='none'`` and has to return losses ≥ 0 of shape
+            (N, H, W).
+        class_weight: See :class:`PixelWeightingLoss`, as for the arguments below.
+        loss_weight: Factor of the whole loss.
+        loss_name: Key of the loss in the log.
+        num_classes: Number of classes, to have it checked.
+        check_labels: Whether to check the values of the labels (and that a ``pixel_loss`` is not
+            negative); None does so on a CPU.
+
+    Raises:
+        ValueError: p < 1, ratio outside (0, 1], unknown pool.
+
+    Example:
+        >>> loss = LossMaxPooling(p=1, ratio=0.25)
+        >>> logits = torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0, 9.0, 0.0, 9.0]).view(1, 2, 2, 2)
+        >>> label = torch.tensor([[[0, 1], [1, 1]]])
+        >>> loss(logits, label)  # the worst of four pixels
+        tensor(0.6931)
+    """
+
+    def __init__(
+        self,
+        p: float = 1.7,
+        ratio: float = 0.25,
+        pool: str = 'image',
+        pixel_loss: dict | None = None,
+        class_weight=None,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_lmp',
+        num_classes: int | None = None,
+        check_labels: bool | None = None,
+    ) -> None:
+        super().__init__(class_weight, loss_weight, loss_name, num_classes, check_labels)
+        self.p, self.ratio = float(p), float(ratio)
+        if not self.p >= 1:
+            raise ValueError(f'p must be in [1, inf], got {p}')
+        if not 0 < self.ratio <= 1:
+            raise ValueError(f'ratio must be in (0, 1], got {ratio}')
+        if pool not in _POOLS:
+            raise ValueError(f'pool must be one of {_POOLS}, got {pool!r}')
+        self.pool = pool
+        self.pixel_loss = None if pixel_loss is None else MODELS.build(pixel_loss)
+
+    def compute_pixel_loss(
+        self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int
+    ) -> Tensor:
+        """The loss of every pixel, (N, H, W), from ``pixel_loss`` if there is one."""
+        if self.pixel_loss is None:
+            return super().compute_pixel_loss(seg_logits, seg_label, ignore_index)
+        loss = self.pixel_loss(
+            seg_logits, seg_label, ignore_index=ignore_index, reduction_override='none'
+        )
+        name = type(self.pixel_loss).__name__
+        if loss.shape != seg_label.shape:
+            raise ValueError(
+                f'pixel_loss {name} returned {tuple(loss.shape)} instead of one loss per pixel, '
+                f'(N, H, W) = {tuple(seg_label.shape)}; it cannot be pooled'
+            )
+        if self._checks_values(loss) and bool((loss < 0).any()):
+            raise ValueError(
+                f'pixel_loss {name} returned the negative loss {float(loss.min()):g}; '
+                'loss max-pooling is defined for losses ≥ 0'
+            )
+        return loss
+
+    def weigh(
+        self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The optimal weights, and the valid pixels of each image or of the batch."""
+        if self.pool == 'image':
+            losses, mask = pixel_loss.flatten(1), valid.flatten(1)
+        else:
+            losses, mask = pixel_loss.reshape(1, -1), valid.reshape(1, -1)
+        weights = max_pooling_weights(losses.float(), mask, self.p, self.ratio)
+        return weights.view_as(pixel_loss), mask.sum(1).clamp(min=1)
+
+    def extra_repr(self) -> str:
+        """What a printed model shows."""
+        return f'p={self.p}, ratio={self.ratio}, pool={self.pool!r}'

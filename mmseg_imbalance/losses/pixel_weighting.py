@@ -1,0 +1,186 @@
+"""The skeleton of every loss here: pixel loss → weights without a gradient → reduction."""
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..ops import check_labels
+from .class_weight import load_class_weight
+
+_REDUCTIONS = ('none', 'mean', 'sum')
+# PyTorch 2.1 and 2.2 have it under its older name only.
+_is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._dynamo.is_compiling
+
+
+class PixelWeightingLoss(nn.Module, metaclass=ABCMeta):
+    """Base of losses that weigh the pixel losses by constants that depend on the batch.
+
+    A subclass writes :meth:`weigh`; checks, precision, class and pixel weights, reductions and the
+    contract with MMSegmentation's decode heads live here. Half-precision logits are computed with
+    in float32.
+
+    Args:
+        class_weight: One factor ≥ 0 per class, or a ``.npy``, ``.json`` or ``.yaml`` file with such
+            a list; it multiplies the pixel loss before the weighting. None: 1 for all.
+        loss_weight: Factor of the whole loss.
+        loss_name: Key of the loss in the log; the head adds up losses of the same name, and only
+            names with ``loss`` in them are trained.
+        num_classes: Number of classes, to have it checked against the logits. None: taken from the
+            logits.
+        check_labels: Whether to look for labels that are neither a class nor ignored, and to name
+            them. It is always done on a CPU (except in compiled code); on a GPU it costs a
+            synchronisation a step, so None leaves it out there and such a label ends in CUDA's
+            anonymous device-side assert. True: everywhere. False: nowhere.
+
+    Raises:
+        ValueError: For class weights that cannot be read, are negative or not finite.
+    """
+
+    def __init__(
+        self,
+        class_weight: Sequence[float] | str | None = None,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_pixel_weighting',
+        num_classes: int | None = None,
+        check_labels: bool | None = None,
+    ) -> None:
+        super().__init__()
+        weights = load_class_weight(class_weight)
+        if weights is not None and num_classes is not None and len(weights) != num_classes:
+            raise ValueError(f'class_weight has {len(weights)} entries for {num_classes} classes')
+        # A buffer follows the model to its device; it is configuration, so not in checkpoints.
+        self.register_buffer(
+            'class_weight', None if weights is None else torch.tensor(weights), persistent=False
+        )
+        self.loss_weight = loss_weight
+        self.num_classes = num_classes
+        self.check_labels = check_labels
+        self._loss_name = loss_name
+
+    @property
+    def loss_name(self) -> str:
+        """Key of the loss in the dictionary that the head returns."""
+        return self._loss_name
+
+    @abstractmethod
+    def weigh(
+        self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Weighs the pixels of a batch; called without gradients.
+
+        Args:
+            pixel_loss: (N, H, W), ≥ 0, class and pixel weights included, 0 where not valid.
+            seg_logits: (N, C, H, W).
+            seg_label: (N, H, W) int64.
+            valid: (N, H, W) bool, False where the label is ignored.
+
+        Returns:
+            The weights (N, H, W) and G divisors (G,). For the mean, the batch is cut into G equal
+            groups of images; each sum of weighted losses is divided by its divisor, and the mean
+            over the groups is taken.
+        """
+
+    def forward(
+        self,
+        seg_logits: Tensor,
+        seg_label: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+        ignore_index: int = 255,
+    ) -> Tensor:
+        """Computes the loss as MMSegmentation's decode heads ask for it.
+
+        Args:
+            seg_logits: (N, C, H, W), any floating dtype.
+            seg_label: (N, H, W) int64, classes 0 … C - 1 or ``ignore_index``.
+            weight: (N, H, W) factors of the pixel loss from a pixel sampler; they do not enter the
+                divisor of the mean, as in MMSegmentation's own losses.
+            avg_factor: Divides the sum of the weighted pixel losses instead of the loss's own
+                divisor; only for the mean.
+            reduction_override: ``'mean'`` (the default), ``'sum'`` of the weighted pixel losses, or
+                ``'none'`` for them one by one.
+            ignore_index: Label of the pixels to leave out.
+
+        Returns:
+            A scalar, or (N, H, W) for ``'none'``; float32 (float64 for float64 logits). 0 with a
+            zero gradient where no pixel is valid.
+
+        Raises:
+            TypeError: The labels are not int64.
+            ValueError: Shapes that do not fit, an unknown reduction, ``avg_factor`` with another
+                reduction than the mean, labels out of range (see ``check_labels``).
+        """
+        reduction = reduction_override or 'mean'
+        if reduction not in _REDUCTIONS:
+            raise ValueError(f'reduction_override must be one of {_REDUCTIONS}, got {reduction!r}')
+        if avg_factor is not None and reduction == 'sum':
+            raise ValueError("avg_factor cannot be used with reduction 'sum'")
+        self._check_input(seg_logits, seg_label, weight, ignore_index)
+
+        if seg_logits.dtype != torch.float64:
+            seg_logits = seg_logits.float()
+        valid = seg_label != ignore_index
+        pixel_loss = self.compute_pixel_loss(seg_logits, seg_label, ignore_index)
+        if self.class_weight is not None:
+            pixel_loss = pixel_loss * self.class_weight[torch.where(valid, seg_label, 0)]
+        if weight is not None:
+            pixel_loss = pixel_loss * weight
+        pixel_loss = torch.where(valid, pixel_loss, 0.0)
+
+        with torch.no_grad():
+            pixel_weight, divisor = self.weigh(pixel_loss, seg_logits, seg_label, valid)
+        weighted = self.loss_weight * pixel_weight.to(pixel_loss.dtype) * pixel_loss
+        if reduction == 'none':
+            return weighted
+        if reduction == 'sum':
+            return weighted.sum()
+        if avg_factor is not None:
+            return weighted.sum() / (avg_factor + torch.finfo(torch.float32).eps)
+        groups = len(divisor)
+        sums = weighted.reshape(groups, weighted.numel() // max(groups, 1)).sum(1)
+        return (sums / divisor).sum() / max(groups, 1)
+
+    def compute_pixel_loss(
+        self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int
+    ) -> Tensor:
+        """The loss of every pixel, (N, H, W): soft-max cross-entropy."""
+        return F.cross_entropy(seg_logits, seg_label, ignore_index=ignore_index, reduction='none')
+
+    def _check_input(
+        self, seg_logits: Tensor, seg_label: Tensor, weight: Tensor | None, ignore_index: int
+    ) -> None:
+        if seg_logits.dim() != 4:
+            raise ValueError(f'seg_logits must be (N, C, H, W), got {tuple(seg_logits.shape)}')
+        n, channels, height, width = seg_logits.shape
+        if seg_label.shape != (n, height, width):
+            raise ValueError(
+                f'seg_label must be (N, H, W) = {(n, height, width)} to fit seg_logits, '
+                f'got {tuple(seg_label.shape)}'
+            )
+        if seg_label.dtype != torch.int64:
+            raise TypeError(f'seg_label must be int64, got {seg_label.dtype}; use seg_label.long()')
+        if weight is not None and weight.shape != seg_label.shape:
+            raise ValueError(
+                f'weight must be {tuple(seg_label.shape)} as seg_label, got {tuple(weight.shape)}'
+            )
+        if self.num_classes is not None and channels != self.num_classes:
+            raise ValueError(
+                f'seg_logits have {channels} channels, but num_classes={self.num_classes}'
+            )
+        if self.class_weight is not None and len(self.class_weight) != channels:
+            raise ValueError(
+                f'class_weight has {len(self.class_weight)} entries, '
+                f'but seg_logits have {channels} channels'
+            )
+        if self._checks_values(seg_label):
+            check_labels(seg_label, channels, ignore_index)
+
+    def _checks_values(self, tensor: Tensor) -> bool:
+        """Whether to look at values: never inside a compiled graph, which it would break."""
+        if _is_compiling():
+            return False
+        return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels

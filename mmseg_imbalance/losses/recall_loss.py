@@ -1,0 +1,150 @@
+"""Recall loss."""
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ..ops import class_counts, recall_class_weights
+from .pixel_weighting import PixelWeightingLoss
+
+_NORMALIZERS = ('valid', 'all', 'weight')
+
+
+@MODELS.register_module()
+class RecallLoss(PixelWeightingLoss):
+    r"""Cross-entropy whose classes weigh as much as they are missed, 1 - recall.
+
+    A class that is recalled perfectly needs no further push, one that is always missed gets the
+    full weight of cross-entropy: J. Tian, N. C. Mithun, Z. Seymour, H.-P. Chiu, Z. Kira, *Striking
+    the Right Balance: Recall Loss for Semantic Segmentation*, ICRA 2022, arXiv 2106.14917,
+
+    .. math:: L = -\frac{1}{Z} \sum_n w_{y_n} \log p_n(y_n), \qquad
+        w_c = \frac{\max(FN_c, floor)}{\max(N_c, floor)}
+
+    with the pixels N_c and false negatives FN_c of class c in the batch, from the arg-max
+    prediction. The weights are constants in the backward pass.
+
+    Use it in any decode or auxiliary head::
+
+        custom_imports = dict(imports=['mmseg_imbalance'])
+        model = dict(decode_head=dict(loss_decode=dict(_delete_=True, type='RecallLoss')))
+
+    Args:
+        floor: Least number of missed pixels that a class is credited with, in pixels, ≥ 0: 0 is
+            the paper's definition, 1 what the authors' released code does (a class that is
+            recalled perfectly keeps the weight 1 / N_c).
+        normalizer: The divisor Z. ``'weight'``: the sum of the class weights over the valid
+            pixels, a weighted mean whose scale does not shrink as the recall grows; ``'valid'``:
+            the number of valid pixels (``avg_non_ignore=True`` in MMSegmentation's cross-entropy);
+            ``'all'``: the number of all pixels (the released code).
+        momentum: Share in (0, 1] of the current batch in running counts that the recall is taken
+            from, as in batch normalisation; only classes present are updated. Steadier where crops
+            show few classes. The counts are saved and resumed with the checkpoint. None: the
+            recall of the batch.
+        sync: Whether to sum the counts over all processes, in one all-reduce a step: recall and
+            divisor are then those of the union of their batches, and so is the gradient that
+            DistributedDataParallel averages.
+        class_weight: See :class:`PixelWeightingLoss`, as for the arguments below; class weights
+            enter the divisor ``'weight'``, as they do in MMSegmentation's cross-entropy.
+        loss_weight: Factor of the whole loss.
+        loss_name: Key of the loss in the log.
+        num_classes: Number of classes. With ``momentum``, name it where something copies the
+            model's buffers before the first iteration, such as MMEngine's EMAHook.
+        check_labels: Whether to check the values of the labels; None does so on a CPU.
+
+    Raises:
+        ValueError: floor < 0, unknown normalizer, momentum outside (0, 1].
+
+    Example:
+        >>> loss = RecallLoss(floor=0, normalizer='valid')
+        >>> logits = torch.tensor([4.0, 1.0, 1.0, 1.0, 1.0, 4.0, 4.0, 4.0]).view(1, 2, 2, 2)
+        >>> label = torch.tensor([[[0, 0], [0, 1]]])
+        >>> loss(logits, label)  # two of three pixels of class 0 are missed: 2/3 of their loss
+        tensor(1.0243)
+    """
+
+    def __init__(
+        self,
+        floor: float = 1.0,
+        normalizer: str = 'weight',
+        momentum: float | None = None,
+        sync: bool = False,
+        class_weight=None,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_recall',
+        num_classes: int | None = None,
+        check_labels: bool | None = None,
+    ) -> None:
+        super().__init__(class_weight, loss_weight, loss_name, num_classes, check_labels)
+        if not 0 <= floor < float('inf'):
+            raise ValueError(f'floor must be a number of pixels ≥ 0, got {floor}')
+        if normalizer not in _NORMALIZERS:
+            raise ValueError(f'normalizer must be one of {_NORMALIZERS}, got {normalizer!r}')
+        if momentum is not None and not 0 < momentum <= 1:
+            raise ValueError(f'momentum must be in (0, 1] or None, got {momentum}')
+        self.floor = floor
+        self.normalizer = normalizer
+        self.momentum = momentum
+        self.sync = sync
+        if momentum is not None:
+            # Without num_classes, (2, 0) until the first batch or checkpoint tells.
+            counts = torch.zeros(2, num_classes or 0, dtype=torch.float64)
+            self.register_buffer('running_counts', counts)
+
+    def weigh(
+        self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The class weight of every pixel's label, and the divisor Z."""
+        num_classes = seg_logits.shape[1]
+        ignored = torch.where(valid, seg_label, num_classes)
+        # max names the first of equal maxima, like argmax, and is many times faster on a CPU
+        pred = seg_logits.max(1).indices
+        counts = class_counts(pred, ignored, num_classes, ignore_index=num_classes)
+        counts = torch.cat([counts, counts.new_full((2, 1), seg_label.numel())], 1)
+        if self.sync:
+            all_reduce(counts)
+        counts, num_pixels = counts[:, :-1], counts[0, -1:]
+
+        class_weight = recall_class_weights(self._running(counts), self.floor)
+        pixel_weight = torch.cat([class_weight, class_weight.new_zeros(1)])[ignored]
+        divisor = self._divisor(counts, num_pixels, class_weight)
+        if self.sync:  # every process divides by its share of the union's divisor
+            divisor = divisor / get_world_size()
+        return pixel_weight, torch.where(divisor > 0, divisor, 1.0).to(pixel_loss.dtype)
+
+    def _divisor(self, counts: Tensor, num_pixels: Tensor, class_weight: Tensor) -> Tensor:
+        if self.normalizer == 'all':
+            return num_pixels.double()
+        if self.normalizer == 'valid':
+            return counts[0].sum(0, keepdim=True).double()
+        if self.class_weight is not None:
+            class_weight = class_weight * self.class_weight
+        return (counts[0] * class_weight).sum(0, keepdim=True)
+
+    def _running(self, counts: Tensor) -> Tensor:
+        """The counts to take the recall from: the batch's, or the updated running ones."""
+        if self.momentum is None:
+            return counts
+        running = self.running_counts
+        if running.shape[1] == 0:
+            running = torch.zeros_like(counts, dtype=running.dtype)
+        if self.training:
+            present, known = counts[0] > 0, running[0] > 0
+            moved = running + self.momentum * (counts - running)
+            running = torch.where(present, torch.where(known, moved, counts), running)
+            self.running_counts = running
+        return running
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        saved = state_dict.get(prefix + 'running_counts')
+        if saved is not None and self.momentum is not None and self.running_counts.numel() == 0:
+            self.running_counts = torch.zeros_like(saved, device=self.running_counts.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def extra_repr(self) -> str:
+        """What a printed model shows."""
+        return (
+            f'floor={self.floor}, normalizer={self.normalizer!r}, momentum={self.momentum}, '
+            f'sync={self.sync}'
+        )

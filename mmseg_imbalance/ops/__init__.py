@@ -1,0 +1,8 @@
+"""Tensors in, tensors out: what the losses compute, without registries, configs or mmseg."""
+
+from .class_counts import class_counts
+from .labels import check_labels
+from .max_pooling import max_pooling_weights
+from .recall import recall_class_weights
+
+__all__ = ['check_labels', 'class_counts', 'max_pooling_weights', 'recall_class_weights']

@@ -1,0 +1,35 @@
+"""Class weights of the recall loss."""
+
+import torch
+from torch import Tensor
+
+
+def recall_class_weights(counts: Tensor, floor: float = 1.0) -> Tensor:
+    r"""Weighs every class by its share of missed pixels, 1 - recall.
+
+    .. math:: w_c = \max(FN_c, floor) / \max(N_c, floor)
+
+    With floor 0 this is the definition in J. Tian et al., *Striking the Right Balance: Recall Loss
+    for Semantic Segmentation*, ICRA 2022, arXiv 2106.14917, section III; with floor 1 it is what
+    the authors' released code computes (its counters start at 1), so that a class that is recalled
+    perfectly keeps the weight 1 / N_c.
+
+    Args:
+        counts: (2, C), pixels N_c and true positives TP_c of every class, as from
+            :func:`class_counts`; integers or running averages.
+        floor: Least number of missed pixels that a class is credited with, in pixels, ≥ 0.
+
+    Returns:
+        float64 tensor (C,) in [0, 1]; a class without pixels gets 0 where the floor is 0.
+
+    Example:
+        >>> recall_class_weights(torch.tensor([[4, 2, 1], [3, 1, 1]]), floor=0).tolist()
+        [0.25, 0.5, 0.0]
+        >>> recall_class_weights(torch.tensor([[4, 2, 1], [3, 1, 1]]), floor=1).tolist()
+        [0.25, 0.5, 1.0]
+    """
+    total, true_positive = counts.double()
+    missed = (total - true_positive).clamp(min=floor)
+    # Where total is 0 and so is the floor, so is missed: any divisor gives the 0 that is meant.
+    total = total.clamp(min=floor)
+    return missed / torch.where(total > 0, total, 1.0)
