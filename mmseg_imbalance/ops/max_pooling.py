@@ -153,7 +153,7 @@ def _top_weights(pixel_loss: Tensor, bits: Tensor, n: Tensor, m: Tensor) -> Tens
 def _threshold(count: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
     """The last bucket that has at least m losses in it or above, and how many lie above it."""
     reaching = _suffix_sum(count)
-    bucket = (reaching >= m).sum(1, keepdim=True) - 1
+    bucket = ((reaching >= m).sum(1, keepdim=True) - 1).clamp(min=0)  # no loss at all: any
     return bucket, (reaching - count).gather(1, bucket)
 
 

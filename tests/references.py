@@ -1,0 +1,69 @@
+"""Independent float64 twins of what the package computes, as plain as they can be."""
+
+import math
+
+import numpy as np
+
+
+def max_pooling_weights(losses, p: float, ratio: float) -> np.ndarray:
+    """The optimal weights w (Σ w ℓ is the pooled loss) of n losses, by sorting."""
+    losses = np.asarray(losses, dtype=np.float64)
+    n = len(losses)
+    m = max(1.0, ratio * n)
+    if math.isinf(p) or ratio == 1:
+        return np.full(n, 1 / n)
+    if p == 1:
+        order = np.argsort(-losses, kind='stable')
+        weights = np.zeros(n)
+        whole = math.floor(m)
+        weights[order[:whole]] = 1 / m
+        weights[order[whole : whole + 1]] = (m - whole) / m
+        return weights
+    q = p / (p - 1)
+    tau = n ** (-1 / q) * m ** (-1 / p)
+    if (losses > 0).sum() <= m:
+        return tau * (losses > 0)
+    with np.errstate(divide='ignore'):
+        log_loss = np.log(losses)
+    ascending = np.sort(log_loss)
+    log_sums = np.logaddexp.accumulate(q * ascending)  # log S_1 … log S_n
+    log_sums_before = np.concatenate([[-np.inf], log_sums[:-1]])
+    room = m - n + np.arange(n)  # m - n + i - 1 with i from 1
+    with np.errstate(divide='ignore', invalid='ignore'):
+        holds = (room > 0) & (np.log(room) + q * ascending >= log_sums_before)
+    if holds.any():
+        i = int(np.argmax(holds))
+        log_alpha = (log_sums_before[i] - math.log(room[i])) / q
+    else:
+        log_alpha = (log_sums[-1] - math.log(m)) / q
+    return tau * np.exp((q - 1) * np.minimum(log_loss - log_alpha, 0))
+
+
+def recall_loss(
+    logits, label, floor, normalizer, ignore_index=255, class_weight=None, pixel_weight=None
+) -> float:
+    """The recall loss of logits (N, C, H, W), pixel by pixel."""
+    logits = np.asarray(logits, dtype=np.float64)
+    num_classes = logits.shape[1]
+    pixels = logits.transpose(0, 2, 3, 1).reshape(-1, num_classes)
+    labels = np.asarray(label).reshape(-1)
+    factors = np.ones(len(labels)) if pixel_weight is None else np.asarray(pixel_weight).reshape(-1)
+    total, missed = [0] * num_classes, [0] * num_classes
+    for pixel, y in zip(pixels, labels, strict=True):
+        if y != ignore_index:
+            total[y] += 1
+            missed[y] += int(np.argmax(pixel) != y)
+    weights = [
+        max(fn, floor) / max(n, floor) if max(n, floor) > 0 else 0.0
+        for fn, n in zip(missed, total, strict=True)
+    ]
+    if class_weight is not None:
+        weights = [w * c for w, c in zip(weights, class_weight, strict=True)]
+    loss = scale = 0.0
+    for pixel, y, factor in zip(pixels, labels, factors, strict=True):
+        if y != ignore_index:
+            cross_entropy = np.log(np.exp(pixel - pixel.max()).sum()) + pixel.max() - pixel[y]
+            loss += weights[y] * cross_entropy * factor
+            scale += weights[y]
+    divisor = {'weight': scale, 'valid': sum(total), 'all': len(labels)}[normalizer]
+    return loss / divisor if divisor else 0.0

@@ -1,0 +1,255 @@
+"""What all losses share: the contract with the heads, precision, checks, compilation."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from batches import NUM_CLASSES, NoHostSync, draw_batch
+from mmseg.registry import MODELS, TASK_UTILS
+from mmseg.structures import SegDataSample
+from mmengine.structures import PixelData
+
+import mmseg_imbalance  # noqa: F401
+
+LOSSES = (
+    dict(type='LossMaxPooling'),
+    dict(type='LossMaxPooling', p=1, ratio=0.3),
+    dict(type='LossMaxPooling', p=float('inf')),
+    dict(type='LossMaxPooling', pool='batch'),
+    dict(type='RecallLoss'),
+    dict(type='RecallLoss', floor=0, normalizer='valid'),
+    dict(type='RecallLoss', momentum=0.1),
+)
+all_losses = pytest.mark.parametrize(
+    'cfg', LOSSES, ids=lambda c: '-'.join(str(v) for v in c.values())
+)
+
+
+def build(cfg, **kwargs):
+    return MODELS.build(dict(cfg, **kwargs))
+
+
+def gradient(loss, logits, *args, **kwargs):
+    logits = logits.clone().requires_grad_()
+    value = loss(logits, *args, **kwargs)
+    (grad,) = torch.autograd.grad(value, logits)
+    return value.detach(), grad
+
+
+@all_losses
+def test_reductions(cfg, batch):
+    loss, weight = build(cfg, loss_weight=0.4), torch.rand(batch[1].shape)
+    pixels = loss(*batch, weight=weight, reduction_override='none')
+    assert pixels.shape == batch[1].shape
+    assert (pixels[batch[1] == 255] == 0).all()
+    total = build(cfg, loss_weight=0.4)(*batch, weight=weight, reduction_override='sum')
+    torch.testing.assert_close(total, pixels.sum())
+    averaged = build(cfg, loss_weight=0.4)(*batch, weight=weight, avg_factor=7)
+    torch.testing.assert_close(averaged, pixels.sum() / 7)
+    unscaled = build(cfg)(*batch, weight=weight, reduction_override='mean')
+    torch.testing.assert_close(build(cfg, loss_weight=0.4)(*batch, weight=weight), 0.4 * unscaled)
+
+
+@all_losses
+def test_ignored_pixels_have_no_gradient_and_no_influence(cfg, batch):
+    logits, label = batch
+    value, grad = gradient(build(cfg), logits, label)
+    ignored = (label == 255)[:, None].expand_as(grad)
+    assert (grad[ignored] == 0).all() and grad.isfinite().all() and grad.abs().sum() > 0
+    other = torch.where(ignored, 1e4 * torch.randn_like(logits), logits)
+    other_value, other_grad = gradient(build(cfg), other, label)
+    torch.testing.assert_close(other_value, value)
+    torch.testing.assert_close(other_grad, grad)
+    minus = torch.where(label == 255, -100, label)
+    torch.testing.assert_close(gradient(build(cfg), logits, minus, ignore_index=-100)[0], value)
+
+
+@all_losses
+def test_nothing_valid_is_zero_with_zero_gradient(cfg):
+    label = torch.full((2, 3, 4), 255)
+    value, grad = gradient(build(cfg), torch.randn(2, NUM_CLASSES, 3, 4), label)
+    assert value == 0 and (grad == 0).all()
+
+
+@all_losses
+def test_one_valid_pixel(cfg):
+    logits, label = draw_batch()
+    label[:] = 255
+    label[1, 2, 3] = 1
+    value, grad = gradient(build(cfg), logits, label)
+    assert value.isfinite() and value > 0
+    assert grad[1, :, 2, 3].abs().sum() > 0
+    grad[1, :, 2, 3] = 0
+    assert (grad == 0).all()
+
+
+@all_losses
+def test_empty_batch(cfg):
+    value, _ = gradient(
+        build(cfg), torch.zeros(0, NUM_CLASSES, 4, 4), torch.zeros(0, 4, 4, dtype=torch.int64)
+    )
+    assert value == 0
+
+
+@all_losses
+def test_nan_stays_visible(cfg, batch):
+    logits, label = batch
+    label[0, 0, 0] = 1
+    logits[0, 0, 0, 0] = torch.nan
+    assert build(cfg)(logits, label).isnan()
+
+
+@all_losses
+@pytest.mark.parametrize('dtype', (torch.bfloat16, torch.float16))
+def test_half_precision_is_computed_in_float32(cfg, dtype, batch):
+    logits, label = batch[0].to(dtype), batch[1]
+    value, grad = gradient(build(cfg), logits, label)
+    expected, expected_grad = gradient(build(cfg), logits.float(), label)
+    assert value.dtype == torch.float32 and grad.dtype == dtype
+    assert torch.equal(value, expected)
+    torch.testing.assert_close(grad, expected_grad.to(dtype))
+    with torch.autocast('cpu', torch.bfloat16):
+        autocast = build(cfg)(logits, label)
+    assert autocast.dtype == torch.float32 and torch.equal(autocast, expected)
+
+
+@all_losses
+def test_compiles_without_a_graph_break(cfg, batch):
+    torch._dynamo.reset()
+    compiled = torch.compile(build(cfg), fullgraph=True, backend='aot_eager')
+    value, grad = gradient(compiled, *batch)
+    expected, expected_grad = gradient(build(cfg), *batch)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(grad, expected_grad)
+
+
+@all_losses
+def test_no_host_sync_in_a_training_step(cfg, batch):
+    loss = build(cfg, check_labels=False, class_weight=[1.0, 2, 3, 4, 5])
+    logits = batch[0].requires_grad_()
+    with NoHostSync():
+        loss(logits, batch[1], weight=torch.rand(batch[1].shape)).backward()
+    assert logits.grad.isfinite().all()
+
+
+def test_the_sync_detector_detects():
+    x = torch.arange(4)
+    for sync in (lambda: x.max().item(), lambda: x[x > 1], lambda: x.unique(), lambda: x.nonzero()):
+        with pytest.raises(AssertionError, match='waits'), NoHostSync():
+            sync()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@all_losses
+def test_no_host_sync_on_a_gpu(cfg, batch):
+    loss = build(cfg, class_weight=[1.0, 2, 3, 4, 5]).cuda()
+    logits, label = batch[0].cuda().requires_grad_(), batch[1].cuda()
+    try:
+        torch.cuda.set_sync_debug_mode('error')
+        loss(logits, label).backward()
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    expected, expected_grad = gradient(build(cfg, class_weight=[1.0, 2, 3, 4, 5]), *batch)
+    torch.testing.assert_close(logits.grad.cpu(), expected_grad, rtol=1e-4, atol=1e-7)
+
+
+@all_losses
+def test_class_weight_multiplies_the_pixel_loss(cfg, batch):
+    weights = [0.5, 1.0, 2.0, 3.0, 0.0]
+    pixels = torch.tensor([*weights, 0.0])[torch.where(batch[1] == 255, 5, batch[1])]
+    by_class = build(cfg, class_weight=weights)(*batch, reduction_override='none')
+    by_pixel = build(cfg)(*batch, weight=pixels, reduction_override='none')
+    torch.testing.assert_close(by_class, by_pixel)
+
+
+def test_class_weight_is_configuration_and_not_in_checkpoints():
+    assert not build(LOSSES[0], class_weight=[1.0, 2.0]).state_dict()
+
+
+@all_losses
+def test_misuse_is_named(cfg, batch):
+    logits, label = batch
+    loss = build(cfg)
+    with pytest.raises(ValueError, match=r'seg_logits must be \(N, C, H, W\)'):
+        loss(logits[0], label)
+    with pytest.raises(ValueError, match=r'seg_label must be \(N, H, W\)'):
+        loss(logits, label[:, None])
+    with pytest.raises(ValueError, match=r'seg_label must be \(N, H, W\)'):
+        loss(logits, label[..., :-1])
+    for dtype in (torch.float32, torch.uint8, torch.int32):
+        with pytest.raises(TypeError, match='seg_label must be int64'):
+            loss(logits, label.to(dtype))
+    with pytest.raises(ValueError, match='weight must be'):
+        loss(logits, label, weight=torch.ones(3))
+    with pytest.raises(ValueError, match='reduction_override'):
+        loss(logits, label, reduction_override='max')
+    with pytest.raises(ValueError, match='avg_factor'):
+        loss(logits, label, avg_factor=3, reduction_override='sum')
+    with pytest.raises(ValueError, match='2 entries'):
+        build(cfg, class_weight=[1.0, 2.0])(logits, label)
+    with pytest.raises(ValueError, match='2 entries for 5 classes'):
+        build(cfg, class_weight=[1.0, 2.0], num_classes=5)
+    with pytest.raises(ValueError, match='5 channels, but num_classes=4'):
+        build(cfg, num_classes=4)(logits, label)
+
+
+@all_losses
+def test_labels_out_of_range_are_named(cfg, batch):
+    logits, label = batch
+    label[0, 0, 0] = NUM_CLASSES
+    with pytest.raises(ValueError, match='label 5 is neither a class'):
+        build(cfg)(logits, label)
+    label[0, 0, 0] = -3
+    with pytest.raises(ValueError, match='label -3 is neither a class'):
+        build(cfg, check_labels=True)(logits, label)
+
+
+def head(loss_decode, **kwargs):
+    return MODELS.build(
+        dict(
+            type='mmseg.FCNHead', in_channels=8, channels=8, num_convs=1, concat_input=False,
+            num_classes=NUM_CLASSES, loss_decode=loss_decode, **kwargs,
+        )
+    )  # fmt: skip
+
+
+def samples(label):
+    return [SegDataSample(gt_sem_seg=PixelData(data=one[None])) for one in label]
+
+
+@all_losses
+def test_in_a_decode_head(cfg, batch):
+    features = (torch.randn(2, 8, 5, 6),)
+    decode_head = head(dict(cfg, loss_weight=0.7))
+    losses = decode_head.loss(features, samples(batch[1]), {})
+    (name,) = [key for key in losses if key.startswith('loss')]
+    assert name == decode_head.loss_decode.loss_name
+    losses[name].backward()
+    assert decode_head.conv_seg.weight.grad.abs().sum() > 0
+
+
+def test_in_a_list_with_other_losses(batch):
+    decode_head = head(
+        [
+            dict(type='LossMaxPooling', loss_weight=0.5, loss_name='loss_first'),
+            dict(type='RecallLoss'),
+            dict(type='CrossEntropyLoss', avg_non_ignore=True),
+            dict(type='LossMaxPooling', loss_weight=0.5, loss_name='loss_first'),
+        ]
+    )
+    decode_head.eval()
+    logits = torch.randn(2, NUM_CLASSES, 9, 11)
+    losses = decode_head.loss_by_feat(logits, samples(batch[1]))
+    assert set(losses) == {'loss_first', 'loss_recall', 'loss_ce', 'acc_seg'}
+    torch.testing.assert_close(losses['loss_first'], build(LOSSES[0])(logits, batch[1]))
+    expected = F.cross_entropy(logits, batch[1], ignore_index=255)
+    torch.testing.assert_close(losses['loss_ce'], expected)
+
+
+@all_losses
+def test_with_the_hard_example_pixel_sampler(cfg, batch):
+    """OHEM without a threshold calls the loss for single pixels, then passes their weights."""
+    assert 'OHEMPixelSampler' in TASK_UTILS.module_dict
+    decode_head = head(cfg, sampler=dict(type='OHEMPixelSampler', min_kept=20))
+    losses = decode_head.loss((torch.randn(2, 8, 9, 11),), samples(batch[1]), {})
+    value = losses[decode_head.loss_decode.loss_name]
+    assert value.isfinite() and value > 0

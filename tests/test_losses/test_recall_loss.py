@@ -1,0 +1,204 @@
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+import torch.nn.functional as F
+from batches import NUM_CLASSES, draw_batch
+from mmseg.registry import MODELS
+from references import recall_loss as reference
+
+from mmseg_imbalance.losses import RecallLoss
+
+LABEL = torch.tensor([0, 0, 0, 0, 1, 1, 2, 255]).view(1, 2, 4)
+PRED = torch.tensor([0, 0, 1, 0, 1, 0, 2, 1]).view(1, 2, 4)
+
+
+@pytest.mark.parametrize('normalizer', ('valid', 'all', 'weight'))
+@pytest.mark.parametrize('floor', (0, 1, 2.5))
+def test_equals_the_formula(floor, normalizer):
+    for seed in range(5):
+        logits, label = draw_batch(seed)
+        weight = torch.rand(label.shape)
+        for class_weight in (None, [0.5, 1, 2, 3, 0.1]):
+            loss = RecallLoss(floor=floor, normalizer=normalizer, class_weight=class_weight)
+            value = loss(logits, label, weight=weight).item()
+            expected = reference(
+                logits, label, floor, normalizer, class_weight=class_weight, pixel_weight=weight
+            )
+            np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('floor, weights', ((0, [0.25, 0.5, 0]), (1, [0.25, 0.5, 1])))
+def test_vector_computed_by_hand(floor, weights):
+    logits = 3 * F.one_hot(PRED, 3).permute(0, 3, 1, 2).float()
+    cross_entropy = F.cross_entropy(logits, LABEL, ignore_index=255, reduction='none')
+    factors = torch.tensor([*weights, 0])[torch.where(LABEL == 255, 3, LABEL)]
+    loss = RecallLoss(floor=floor)
+    pixels = loss(logits, LABEL, reduction_override='none')
+    torch.testing.assert_close(pixels, factors * cross_entropy)
+    total = (factors * cross_entropy).sum()
+    for normalizer, divisor in (('all', 8), ('valid', 7), ('weight', factors.sum())):
+        value = RecallLoss(floor=floor, normalizer=normalizer)(logits, LABEL)
+        torch.testing.assert_close(value, total / divisor)
+
+
+def test_equals_the_released_code_where_that_works():
+    """No ignored pixel: counters that start at 1, mean over all pixels (written anew)."""
+    logits, label = draw_batch(ignored=0)
+    pred = logits.argmax(1)
+    missed = torch.ones(NUM_CLASSES)
+    total = torch.ones(NUM_CLASSES)
+    for c in range(NUM_CLASSES):
+        if ((label == c) & (pred != c)).any():
+            missed[c] = ((label == c) & (pred != c)).sum()
+        if (label == c).any():
+            total[c] = (label == c).sum()
+    expected = ((missed / total)[label] * F.cross_entropy(logits, label, reduction='none')).mean()
+    torch.testing.assert_close(RecallLoss(normalizer='all')(logits, label), expected)
+
+
+def test_gradient_is_that_of_weighted_cross_entropy():
+    logits, label = draw_batch()
+    logits.requires_grad_()
+    loss = RecallLoss(normalizer='valid')
+    (grad,) = torch.autograd.grad(loss(logits, label), logits)
+    pred = logits.argmax(1)
+    weights = torch.ones(NUM_CLASSES)
+    for c in range(NUM_CLASSES):
+        n = (label == c).sum()
+        weights[c] = max(((label == c) & (pred != c)).sum(), 1) / max(n, 1)
+    total = F.cross_entropy(logits, label, weights, ignore_index=255, reduction='sum')
+    (expected,) = torch.autograd.grad(total / (label != 255).sum(), logits)
+    torch.testing.assert_close(grad, expected)
+
+
+def test_perfect_and_hopeless_predictions():
+    label = torch.randint(0, NUM_CLASSES, (2, 5, 5))
+    right = 50.0 * F.one_hot(label, NUM_CLASSES).permute(0, 3, 1, 2)
+    assert RecallLoss(floor=0)(right, label) == 0
+    wrong = right.roll(1, dims=1)
+    expected = F.cross_entropy(wrong, label)
+    for normalizer in ('valid', 'all', 'weight'):
+        torch.testing.assert_close(RecallLoss(normalizer=normalizer)(wrong, label), expected)
+
+
+def test_ties_are_broken_like_argmax():
+    logits = torch.zeros(1, 3, 2, 2)  # all equal: class 0 is predicted everywhere
+    label = torch.tensor([[[0, 0], [1, 2]]])
+    weights = RecallLoss(floor=0)(logits, label, reduction_override='none') / np.log(3)
+    torch.testing.assert_close(weights, torch.tensor([[[0.0, 0.0], [1.0, 1.0]]]))
+
+
+class TestMomentum:
+    def test_running_counts_move_only_for_classes_present(self):
+        loss = RecallLoss(momentum=0.25)
+        first, second = draw_batch(1), draw_batch(2)
+        first[1][first[1] == 3] = 0
+        second[1][second[1] == 2] = 0
+        counts = []
+        for logits, label in (first, second):
+            loss(logits, label)
+            hit = logits.argmax(1) == label
+            counts.append(
+                [
+                    [((label == c) & ok).sum().item() for c in range(NUM_CLASSES)]
+                    for ok in (torch.ones_like(hit), hit)
+                ]
+            )
+        a, b = np.array(counts[0], float), np.array(counts[1], float)
+        expected = a + 0.25 * (b - a)
+        expected[:, 2] = a[:, 2]  # absent from the second batch
+        expected[:, 3] = b[:, 3]  # first seen in the second batch
+        np.testing.assert_allclose(loss.running_counts.numpy(), expected)
+
+    def test_the_recall_is_that_of_the_running_counts(self):
+        loss = RecallLoss(momentum=0.25, floor=0)
+        for seed in range(3):
+            logits, label = draw_batch(seed)
+            pixels = loss(logits, label, reduction_override='none')
+        total, hit = loss.running_counts
+        weights = torch.cat([1 - hit / total, torch.zeros(1)])[torch.where(label == 255, 5, label)]
+        cross_entropy = F.cross_entropy(logits, label, ignore_index=255, reduction='none')
+        torch.testing.assert_close(pixels, (weights * cross_entropy).float())
+
+    def test_evaluation_does_not_update(self):
+        loss = RecallLoss(momentum=0.25)
+        loss(*draw_batch(1))
+        before = loss.running_counts.clone()
+        loss.eval()
+        loss(*draw_batch(2))
+        assert torch.equal(loss.running_counts, before)
+
+    @pytest.mark.parametrize('num_classes', (None, NUM_CLASSES))
+    def test_saved_and_resumed(self, num_classes, tmp_path):
+        loss = RecallLoss(momentum=0.25)
+        loss(*draw_batch(1))
+        torch.save(loss.state_dict(), tmp_path / 'loss.pth')
+        resumed = RecallLoss(momentum=0.25, num_classes=num_classes)
+        resumed.load_state_dict(torch.load(tmp_path / 'loss.pth'))
+        assert torch.equal(resumed(*draw_batch(2)), loss(*draw_batch(2)))
+        assert torch.equal(resumed.running_counts, loss.running_counts)
+
+    def test_another_number_of_classes_is_named(self):
+        loss = RecallLoss(momentum=0.25)
+        loss(*draw_batch(1))
+        with pytest.raises(RuntimeError, match='running_counts'):
+            RecallLoss(momentum=0.25, num_classes=7).load_state_dict(loss.state_dict())
+
+    def test_without_momentum_nothing_is_saved(self):
+        assert not RecallLoss().state_dict()
+
+
+def _train_step_of_rank(rank, world, port_file, normalizer, folder):
+    dist.init_process_group('gloo', init_method=f'file://{port_file}', rank=rank, world_size=world)
+    logits, label = draw_batch(shape=(2 * world, NUM_CLASSES, 6, 7))
+    label[0] = 0
+    label[2:, :3] = 255  # the ranks differ in valid pixels
+    logits, label = (x[2 * rank : 2 * rank + 2] for x in (logits, label))
+    logits = logits.clone().requires_grad_()
+    loss = RecallLoss(normalizer=normalizer, momentum=0.5, sync=True)
+    value = loss(logits, label)
+    value.backward()
+    dist.all_reduce(value.detach())
+    torch.save((value.detach(), logits.grad, loss.running_counts), f'{folder}/{rank}.pth')
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize('normalizer', ('valid', 'all', 'weight'))
+def test_two_synchronised_processes_equal_one_on_the_union(normalizer, tmp_path):
+    mp.spawn(_train_step_of_rank, (2, tmp_path / 'rendezvous', normalizer, tmp_path), nprocs=2)
+    ranks = [torch.load(tmp_path / f'{rank}.pth') for rank in range(2)]
+    logits, label = draw_batch(shape=(4, NUM_CLASSES, 6, 7))
+    label[0] = 0
+    label[2:, :3] = 255
+    logits.requires_grad_()
+    loss = RecallLoss(normalizer=normalizer, momentum=0.5)
+    value = loss(logits, label)
+    value.backward()
+    # DistributedDataParallel averages the gradients of the ranks
+    torch.testing.assert_close(torch.cat([grad for _, grad, _ in ranks]) / 2, logits.grad)
+    for mean, _, counts in ranks:
+        torch.testing.assert_close(mean / 2, value.detach())
+        assert torch.equal(counts, loss.running_counts)
+
+
+@pytest.mark.parametrize(
+    'kwargs, message',
+    (
+        (dict(floor=-1), 'floor must be .* got -1'),
+        (dict(floor=float('nan')), 'floor must be'),
+        (dict(normalizer='mean'), "normalizer must be one of .* got 'mean'"),
+        (dict(momentum=0), r'momentum must be in \(0, 1\]'),
+        (dict(momentum=1.1), 'momentum must be'),
+    ),
+)
+def test_misuse_is_named_at_construction(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        RecallLoss(**kwargs)
+
+
+def test_defaults():
+    loss = MODELS.build(dict(type='RecallLoss'))
+    assert (loss.floor, loss.normalizer, loss.momentum, loss.sync) == (1, 'weight', None, False)
+    assert loss.loss_name == 'loss_recall' and loss.loss_weight == 1
