@@ -40,7 +40,9 @@ def load_class_weight(class_weight: Sequence[float] | str | None) -> list[float]
         raise ValueError(f'{source} must be a list of one number per class, got {class_weight!r}')
     for index, value in enumerate(weights):
         if not (np.isfinite(value) and value >= 0):
-            raise ValueError(f'{source}: the weight of class {index} is {value}, not finite and ≥ 0')
+            raise ValueError(
+                f'{source}: the weight of class {index} is {value}, not finite and ≥ 0'
+            )
     return weights.tolist()
 
 

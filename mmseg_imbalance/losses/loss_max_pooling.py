@@ -1,6 +1,5 @@
 """Loss max-pooling."""
 
-import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -57,6 +56,7 @@ class LossMaxPooling(PixelWeightingLoss):
         ValueError: p < 1, ratio outside (0, 1], unknown pool.
 
     Example:
+        >>> import torch
         >>> loss = LossMaxPooling(p=1, ratio=0.25)
         >>> logits = torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0, 9.0, 0.0, 9.0]).view(1, 2, 2, 2)
         >>> label = torch.tensor([[[0, 1], [1, 1]]])

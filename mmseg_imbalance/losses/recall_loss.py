@@ -57,6 +57,7 @@ class RecallLoss(PixelWeightingLoss):
         ValueError: floor < 0, unknown normalizer, momentum outside (0, 1].
 
     Example:
+        >>> import torch
         >>> loss = RecallLoss(floor=0, normalizer='valid')
         >>> logits = torch.tensor([4.0, 1.0, 1.0, 1.0, 1.0, 4.0, 4.0, 4.0]).view(1, 2, 2, 2)
         >>> label = torch.tensor([[[0, 0], [0, 1]]])

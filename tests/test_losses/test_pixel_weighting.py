@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from batches import NUM_CLASSES, NoHostSync, draw_batch
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS, TASK_UTILS
 from mmseg.structures import SegDataSample
-from mmengine.structures import PixelData
 
 import mmseg_imbalance  # noqa: F401
 

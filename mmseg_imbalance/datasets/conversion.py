@@ -1,0 +1,418 @@
+"""What the data-set converters share: worker processes, checked reading, atomic writing, a report.
+
+A converter is a function from one job to one ``Outcome``, run in worker processes by ``run`` and
+summed up by ``report``. It can be stopped at any moment and run again: files appear under their
+names only when they are complete, and what is complete is kept.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+IGNORED = 255
+
+
+class ToolError(Exception):
+    """Ends a tool with one line of text and ``exit_code``: 2 for bad usage, else 1."""
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class BadFileError(Exception):
+    """A source file that cannot be converted; the text says which one and why."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image with its label, and where their converted copies go.
+
+    Args:
+        key (str): Path of the label relative to the label folder, without suffix. Base names are
+            no keys: data sets repeat them in different folders.
+        image (Path): Source image.
+        label (Path): Source label.
+        image_out (Path): Image of the converted data set.
+        label_out (Path): Label of the converted data set.
+    """
+
+    key: str
+    image: Path
+    label: Path
+    image_out: Path
+    label_out: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job.
+
+    Args:
+        key (str): The image's name in the report.
+        status (str): ``'written'``, ``'kept'`` (it was there already) or ``'failed'``.
+        counts (np.ndarray, optional): int64 (256,), the pixels of each label value; None if failed.
+        reason (str): Why it failed.
+    """
+
+    key: str
+    status: str
+    counts: np.ndarray | None = None
+    reason: str = ''
+
+
+def read_complete(path: Path) -> tuple[bytes, tuple[int, int]]:
+    """Reads an image file and makes sure that it is whole.
+
+    OpenCV returns what it could decode of a truncated PNG. Pillow finds missing pixels when it
+    decodes and, when it verifies, damaged or missing chunks after them.
+
+    Returns:
+        tuple: The file's bytes, and the image's (width, height).
+
+    Raises:
+        BadFileError: If the file is missing, truncated, damaged or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            size = image.size
+        with Image.open(path) as image:
+            image.verify()
+    except Exception as error:  # Pillow's decoders raise almost anything on damaged files
+        raise BadFileError(f'{path}: not a complete image file ({error})') from error
+    return path.read_bytes(), size
+
+
+def read_label(path: Path) -> np.ndarray:
+    """Reads a label as stored: uint8 or uint16, (H, W) or (H, W, channels in BGR order).
+
+    Raises:
+        BadFileError: If the file is missing, truncated, damaged or no image.
+    """
+    data, _ = read_complete(path)
+    label = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if label is None:
+        raise BadFileError(f'{path}: OpenCV cannot decode it')
+    return label
+
+
+def map_ids(ids: np.ndarray, table: dict[int, int]) -> np.ndarray:
+    """Replaces every id by its entry in ``table``.
+
+    Args:
+        ids (np.ndarray): Class ids (H, W), uint8 or uint16.
+        table (dict): Label value, 0 to 255, of each known id.
+
+    Returns:
+        np.ndarray: Label (H, W), uint8.
+
+    Raises:
+        BadFileError: If an id is not in ``table``; the text says which one, and where.
+
+    Example:
+        >>> map_ids(np.array([[0, 15]], np.uint16), {0: 255, 15: 12})
+        array([[255,  12]], dtype=uint8)
+    """
+    lookup = np.full(np.iinfo(np.uint16).max + 1, -1, np.int16)
+    lookup[list(table)] = list(table.values())
+    label = lookup[ids]
+    unknown = np.argwhere(label < 0)
+    if len(unknown):
+        row, column = unknown[0]
+        raise BadFileError(
+            f'unknown class id {ids[row, column]} at row {row}, column {column} '
+            f'({len(unknown)} such pixels; known are {_ranges(sorted(table))})'
+        )
+    return label.astype(np.uint8)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Writes sorted numbers briefly: ``0-12, 15``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ', '.join(str(a) if a == b else f'{a}-{b}' for a, b in runs)
+
+
+def count_pixels(label: np.ndarray) -> np.ndarray:
+    """Counts the pixels of each value of a uint8 label, int64 (256,)."""
+    return np.bincount(label.ravel(), minlength=256)
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Encodes a uint8 label (H, W) or BGR image (H, W, 3) as PNG."""
+    return cv2.imencode('.png', image)[1].tobytes()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file that is there completely or not at all, and makes its folder."""
+    _place(path, lambda temporary: temporary.write_bytes(data))
+
+
+def _place(path: Path, make: Callable[[Path], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        make(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def convert_pair(
+    pair: Pair, class_ids: Callable[[Path], np.ndarray], table: dict[int, int], link: bool = False
+) -> Outcome:
+    """Converts one label and puts its image, byte for byte, beside it.
+
+    Args:
+        pair (Pair): What to convert.
+        class_ids (callable): Reads a label file into class ids (H, W).
+        table (dict): Label value of each known id.
+        link (bool): Whether the image becomes a hard link instead of a copy.
+
+    Raises:
+        BadFileError: If a file is missing or damaged, the sizes differ or an id is unknown.
+    """
+    for name, path in (('image', pair.image), ('label', pair.label)):
+        if not path.is_file():
+            raise BadFileError(f'its {name} {path} is missing')
+    counts = _counts_if_done(pair, set(table.values()))
+    if counts is not None:
+        return Outcome(pair.key, 'kept', counts)
+    data, size = read_complete(pair.image)
+    ids = class_ids(pair.label)
+    if ids.shape != size[::-1]:
+        raise BadFileError(
+            f'{pair.label}: {ids.shape[1]}x{ids.shape[0]} pixels, '
+            f'but its image has {size[0]}x{size[1]}'
+        )
+    try:
+        label = map_ids(ids, table)
+    except BadFileError as error:
+        raise BadFileError(f'{pair.label}: {error}') from None
+    if not link:
+        write_atomically(pair.image_out, data)
+    elif not _same_file(pair.image, pair.image_out):
+        _place(pair.image_out, lambda temporary: os.link(pair.image, temporary))
+    write_atomically(pair.label_out, encode_png(label))  # last: it stands for the whole pair
+    return Outcome(pair.key, 'written', count_pixels(label))
+
+
+def _counts_if_done(pair: Pair, values: set[int]) -> np.ndarray | None:
+    """The label's pixel counts if both outputs are complete and up to date, else None."""
+    if not (pair.image_out.is_file() and pair.label_out.is_file()):
+        return None
+    source, copy = pair.image.stat(), pair.image_out.stat()
+    copied = copy.st_size == source.st_size and copy.st_mtime >= source.st_mtime
+    if not (copied or _same_file(pair.image, pair.image_out)):
+        return None
+    if pair.label_out.stat().st_mtime < pair.label.stat().st_mtime:
+        return None
+    try:
+        label = read_label(pair.label_out)
+        with Image.open(pair.image) as image:
+            size = image.size
+    except (BadFileError, OSError):
+        return None
+    if label.dtype != np.uint8 or label.shape != size[::-1]:
+        return None
+    counts = count_pixels(label)
+    return counts if values.issuperset(np.flatnonzero(counts).tolist()) else None
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    return b.exists() and os.path.samefile(a, b)
+
+
+def run(
+    convert: Callable[..., Outcome], jobs: Sequence, nproc: int, description: str
+) -> list[Outcome]:
+    """Runs ``convert`` on every job in worker processes, behind a progress bar.
+
+    A job is a ``Pair`` or whatever else has a ``key``. A ``BadFileError`` or ``OSError`` fails
+    its job alone; the others go on.
+
+    Args:
+        convert (callable): Turns a job into an ``Outcome``; has to be picklable.
+        jobs (Sequence): The jobs.
+        nproc (int): Number of worker processes.
+        description (str): Text before the progress bar.
+
+    Returns:
+        list[Outcome]: In the order of ``jobs``.
+
+    Raises:
+        ToolError: If a worker process dies.
+    """
+    outcomes: dict[int, Outcome] = {}
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)  # OpenCV's threads do not survive a fork, and workers need none
+    try:
+        with ProcessPoolExecutor(nproc, initializer=_leave_signals_to_parent) as pool:
+            try:
+                futures = {pool.submit(_attempt, convert, job): i for i, job in enumerate(jobs)}
+                for future in track(
+                    as_completed(futures),
+                    description,
+                    total=len(jobs),
+                    console=Console(stderr=True),
+                ):
+                    outcomes[futures[future]] = future.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    except BrokenProcessPool:
+        raise ToolError(
+            f'a worker process died with {len(jobs) - len(outcomes)} of {len(jobs)} files to go; '
+            'run the same command again to go on, with a smaller --nproc if memory ran out',
+            exit_code=1,
+        ) from None
+    finally:
+        cv2.setNumThreads(threads)
+    return [outcomes[i] for i in range(len(jobs))]
+
+
+def _leave_signals_to_parent() -> None:
+    # Ctrl-C reaches all processes of a terminal; a worker finishes its file and is then dismissed.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _attempt(convert: Callable[..., Outcome], job) -> Outcome:
+    try:
+        return convert(job)
+    except (BadFileError, OSError) as error:
+        return Outcome(job.key, 'failed', reason=str(error))
+
+
+def report(
+    outcomes: Sequence[Outcome], classes: Sequence[str], lists: dict[str, int] | None = None
+) -> int:
+    """Prints what was done, the share of each class in all pixels, and every failure.
+
+    Args:
+        outcomes (Sequence[Outcome]): Results of all jobs.
+        classes (Sequence[str]): Names of the label values 0, 1, …
+        lists (dict, optional): Number of frames in each list of the splits.
+
+    Returns:
+        int: The tool's exit code, 1 if any job failed, else 0.
+    """
+    failed = [outcome for outcome in outcomes if outcome.status == 'failed']
+    done = [outcome for outcome in outcomes if outcome.status != 'failed']
+    kept = sum(outcome.status == 'kept' for outcome in done)
+    print(f'{len(done) - kept} written, {kept} already there, {len(failed)} failed')
+    if done:
+        counts = np.sum([outcome.counts for outcome in done], axis=0)
+        print('share of all pixels:')
+        for value, name in [*enumerate(classes), (IGNORED, '(ignored)')]:
+            print(f'  {name:<16}{counts[value] / counts.sum():8.2%}')
+    for name, length in (lists or {}).items():
+        print(f'splits/{name}.txt: {length} images')
+    for outcome in failed:
+        print(f'failed: {outcome.key}: {outcome.reason}', file=sys.stderr)
+    return 1 if failed else 0
+
+
+def run_tool(main: Callable[[], int]) -> int:
+    """Runs a tool's ``main`` and turns errors and interrupts into one line and an exit code."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    tool = Path(sys.argv[0]).name
+    try:
+        return main()
+    except ToolError as error:
+        print(f'{tool}: error: {error}', file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f'{tool}: error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f'{tool}: interrupted; run the same command again to go on', file=sys.stderr)
+        return 130
+
+
+def check_folders(source: Path, destination: Path) -> None:
+    """Raises ``ToolError`` unless ``source`` is a folder and ``destination`` is another place."""
+    if not source.is_dir():
+        raise ToolError(f'source folder {source} does not exist')
+    if destination.exists() and not destination.is_dir():
+        raise ToolError(f'destination {destination} is not a folder')
+    if source.resolve() == destination.resolve():
+        raise ToolError(f'source and destination are the same folder, {source}')
+
+
+def converter_parser(description: str, example: str, source: str) -> argparse.ArgumentParser:
+    """Builds the argument parser that all converters start from.
+
+    Args:
+        description (str): What the tool does.
+        example (str): A command line to show.
+        source (str): What the source folder has to hold.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=f'example:\n  {example}\n\nInterrupted, it goes on where it was when run again. '
+        'Exit code: 0 all done,\n1 some files failed (they are named), 2 wrong usage.',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('source', type=Path, help=source)
+    parser.add_argument('destination', type=Path, help='folder to write, made if missing')
+    add_nproc(parser)
+    return parser
+
+
+def add_nproc(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--nproc``."""
+    parser.add_argument(
+        '--nproc',
+        type=whole_number(minimum=1),
+        default=os.cpu_count() or 1,
+        metavar='N',
+        help='number of worker processes (default: one per CPU core, here %(default)s)',
+    )
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--images``."""
+    parser.add_argument(
+        '--images',
+        choices=('copy', 'link'),
+        default='copy',
+        help='copy the images, or hard-link them, which takes no space but needs source and '
+        'destination on one file system (default: %(default)s)',
+    )
+
+
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """Returns an argparse type for integers that are at least ``minimum``."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = minimum - 1
+        if number < minimum:
+            raise argparse.ArgumentTypeError(f'{text!r} is not a whole number >= {minimum}')
+        return number
+
+    return parse

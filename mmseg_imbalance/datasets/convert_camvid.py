@@ -1,0 +1,86 @@
+"""Converts CamVid from the SegNet tutorial's layout."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from .camvid import CamVidDataset
+from .conversion import BadFileError, Outcome, Pair, ToolError, convert_pair, read_label, run
+
+SPLITS = ('train', 'val', 'test')
+TABLE = {**{i: i for i in range(11)}, CamVidDataset.UNLABELLED: 255, 255: 255}
+
+
+def find_pairs(source: Path, destination: Path) -> list[Pair]:
+    """Lists the frames of a folder in the tutorial's layout or in images/ and labels/.
+
+    Raises:
+        ToolError: If no label is found, or a frame has several images.
+    """
+    pairs = []
+    for split in SPLITS:
+        for images, labels in (
+            (source / split, source / f'{split}annot'),
+            (source / 'images' / split, source / 'labels' / split),
+        ):
+            found = _images(images)
+            for stem in sorted({*found, *(path.stem for path in labels.glob('*.png'))}):
+                image = found.get(stem, images / f'{stem}.png')
+                key = f'{split}/{stem}'
+                pairs.append(
+                    Pair(
+                        key=key,
+                        image=image,
+                        label=labels / f'{stem}.png',
+                        image_out=destination / 'images' / f'{key}{image.suffix}',
+                        label_out=destination / 'labels' / f'{key}.png',
+                    )
+                )
+    if not pairs:
+        raise ToolError(
+            f'{source} holds neither train/ and trainannot/ nor images/train/ and labels/train/'
+        )
+    return pairs
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    images: dict[str, Path] = {}
+    for path in (*folder.glob('*.png'), *folder.glob('*.jpg')):
+        if path.stem in images:
+            raise ToolError(f'{folder} has both {path.stem}.png and {path.stem}.jpg; delete one')
+        images[path.stem] = path
+    return images
+
+
+def read_class_ids(path: Path) -> np.ndarray:
+    """Reads a label (H, W) of 8-bit class ids.
+
+    Raises:
+        BadFileError: If the file is damaged or anything but 8-bit with one channel.
+    """
+    label = read_label(path)
+    if label.ndim != 2 or label.dtype != np.uint8:
+        raise BadFileError(
+            f'{path}: {label.dtype} array of shape {label.shape}, expected an 8-bit PNG with one '
+            'channel of class ids'
+        )
+    return label
+
+
+def convert_camvid(source: Path, destination: Path, nproc: int) -> list[Outcome]:
+    """Converts the labels (11, unlabelled, becomes 255) and copies the images.
+
+    Args:
+        source (Path): ``CamVid`` folder of the SegNet tutorial, or one with images/ and labels/.
+        destination (Path): Folder to write.
+        nproc (int): Number of worker processes.
+
+    Returns:
+        list[Outcome]: One for each frame.
+
+    Raises:
+        ToolError: If ``source`` holds no CamVid.
+    """
+    convert = partial(convert_pair, class_ids=read_class_ids, table=TABLE)
+    return run(convert, find_pairs(source, destination), nproc, 'converting')

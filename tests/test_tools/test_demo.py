@@ -1,0 +1,54 @@
+"""The demo as a newcomer runs it, only smaller."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def demo(tmp_path, *options) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / 'tools' / 'demo.py', *options]
+    command += ['--data-root', 'data', '--work-dir', 'work', '--train', '8', '--val', '2']
+    return subprocess.run(
+        list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, timeout=400
+    )
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('demo')
+    return folder, demo(folder, '--iters', '2')
+
+
+def test_report(finished):
+    folder, done = finished
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = (folder / 'work' / 'report.md').read_text()
+    for text in ('bicycle', '2 iterations', 'recall recall loss', 'IoU loss max-pooling', 'mIoU'):
+        assert text in report
+    assert (folder / 'work' / 'report.png').read_bytes()[:4] == b'\x89PNG'
+    for method in ('cross-entropy', 'loss_max-pooling', 'recall_loss'):
+        assert len(list((folder / 'work' / method / 'predictions').rglob('*.png'))) == 2
+
+
+def test_goes_on_where_it_was(finished):
+    folder, _ = finished
+    checkpoints = {path: path.stat().st_mtime_ns for path in folder.glob('work/*/iter_2.pth')}
+    assert len(checkpoints) == 3
+    (folder / 'work' / 'recall_loss' / 'last_checkpoint').unlink()  # as if cut off before its end
+    (folder / 'work' / 'recall_loss' / 'iter_2.pth').unlink()
+    done = demo(folder, '--iters', '2')
+    assert done.returncode == 0, done.stdout + done.stderr
+    for path, written in checkpoints.items():
+        assert (path.stat().st_mtime_ns == written) == ('recall_loss' not in str(path))
+
+
+def test_a_failure_shows_its_reason(tmp_path):
+    (tmp_path / 'work' / 'cross-entropy').mkdir(parents=True)
+    (tmp_path / 'work' / 'cross-entropy' / 'last_checkpoint').write_text('gone/iter_1.pth')
+    done = demo(tmp_path, '--iters', '2')
+    assert done.returncode == 1
+    assert 'gone/iter_1.pth' in done.stderr and 'train.out' in done.stderr

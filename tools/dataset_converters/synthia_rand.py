@@ -1,0 +1,63 @@
+"""Converts SYNTHIA-RAND-CITYSCAPES."""
+
+import argparse
+
+from mmseg_imbalance.datasets.conversion import (
+    add_images,
+    check_folders,
+    converter_parser,
+    report,
+    run_tool,
+    whole_number,
+)
+from mmseg_imbalance.datasets.convert_synthia import convert_rand
+from mmseg_imbalance.datasets.synthia import SynthiaRandDataset
+
+
+def ratio(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number between 0 and 1')
+    return value
+
+
+def main() -> int:
+    parser = converter_parser(
+        description='Convert the 16-bit labels of SYNTHIA-RAND-CITYSCAPES to 8-bit Cityscapes '
+        'train ids\nand draw a list of training and one of validation images.',
+        example='python tools/dataset_converters/synthia_rand.py RAND_CITYSCAPES '
+        'data/synthia_rand --images link',
+        source='RAND_CITYSCAPES (with RGB/ and GT/LABELS/), or the folder that holds it',
+    )
+    add_images(parser)
+    parser.add_argument(
+        '--val-ratio',
+        type=ratio,
+        default=0.1,
+        metavar='R',
+        help='share of the validation images, between 0 and 1 (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--seed',
+        type=whole_number(minimum=0),
+        default=0,
+        help='seed of the split (default: %(default)s)',
+    )
+    args = parser.parse_args()
+    check_folders(args.source, args.destination)
+    outcomes, lists = convert_rand(
+        args.source,
+        args.destination,
+        args.nproc,
+        args.images == 'link',
+        args.val_ratio,
+        args.seed,
+    )
+    return report(outcomes, SynthiaRandDataset.METAINFO['classes'], lists)
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_tool(main))

@@ -1,0 +1,41 @@
+"""Converts SYNTHIA-SEQS."""
+
+from mmseg_imbalance.datasets.conversion import (
+    add_images,
+    check_folders,
+    converter_parser,
+    report,
+    run_tool,
+    whole_number,
+)
+from mmseg_imbalance.datasets.convert_synthia import convert_seqs
+from mmseg_imbalance.datasets.synthia import SynthiaSeqDataset
+
+
+def main() -> int:
+    parser = converter_parser(
+        description='Convert the 16-bit labels of SYNTHIA-SEQS to 8-bit class indices and list '
+        'the frames\nof two splits. splits/block cuts each sequence in time and is the honest '
+        'one;\nsplits/random draws 70/10/20 % of the frames of each view like the recall loss\n'
+        "paper's code, and so puts near twins of test frames into training.",
+        example='python tools/dataset_converters/synthia_seqs.py SYNTHIA-SEQS-05-SUMMER '
+        'data/synthia_seqs --images link',
+        source='a SYNTHIA-SEQS-xx-SEASON folder (with RGB/ and GT/LABELS/), or one that holds some',
+    )
+    add_images(parser)
+    parser.add_argument(
+        '--seed',
+        type=whole_number(minimum=0),
+        default=0,
+        help='seed of the random split (default: %(default)s)',
+    )
+    args = parser.parse_args()
+    check_folders(args.source, args.destination)
+    outcomes, lists = convert_seqs(
+        args.source, args.destination, args.nproc, args.images == 'link', args.seed
+    )
+    return report(outcomes, SynthiaSeqDataset.METAINFO['classes'], lists)
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_tool(main))

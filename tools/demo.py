@@ -1,0 +1,165 @@
+"""Trains one network with three losses on procedural long-tailed streets and compares them."""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mmseg_imbalance import config_path
+from mmseg_imbalance.visualization import compare_predictions
+
+TOOLS = Path(__file__).resolve().parent
+SETTING = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
+CONFIGS = {
+    'cross-entropy': f'cross_entropy/ce_{SETTING}',
+    'loss max-pooling': f'loss_max_pooling/lmp_{SETTING}',
+    'recall loss': f'recall_loss/recall_{SETTING}',
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__ + ' An interrupted demo goes on where it was.',
+        epilog='example: python tools/demo.py --work-dir work_dirs/demo',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument('--work-dir', default='work_dirs/demo', help='logs, weights and the report')
+    parser.add_argument('--data-root', default='data/toy_streets', help='where the images go')
+    parser.add_argument('--train', type=int, default=300, help='number of training images')
+    parser.add_argument('--val', type=int, default=60, help='number of validation images')
+    parser.add_argument('--iters', type=int, help='stop the training early, for a quick look')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    work_dir = Path(args.work_dir)
+    started = time.monotonic()
+    run(
+        [TOOLS / 'dataset_converters/toy_streets.py', args.data_root]
+        + ['--train', str(args.train), '--val', str(args.val)]
+    )
+    predictions = {}
+    with Progress(
+        TextColumn('{task.description:24}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn('{task.fields[loss]}'),
+        speed_estimate_period=120,
+    ) as progress:
+        for name, config in CONFIGS.items():
+            folder = work_dir / name.replace(' ', '_')
+            cfg = Config.fromfile(config_path(config))
+            cfg.merge_from_dict(options(cfg, args))
+            train(name, config, cfg, folder, args, progress)
+            predictions[name] = test(name, config, cfg, folder, args, progress)
+
+    init_default_scope('mmseg')
+    dataset = DATASETS.build(dict(cfg.val_dataloader.dataset, pipeline=cfg.test_pipeline[:-1]))
+    preamble = (
+        f'{args.train} training and {args.val} validation images of procedural streets; '
+        f'DeepLabV3-R18 with a quarter of the channels, from scratch, '
+        f'{cfg.train_cfg.max_iters} iterations of {cfg.train_dataloader.batch_size} images, '
+        'the same seed for all losses.\n'
+    )
+    table = compare_predictions(dataset, predictions, work_dir, preamble=preamble)
+    Console().print(Markdown(table))
+    minutes = (time.monotonic() - started) / 60
+    print(f'{minutes:.1f} minutes; written: {work_dir}/report.md and {work_dir}/report.png')
+
+
+def options(cfg: Config, args: argparse.Namespace) -> dict:
+    """What the arguments change in a shipped config."""
+    iters = args.iters or cfg.train_cfg.max_iters
+    return {
+        **{f'{stage}_dataloader.dataset.data_root': args.data_root for stage in ('train', 'val')},
+        'test_dataloader.dataset.data_root': args.data_root,
+        'train_cfg.max_iters': iters,
+        'train_cfg.val_interval': iters,
+    }
+
+
+def train(name, config, cfg, folder: Path, args, progress: Progress) -> None:
+    """Trains with tools/train.py, or goes on from the last checkpoint."""
+    iters = cfg.train_cfg.max_iters
+    task = progress.add_task(f'train {name}', total=iters, loss='')
+    if last_iteration(folder) < iters:
+        command = [TOOLS / 'train.py', config_path(config), '--work-dir', folder, '--resume']
+        with_options = [*command, '--cfg-options', *flags(options(cfg, args))]
+        for _ in run_in_background(with_options, folder / 'train.out'):
+            progress.update(task, **latest_scalars(folder))
+    progress.update(task, completed=iters)
+
+
+def test(name, config, cfg, folder: Path, args, progress: Progress) -> Path:
+    """Predicts the validation images with tools/test.py."""
+    task = progress.add_task(f'test {name}', total=args.val, loss='')
+    out = folder / 'predictions'
+    checkpoint = (folder / 'last_checkpoint').read_text().strip()
+    command = [TOOLS / 'test.py', config_path(config), checkpoint, '--work-dir', folder]
+    with_options = [*command, '--out', out, '--cfg-options', *flags(options(cfg, args))]
+    for _ in run_in_background(with_options, folder / 'test.out'):
+        pass
+    progress.update(task, completed=args.val)
+    return out
+
+
+def flags(settings: dict) -> list[str]:
+    return [f'{key}={value}' for key, value in settings.items()]
+
+
+def last_iteration(folder: Path) -> int:
+    """The iteration of the last complete checkpoint, 0 without one."""
+    last = folder / 'last_checkpoint'
+    return int(Path(last.read_text().strip()).stem.split('_')[-1]) if last.is_file() else 0
+
+
+def latest_scalars(folder: Path) -> dict:
+    """How far a running training is, from what mmengine logs for it."""
+    logs = sorted(folder.glob('*/vis_data/scalars.json'))
+    lines = logs[-1].read_text().splitlines() if logs else []
+    for line in reversed(lines):
+        try:
+            scalars = json.loads(line)
+        except json.JSONDecodeError:  # half a line, being written
+            continue
+        if 'loss' in scalars:
+            return dict(completed=scalars['step'], loss=f'loss {scalars["loss"]:.3f}')
+    return {}
+
+
+def run(command: list) -> None:
+    done = subprocess.run([sys.executable, *map(str, command)])
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def run_in_background(command: list, log: Path):
+    """Runs a tool with its output in a file; yields once a second until it has ended well."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open('w') as out:
+        process = subprocess.Popen([sys.executable, *map(str, command)], stdout=out, stderr=out)
+        try:
+            while process.poll() is None:
+                time.sleep(1)
+                yield
+        finally:
+            process.terminate()
+            process.wait()
+    if process.returncode:
+        tail = '\n'.join(log.read_text().splitlines()[-15:])
+        sys.exit(f'{tail}\n{Path(command[0]).name} failed; its whole output is in {log}')
+
+
+if __name__ == '__main__':
+    main()
