@@ -1,0 +1,7 @@
+# The recall paper's released code on SYNTHIA: Adam, a constant learning rate, no weight decay,
+# the checkpoint with the best mIoU on the validation frames.
+_base_ = './schedule_80k.py'
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-3))
+param_scheduler = None
+train_cfg = dict(max_iters=100000, val_interval=5000)
+default_hooks = dict(checkpoint=dict(interval=5000, save_best='mIoU'))

@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/deeplabv3_r18-d16.py',
+    '../_base_/datasets/camvid.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/schedule_2k.py',
+]
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    backbone=dict(init_cfg=None),  # trained from scratch
+    decode_head=dict(num_classes=11),
+)

@@ -1,0 +1,44 @@
+"""Saves the predicted label maps of a test run."""
+
+import os
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PredictionWriterHook(Hook):
+    """Writes every test prediction as a PNG of class indices.
+
+    The PNG's path below ``out_dir`` is that of the image below the data set's image folder:
+    SYNTHIA-SEQS repeats base names over views, and files named by them would overwrite one
+    another (as with ``IoUMetric(output_dir=…)``).
+
+    The PNGs are 8-bit, single-channel, of the original image's size. Of a data set with
+    ``reduce_zero_label`` they hold the index plus one, as its own label files do.
+
+    Args:
+        out_dir: Folder to write to; made where missing.
+
+    Example:
+        >>> custom_hooks = [dict(type='PredictionWriterHook', out_dir='predictions')]
+    """
+
+    def __init__(self, out_dir: str) -> None:
+        self.out_dir = Path(out_dir)
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Writes the predictions of one batch."""
+        image_dir = runner.test_dataloader.dataset.data_prefix['img_path']
+        for sample in outputs:
+            index = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+            if sample.get('reduce_zero_label', False):
+                index = index + 1
+            path = self.out_dir / os.path.relpath(sample.img_path, image_dir)
+            # Ranks may share the last samples: each writes its own file, then renames it.
+            unfinished = path.with_suffix(f'.{os.getpid()}.png')
+            mmcv.imwrite(index.astype(np.uint8), str(unfinished))
+            os.replace(unfinished, path.with_suffix('.png'))

@@ -1,0 +1,33 @@
+"""Mixed precision that needs no loss scaling."""
+
+from contextlib import contextmanager
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.runner.amp import autocast
+from mmseg.registry import OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(OptimWrapper):
+    """Trains under bfloat16 autocast, on a CPU or on a GPU that has bfloat16.
+
+    MMEngine's ``AmpOptimWrapper`` refuses to be built on a CPU. bfloat16 has float32's range of
+    exponents, so that gradients do not underflow and no loss scaler is needed.
+
+    Args:
+        **kwargs: Those of :class:`mmengine.optim.OptimWrapper`.
+
+    Example:
+        >>> optim_wrapper = dict(type='BFloat16OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
+    """
+
+    @contextmanager
+    def optim_context(self, model: torch.nn.Module):
+        """Runs the forward pass of a training step under autocast.
+
+        Args:
+            model: The model that is trained.
+        """
+        with super().optim_context(model), autocast(dtype=torch.bfloat16):
+            yield

@@ -1,0 +1,115 @@
+"""From the arguments of a command-line tool to the config of a run."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+
+
+class RunConfigError(ValueError):
+    """What the user asked for cannot be run; the message says why, in one line."""
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that every kind of run takes.
+
+    Args:
+        parser: The tool's parser, changed in place.
+    """
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir',
+        help="folder of logs, scores and checkpoints (default: the config's own, "
+        'or work_dirs/<config name>)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override entries of the config, such as train_dataloader.num_workers=0; '
+        'key="[a,b]" gives a list, key="[(a,b),(c,d)]" a list of tuples (no spaces)',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes of a distributed run (default: none)',
+    )
+    # Old launchers pass the rank as an argument, torchrun sets the environment variable.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_run_config(args: argparse.Namespace) -> Config:
+    """Loads the config file and applies the arguments of :func:`add_run_arguments`.
+
+    Args:
+        args: The parsed arguments.
+
+    Raises:
+        RunConfigError: The file or one of its bases is missing, it is not a config, or an option
+            does not fit it.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    path = Path(args.config)
+    if not path.is_file():
+        raise RunConfigError(f'config file not found: {path}')
+    try:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(args.cfg_options)
+    except (OSError, ImportError, SyntaxError, KeyError, TypeError) as error:
+        raise RunConfigError(f'cannot load config {path}: {_first_line(error)}') from error
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / path.stem)
+    return cfg
+
+
+def check_data_folders(cfg: Config, *stages: str) -> None:
+    """Makes sure that the data are there before a model is built.
+
+    Args:
+        cfg: The run's config.
+        *stages: ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        RunConfigError: The image folder of a data set is missing.
+    """
+    for stage in stages:
+        dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset', {})
+        images = os.path.join(
+            dataset.get('data_root') or '', dataset.get('data_prefix', {}).get('img_path', '')
+        )
+        if images and '://' not in images and not os.path.isdir(images):
+            raise RunConfigError(
+                f'data folder not found: {images} (prepare the data, or point data_root and '
+                f'data_prefix.img_path of {stage}_dataloader.dataset elsewhere with --cfg-options)'
+            )
+
+
+def enable_amp(cfg: Config) -> None:
+    """Turns on mixed precision: float16 with loss scaling on an accelerator, bfloat16 on a CPU.
+
+    Args:
+        cfg: The run's config, changed in place.
+
+    Raises:
+        RunConfigError: The config's optimizer wrapper is of a kind that has no such counterpart.
+    """
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper'):
+        raise RunConfigError(f"--amp needs optim_wrapper.type='OptimWrapper', found {kind!r}")
+    if get_device() == 'cpu':
+        wrapper.type = 'BFloat16OptimWrapper'
+        for key in ('loss_scale', 'dtype'):  # AmpOptimWrapper's own
+            wrapper.pop(key, None)
+    elif kind == 'OptimWrapper':
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,278 @@
+"""Every shipped config: loads, builds, is named after what it holds, reads data and trains."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from mmengine.utils import import_modules_from_strings
+from mmseg.registry import DATASETS, MODELS
+from mmseg.structures import SegDataSample
+from mmseg.utils import register_all_modules
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(p for p in (ROOT / 'configs').glob('*/*.py') if p.parent.name != '_base_')
+METHODS = {
+    'cross_entropy': ('ce', 'CrossEntropyLoss'),
+    'loss_max_pooling': ('lmp', 'LossMaxPooling'),
+    'recall_loss': ('recall', 'RecallLoss'),
+}
+DATA = {
+    'cityscapes': 'CityscapesDataset',
+    'synthia-rand': 'SynthiaRandDataset',
+    'synthia-seqs': 'SynthiaSeqDataset',
+    'camvid': 'CamVidDataset',
+    'toy-streets': 'ToyStreetsDataset',
+}
+NAME = re.compile(
+    r'(?P<method>[a-z]+)_deeplabv3-r(?P<depth>\d+)-d(?P<stride>\d+)'
+    r'_(?P<gpus>\d)xb(?P<batch>\d+)-(?P<optimizer>adam-)?(?P<iters>\d+k?)'
+    r'_(?P<data>[a-z-]+)-(?P<height>\d+)x(?P<width>\d+)'
+)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def registered():
+    register_all_modules(init_default_scope=True)
+    import_modules_from_strings('mmseg_imbalance')
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # tiny inputs: threads would wait for one another
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+def load(path):
+    return Config.fromfile(path, import_custom_modules=False)
+
+
+def heads(model):
+    return [model[key] for key in ('decode_head', 'auxiliary_head') if model.get(key)]
+
+
+def test_there_are_configs_of_every_method_and_data_set():
+    found = {(p.parent.name, NAME.fullmatch(p.stem)['data']) for p in CONFIGS}
+    assert found == {(method, data) for method in METHODS for data in DATA}
+    for method in METHODS:
+        for data in ('cityscapes', 'synthia-rand', 'synthia-seqs'):
+            depths = {
+                NAME.fullmatch(p.stem)['depth']
+                for p in CONFIGS
+                if p.parent.name == method and f'_{data}-' in p.stem
+            }
+            assert depths == {'18', '50', '101'}
+
+
+def test_name_says_what_is_inside(path):
+    name, cfg = NAME.fullmatch(path.stem), load(path)
+    assert name['method'] == METHODS[path.parent.name][0]
+    assert int(name['depth']) == cfg.model.backbone.depth
+    assert int(name['stride']) == 4 * np.prod(cfg.model.backbone.strides)
+    assert int(name['batch']) == cfg.train_dataloader.batch_size
+    assert int(name['iters'].replace('k', '000')) == cfg.train_cfg.max_iters
+    assert bool(name['optimizer']) == (cfg.optim_wrapper.optimizer.type == 'Adam')
+    for stage in ('train', 'val', 'test'):
+        assert cfg[f'{stage}_dataloader'].dataset.type == DATA[name['data']]
+    crop = (int(name['height']), int(name['width']))
+    assert cfg.model.data_preprocessor.size == crop
+    sizes = [t.crop_size for t in cfg.train_dataloader.dataset.pipeline if t.type == 'RandomCrop']
+    sizes += [t.scale[::-1] for t in cfg.train_dataloader.dataset.pipeline if t.type == 'Resize']
+    assert sizes == [crop]
+
+
+def test_schedule_ends_with_training(path):
+    cfg = load(path)
+    for scheduler in cfg.param_scheduler or []:
+        if scheduler.type == 'PolyLR':
+            assert scheduler.end == cfg.train_cfg.max_iters
+    assert cfg.train_cfg.max_iters % cfg.train_cfg.val_interval == 0
+    assert cfg.default_hooks.checkpoint.interval < cfg.train_cfg.max_iters
+
+
+def test_methods_differ_in_nothing_but_the_loss(path):
+    method, loss = METHODS[path.parent.name]
+    cfg = load(path)
+    for head, weight in zip(heads(cfg.model), (1.0, 0.4), strict=False):
+        assert head.loss_decode.type == loss
+        assert head.loss_decode.get('loss_weight', 1.0) == weight
+    baseline = load(ROOT / 'configs/cross_entropy' / path.name.replace(f'{method}_', 'ce_', 1))
+    for one in (cfg, baseline):
+        for head in heads(one.model):
+            head.pop('loss_decode')
+    assert cfg.to_dict() == baseline.to_dict()
+
+
+def test_builds_without_a_network(path, monkeypatch):
+    monkeypatch.setattr('socket.socket.connect', lambda *_: pytest.fail('went to the network'))
+    cfg = load(path)
+    with torch.device('meta'):  # shapes alone: a ResNet-101 takes a second to initialise
+        model = MODELS.build(cfg.model)
+        tta_model = MODELS.build(dict(cfg.tta_model, module=model))
+    dataset = cfg.test_dataloader.dataset
+    kwargs = {k: dataset[k] for k in ('num_classes', 'score_void') if k in dataset}
+    meta = DATASETS.build(dict(type=dataset.type, lazy_init=True, **kwargs)).metainfo
+    classes = len(meta['classes'])
+    assert len(meta['palette']) == classes
+    assert tta_model.module.decode_head.out_channels == classes
+    assert not model.with_auxiliary_head or model.auxiliary_head.out_channels == classes
+
+
+def write_data(root, data):
+    """Two frames of each split in the layout that the config of a data set expects."""
+    rng = np.random.default_rng(0)
+    cityscapes = ('leftImg8bit/{}/town/{}_leftImg8bit', 'gtFine/{}/town/{}_gtFine_labelTrainIds')
+    view = 'SYNTHIA-SEQS-05-SUMMER/Stereo_Left/Omni_F/{}_{}'
+    folders = {
+        'cityscapes': cityscapes,
+        'toy-streets': cityscapes,
+        'camvid': ('images/{}/{}', 'labels/{}/{}'),
+        'synthia-rand': ('images/{}_{}', 'labels/{}_{}'),
+        'synthia-seqs': (f'images/{view}', f'labels/{view}'),
+    }[data]
+    for split in ('train', 'val', 'test'):
+        for frame in ('000000', '000001'):
+            image, label = (root / f'{f.format(split, frame)}.png' for f in folders)
+            for file in (image, label):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            ids = cv2.resize(rng.integers(0, 11, (3, 4), np.uint8), (128, 96), interpolation=0)
+            ids[:8] = 255
+            cv2.imwrite(str(label), ids)
+            cv2.imwrite(str(image), rng.integers(0, 256, (96, 128, 3), np.uint8))
+            if data.startswith('synthia'):
+                for kind in ('splits', 'splits/block', 'splits/random'):
+                    lines = root / kind / f'{split}.txt'
+                    lines.parent.mkdir(parents=True, exist_ok=True)
+                    with lines.open('a') as file:
+                        file.write(f'{image.relative_to(root / "images").with_suffix("")}\n')
+
+
+def one_per_family(folder):
+    """The ResNet-18 config of every data set and crop size."""
+    return sorted((ROOT / 'configs' / folder).glob('*-r18-*.py'))
+
+
+@pytest.mark.parametrize('path', one_per_family('cross_entropy'), ids=lambda path: path.stem)
+def test_pipelines_read_data(path, tmp_path):
+    data = NAME.fullmatch(path.stem)['data']
+    write_data(tmp_path, data)
+    cfg = load(path)
+    crop = cfg.crop_size
+    for stage in ('train', 'val', 'test'):
+        loader = cfg[f'{stage}_dataloader']
+        loader.dataset.data_root = str(tmp_path)
+        loader.update(num_workers=0, persistent_workers=False, batch_size=1)
+        batch = next(iter(Runner.build_dataloader(loader, seed=0)))
+        image, sample = batch['inputs'][0], batch['data_samples'][0]
+        label = sample.gt_sem_seg.data
+        assert image.dtype == torch.uint8 and image.shape[0] == 3
+        if stage == 'train':
+            assert image.shape[1:] == label.shape[1:]
+            assert image.shape[1] <= crop[0] and image.shape[2] <= crop[1]
+        else:
+            assert label.shape == (1, 96, 128)  # scored in the labels' own resolution
+        assert set(label.unique().tolist()) <= {*range(14), 255}
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    batch = next(iter(Runner.build_dataloader(cfg.test_dataloader, seed=0)))
+    flips = [samples[0].flip for samples in batch['data_samples']]
+    assert len(flips) >= 2 and sum(flips) == len(flips) // 2
+
+
+def train_step(cfg):
+    """One step of the config's own optimizer on random pixels; returns the model's loss log."""
+    torch.manual_seed(0)
+    cfg.model.backbone.init_cfg = None  # no download of ImageNet weights
+    model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
+    model.init_weights()
+    size = (32, 48)
+    samples = []
+    for _ in range(2):
+        label = torch.randint(0, model.decode_head.num_classes, (1, *size))
+        label[:, :4] = 255
+        samples.append(SegDataSample(gt_sem_seg=PixelData(data=label)))
+        samples[-1].set_metainfo(dict(img_shape=size, ori_shape=size))
+    model.data_preprocessor.size = size
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for _ in samples]
+    optim_wrapper = Runner.build_optim_wrapper(
+        type('_Runner', (), dict(model=model))(), cfg.optim_wrapper
+    )
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    log = model.train_step(dict(inputs=images, data_samples=samples), optim_wrapper)
+    assert all(torch.isfinite(value).all() for value in log.values())
+    for name, value in model.named_parameters():
+        assert value.isfinite().all(), name
+    for part in ('backbone.stem.0.weight', 'decode_head.conv_seg.weight'):
+        assert not torch.equal(before[part], dict(model.named_parameters())[part]), part
+    return log
+
+
+FAMILIES = [path for folder in METHODS for path in one_per_family(folder)]
+
+
+@pytest.mark.parametrize('path', FAMILIES, ids=lambda path: path.stem)
+def test_family_trains(path):
+    cfg = load(path)
+    log = train_step(cfg)
+    key = {'ce': 'loss_ce', 'lmp': 'loss_lmp', 'recall': 'loss_recall'}[
+        METHODS[path.parent.name][0]
+    ]
+    expected = {f'decode.{key}'} | ({f'aux.{key}'} if cfg.model.auxiliary_head else set())
+    assert {name for name in log if 'loss_' in name} == expected
+    assert all(log[name] > 0 for name in expected)
+
+
+@pytest.mark.parametrize('depth', [50, 101])
+def test_deep_networks_train(depth):
+    train_step(load(next(p for p in CONFIGS if f'-r{depth}-' in p.stem and 'cityscapes' in p.stem)))
+
+
+@pytest.mark.parametrize('folder', METHODS)
+def test_metafile_lists_every_config(folder):
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    assert f'configs/{folder}/metafile.yml' in index['Import'] and len(index['Import']) == 3
+    meta = yaml.safe_load((ROOT / 'configs' / folder / 'metafile.yml').read_text())
+    (collection,) = meta['Collections']
+    assert (ROOT / collection['README']).is_file()
+    listed = [model['Config'] for model in meta['Models']]
+    there = [str(p.relative_to(ROOT)) for p in CONFIGS if p.parent.name == folder]
+    assert sorted(listed) == there
+    for model in meta['Models']:
+        name = NAME.fullmatch(model['Name'])
+        assert model['Config'].endswith(f'/{model["Name"]}.py')
+        assert model['In Collection'] == collection['Name']
+        assert model['Metadata']['Batch Size'] == int(name['gpus']) * int(name['batch'])
+        assert model['Metadata']['Training Data'] in collection['Metadata']['Training Data']
+
+
+@pytest.mark.parametrize('folder', METHODS)
+def test_readme_shows_a_config_that_works(folder, tmp_path):
+    text = (ROOT / 'configs' / folder / 'README.md').read_text()
+    snippet = re.search(r'```python\n(.*?)```', text, re.DOTALL)[1]
+    assert len(snippet.splitlines()) <= 5
+    # a config like MMSegmentation's own, whose loss has an argument that other losses lack
+    ours = str(next((ROOT / 'configs/cross_entropy').glob('*_cityscapes-512x1024.py')))
+    sigmoid = 'dict(loss_decode=dict(use_sigmoid=False))'
+    base = tmp_path / 'base.py'
+    base.write_text(
+        f'_base_ = {ours!r}\nmodel = dict(decode_head={sigmoid}, auxiliary_head={sigmoid})\n'
+    )
+    file = tmp_path / 'config.py'
+    file.write_text(snippet.replace('your_config.py', str(base)))
+    model = load(file).model
+    assert [head.loss_decode.type for head in heads(model)] == [METHODS[folder][1]] * 2
+    assert [head.loss_decode.get('loss_weight', 1.0) for head in heads(model)] == [1.0, 0.4]
+    assert not any('use_sigmoid' in head.loss_decode for head in heads(model))
+    for head in heads(model):
+        MODELS.build(head.loss_decode)
+    for pattern in re.findall(r'`([a-z_*0-9x-]*deeplabv3-[^`]*\.py)`', text):
+        assert list((ROOT / 'configs' / folder).glob(pattern)), pattern

@@ -1,0 +1,96 @@
+"""Toy streets and the command lines of the training tools."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
+
+
+@pytest.fixture(scope='session')
+def run_tool():
+    """Runs a tool as a process of its own; returns the completed process, its output as text."""
+
+    def run(tool, *args, env=None, timeout=120):
+        path = str(ROOT / 'tools' / tool)
+        command = [sys.executable, path] if tool.endswith('.py') else [path]
+        venv_first = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
+        return subprocess.run(
+            [*command, *map(str, args)],
+            # one thread: the images are tiny, and several tests may run at once
+            env={**os.environ, 'PATH': venv_first, 'OMP_NUM_THREADS': '1', **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=ROOT,
+        )
+
+    return run
+
+
+@pytest.fixture(scope='session')
+def toy_data(tmp_path_factory, run_tool):
+    """A tiny toy streets data set."""
+    folder = tmp_path_factory.mktemp('toy') / 'toy_streets'
+    done = run_tool(
+        'dataset_converters/toy_streets.py', folder, '--train', 8, '--val', 3,
+        env={'PYTHONPATH': str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope='session')
+def toy_options(toy_data):
+    """The options that turn the shipped toy config into a run of a few iterations."""
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    return [
+        '--cfg-options',
+        *(f'{loader}.dataset.data_root={toy_data}' for loader in loaders),
+        'train_dataloader.batch_size=2',
+        'default_hooks.checkpoint.interval=2',
+        'default_hooks.logger.interval=1',
+        'train_cfg.val_interval=2',
+    ]
+
+
+@pytest.fixture(scope='session')
+def trained(tmp_path_factory, run_tool, toy_options):
+    """The work dir and log of two training iterations."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    done = run_tool(
+        'train.py', TOY_CONFIG, '--work-dir', work_dir, *toy_options, 'train_cfg.max_iters=2'
+    )
+    assert done.returncode == 0, done.stderr
+    return work_dir, done.stdout + done.stderr
+
+
+@pytest.fixture(scope='session')
+def scored(tmp_path_factory, run_tool, toy_options, trained):
+    """A test run with augmentation: its folder (``drawn``, ``out``) and its log."""
+    folder = tmp_path_factory.mktemp('scored')
+    done = run_tool(
+        'test.py', TOY_CONFIG, trained[0] / 'iter_2.pth', '--work-dir', folder / 'work',
+        '--tta', '--show-dir', folder / 'drawn', '--out', folder / 'out', *toy_options,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout + done.stderr
+
+
+@pytest.fixture
+def call_tool(monkeypatch):
+    """Runs a tool's ``main`` in this process, for what ends before anything is built."""
+
+    def call(tool, *args):
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
+        monkeypatch.chdir(ROOT)
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+        return end.value.code
+
+    return call

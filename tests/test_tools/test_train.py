@@ -1,0 +1,71 @@
+"""tools/train.py as users run it."""
+
+import re
+import shutil
+
+import pytest
+import torch
+
+TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
+
+
+def losses(log):
+    return {int(i): float(x) for i, x in re.findall(r'Iter\(train\) \[ *(\d+)/.* loss: (\S+)', log)}
+
+
+def test_trains_validates_and_saves(trained):
+    work_dir, log = trained
+    assert sorted(losses(log)) == [1, 2]
+    assert 'decode.loss_recall' in log and 'mIoU' in log
+    assert (work_dir / 'iter_2.pth').is_file()
+
+
+def test_resume_goes_on(trained, run_tool, toy_options, tmp_path):
+    work_dir = shutil.copytree(trained[0], tmp_path / 'work')
+    done = run_tool(
+        'train.py', TOY_CONFIG, '--work-dir', work_dir, '--resume',
+        *toy_options, 'train_cfg.max_iters=3', 'train_cfg.val_interval=3',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(losses(done.stdout + done.stderr)) == [3]
+
+
+def test_amp_trains_in_bfloat16_on_a_cpu(tmp_path, trained, run_tool, toy_options):
+    done = run_tool(
+        'train.py', TOY_CONFIG, '--work-dir', tmp_path, '--amp', *toy_options,
+        'train_cfg.max_iters=2', env={'CUDA_VISIBLE_DEVICES': ''},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    log = done.stdout + done.stderr
+    assert "type='BFloat16OptimWrapper'" in log
+    full = losses(trained[1])
+    for i, loss in losses(log).items():
+        assert loss == pytest.approx(full[i], rel=0.05)
+    # the same start and the same data: only the precision differs
+    assert losses(log) != full
+    weights = torch.load(tmp_path / 'iter_2.pth', weights_only=False)['state_dict']
+    assert {w.dtype for w in weights.values()} <= {torch.float32, torch.int64, torch.float64}
+
+
+def test_bad_input_is_one_line_and_exit_code_2(run_tool):
+    done = run_tool('train.py', 'configs/none.py')
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if 'Warning' not in line]
+    assert line == 'train.py: error: config file not found: configs/none.py'
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['pyproject.toml'], 'cannot load config pyproject.toml: '),
+        ([TOY_CONFIG, '--cfg-options', 'train_dataloader.dataset.data_root=/none'], 'data folder'),
+    ],
+)
+def test_other_bad_input(args, message, call_tool, capsys):
+    assert call_tool('train.py', *args) == 2
+    assert capsys.readouterr().err.startswith(f'train.py: error: {message}')
+
+
+def test_help_shows_an_example(call_tool, capsys):
+    assert call_tool('train.py', '--help') == 0
+    assert 'python tools/train.py configs/' in capsys.readouterr().out

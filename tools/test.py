@@ -1,0 +1,104 @@
+"""Scores a trained segmentor on the test data of its config, and draws or saves predictions."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# A checkout's own package goes before an installed one.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+
+from mmseg_imbalance.engine import (
+    RunConfigError,
+    add_run_arguments,
+    check_data_folders,
+    load_run_config,
+    prepare_cpu_launch,
+)
+
+EXAMPLE = """example:
+  python tools/test.py configs/recall_loss/recall_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py \\
+      work_dirs/recall_camvid/iter_2000.pth --tta --show-dir work_dirs/recall_camvid/drawn
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_run_arguments(parser)
+    parser.add_argument('checkpoint', help='checkpoint, a file or a URL')
+    parser.add_argument(
+        '--out',
+        metavar='DIR',
+        help='save the predictions as 8-bit PNGs of class indices, named like the images',
+    )
+    parser.add_argument('--show', action='store_true', help='draw predictions in a window')
+    parser.add_argument(
+        '--show-dir',
+        metavar='DIR',
+        help='draw truth and prediction side by side into DIR/vis_data/vis_image '
+        '(of several processes, those of the first)',
+    )
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds between images of --show (default: 2)'
+    )
+    parser.add_argument(
+        '--tta', action='store_true', help="test-time augmentation by the config's tta_pipeline"
+    )
+    return parser.parse_args()
+
+
+def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    if hook is None:
+        raise RunConfigError(
+            '--show and --show-dir need default_hooks.visualization in the config: '
+            "dict(type='SegVisualizationHook')"
+        )
+    # upstream MMSegmentation draws every 50th test image otherwise
+    hook.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
+    if args.show_dir:
+        cfg.visualizer.save_dir = args.show_dir
+
+
+def augment_at_test_time(cfg: Config) -> None:
+    for key in ('tta_model', 'tta_pipeline'):
+        if key not in cfg:
+            raise RunConfigError(f'--tta needs {key} in the config')
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = dict(cfg.tta_model, module=cfg.model)
+
+
+def build_runner(args: argparse.Namespace) -> Runner:
+    cfg = load_run_config(args)
+    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+        raise RunConfigError(f'checkpoint not found: {args.checkpoint}')
+    cfg.load_from = args.checkpoint
+    check_data_folders(cfg, 'test')
+    if args.show or args.show_dir:
+        draw_predictions(cfg, args)
+    if args.tta:
+        augment_at_test_time(cfg)
+    if args.out:
+        writer = dict(type='PredictionWriterHook', out_dir=args.out)
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), writer]
+    prepare_cpu_launch(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        runner = build_runner(args)
+    except RunConfigError as error:
+        print(f'test.py: error: {error}', file=sys.stderr)
+        sys.exit(2)
+    runner.test()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,68 @@
+"""Trains a segmentor from a config file, on a CPU, on one GPU or on many."""
+
+import argparse
+import sys
+from pathlib import Path
+
+# A checkout's own package goes before an installed one.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+
+from mmseg_imbalance.engine import (
+    RunConfigError,
+    add_run_arguments,
+    check_data_folders,
+    enable_amp,
+    load_run_config,
+    prepare_cpu_launch,
+)
+
+EXAMPLE = """example:
+  python tools/train.py configs/recall_loss/recall_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py \\
+      --work-dir work_dirs/recall_camvid --cfg-options train_dataloader.num_workers=4
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_run_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='go on from the latest checkpoint in the work dir; without one, start afresh',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: float16 on a GPU, bfloat16 on a CPU (default: float32)',
+    )
+    return parser.parse_args()
+
+
+def build_runner(args: argparse.Namespace) -> Runner:
+    cfg = load_run_config(args)
+    check_data_folders(cfg, 'train', 'val')
+    if args.amp:
+        enable_amp(cfg)
+    if args.resume:
+        cfg.resume = True
+    prepare_cpu_launch(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        runner = build_runner(args)
+    except RunConfigError as error:
+        print(f'train.py: error: {error}', file=sys.stderr)
+        sys.exit(2)
+    runner.train()
+
+
+if __name__ == '__main__':
+    main()
