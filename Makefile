@@ -14,10 +14,13 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or newer is needed; choose one with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
-	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(RUN) -m pip install torch==$(TORCH)
 	$(RUN) -m pip install torch==$(TORCH) -e '.[onedl,dev]'
+	@# OpenCV's desktop build needs libGL, which servers and containers lack.
+	@$(RUN) -c 'import cv2' 2>/dev/null || { $(RUN) -m pip uninstall --yes opencv-python && \
+		$(RUN) -m pip install opencv-python-headless; }
 	@rm -f $(VENV)/.installed-torch-*
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mmseg_imbalance import config_path
+from mmseg_imbalance.datasets.conversion import ToolError, run_tool, write_atomically
 from mmseg_imbalance.visualization import compare_predictions
 
 TOOLS = Path(__file__).resolve().parent
@@ -40,10 +42,11 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+def main() -> int:
     args = parse_args()
     work_dir = Path(args.work_dir)
     started = time.monotonic()
+    claim(work_dir, dict(train=args.train, val=args.val, iters=args.iters, configs=CONFIGS))
     run(
         [TOOLS / 'dataset_converters/toy_streets.py', args.data_root]
         + ['--train', str(args.train), '--val', str(args.val)]
@@ -76,6 +79,19 @@ def main() -> None:
     Console().print(Markdown(table))
     minutes = (time.monotonic() - started) / 60
     print(f'{minutes:.1f} minutes; written: {work_dir}/report.md and {work_dir}/report.png')
+    return 0
+
+
+def claim(work_dir: Path, recipe: dict) -> None:
+    """Notes what is compared in a work dir, or makes sure that it is the same as before."""
+    noted = work_dir / 'recipe.json'
+    if not noted.is_file():
+        write_atomically(noted, json.dumps(recipe).encode())
+    elif json.loads(noted.read_text()) != recipe:
+        raise ToolError(
+            f'{work_dir} holds another demo, {noted.read_text()}; delete it or choose another '
+            f'--work-dir for {json.dumps(recipe)}'
+        )
 
 
 def options(cfg: Config, args: argparse.Namespace) -> dict:
@@ -86,6 +102,7 @@ def options(cfg: Config, args: argparse.Namespace) -> dict:
         'test_dataloader.dataset.data_root': args.data_root,
         'train_cfg.max_iters': iters,
         'train_cfg.val_interval': iters,
+        'default_hooks.checkpoint.interval': max(iters // 4, 1),
     }
 
 
@@ -105,11 +122,12 @@ def test(name, config, cfg, folder: Path, args, progress: Progress) -> Path:
     """Predicts the validation images with tools/test.py."""
     task = progress.add_task(f'test {name}', total=args.val, loss='')
     out = folder / 'predictions'
+    shutil.rmtree(out, ignore_errors=True)
     checkpoint = (folder / 'last_checkpoint').read_text().strip()
     command = [TOOLS / 'test.py', config_path(config), checkpoint, '--work-dir', folder]
     with_options = [*command, '--out', out, '--cfg-options', *flags(options(cfg, args))]
     for _ in run_in_background(with_options, folder / 'test.out'):
-        pass
+        progress.update(task, completed=sum(1 for _ in out.rglob('*.png')))
     progress.update(task, completed=args.val)
     return out
 
@@ -121,7 +139,7 @@ def flags(settings: dict) -> list[str]:
 def last_iteration(folder: Path) -> int:
     """The iteration of the last complete checkpoint, 0 without one."""
     last = folder / 'last_checkpoint'
-    return int(Path(last.read_text().strip()).stem.split('_')[-1]) if last.is_file() else 0
+    return int(Path(last.read_text()).stem.split('_')[-1]) if last.is_file() else 0
 
 
 def latest_scalars(folder: Path) -> dict:
@@ -141,7 +159,7 @@ def latest_scalars(folder: Path) -> dict:
 def run(command: list) -> None:
     done = subprocess.run([sys.executable, *map(str, command)])
     if done.returncode:
-        sys.exit(done.returncode)
+        raise ToolError(f'{Path(command[0]).name} failed', done.returncode)
 
 
 def run_in_background(command: list, log: Path):
@@ -158,8 +176,8 @@ def run_in_background(command: list, log: Path):
             process.wait()
     if process.returncode:
         tail = '\n'.join(log.read_text().splitlines()[-15:])
-        sys.exit(f'{tail}\n{Path(command[0]).name} failed; its whole output is in {log}')
+        raise ToolError(f'{tail}\n{Path(command[0]).name} failed; its whole output is in {log}', 1)
 
 
 if __name__ == '__main__':
-    main()
+    raise SystemExit(run_tool(main))

@@ -2,10 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
-
-# A checkout's own package goes before an installed one.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS

@@ -30,7 +30,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         default={},
         metavar='KEY=VALUE',
-        help='override entries of the config, such as train_dataloader.num_workers=0; '
+        help='override entries of the config, such as train_dataloader.batch_size=4; '
         'key="[a,b]" gives a list, key="[(a,b),(c,d)]" a list of tuples (no spaces)',
     )
     parser.add_argument(
@@ -60,7 +60,7 @@ def load_run_config(args: argparse.Namespace) -> Config:
     try:
         cfg = Config.fromfile(path)
         cfg.merge_from_dict(args.cfg_options)
-    except (OSError, ImportError, SyntaxError, KeyError, TypeError) as error:
+    except Exception as error:  # a config is Python: it can fail in every way
         raise RunConfigError(f'cannot load config {path}: {_first_line(error)}') from error
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / path.stem)

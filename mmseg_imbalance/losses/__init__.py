@@ -3,5 +3,6 @@
 from .loss_max_pooling import LossMaxPooling
 from .pixel_weighting import PixelWeightingLoss
 from .recall_loss import RecallLoss
+from .softmax_focal_loss import SoftmaxFocalLoss
 
-__all__ = ['LossMaxPooling', 'PixelWeightingLoss', 'RecallLoss']
+__all__ = ['LossMaxPooling', 'PixelWeightingLoss', 'RecallLoss', 'SoftmaxFocalLoss']

@@ -1,10 +1,11 @@
 """Class weights from a list or a file."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from mmengine.fileio import load
+import yaml
 
 _SUFFIXES = ('.npy', '.json', '.yaml', '.yml')
 
@@ -52,6 +53,9 @@ def _read(path: Path, source: str):
     if not path.is_file():
         raise ValueError(f'{source} does not exist')
     try:
-        return np.load(path, allow_pickle=False) if path.suffix == '.npy' else load(str(path))
-    except Exception as error:  # the three readers share no base class for their errors
+        if path.suffix == '.npy':
+            return np.load(path, allow_pickle=False)
+        text = path.read_text(encoding='utf-8')
+        return json.loads(text) if path.suffix == '.json' else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ValueError(f'{source} cannot be read: {error}') from error

@@ -26,7 +26,7 @@ class LossMaxPooling(PixelWeightingLoss):
     ``reduction_override`` ``'sum'`` or ``'none'`` the weights are in units of the uniform weight
     1/n, so that p = inf gives plain cross-entropy in every reduction.
 
-    Use it in any decode or auxiliary head::
+    Use it in any decode or auxiliary head that computes its loss on (N, C, H, W) logits::
 
         custom_imports = dict(imports=['mmseg_imbalance'])
         model = dict(
@@ -44,7 +44,7 @@ class LossMaxPooling(PixelWeightingLoss):
             of one process.
         pixel_loss: Config of another registered loss to pool instead of soft-max cross-entropy. It
             is called with ``reduction_override='none'`` and has to return losses ≥ 0 of shape
-            (N, H, W).
+            (N, H, W), as :class:`SoftmaxFocalLoss` does; sigmoid losses return one per class.
         class_weight: See :class:`PixelWeightingLoss`, as for the arguments below.
         loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log.

@@ -59,6 +59,9 @@ class PixelWeightingLoss(nn.Module, metaclass=ABCMeta):
         self.num_classes = num_classes
         self.check_labels = check_labels
         self._loss_name = loss_name
+        # Whether single pixels' losses are asked for, as OHEM does before it asks for the loss
+        # itself: what a weighting remembers must then stay as it is.
+        self.probing = False
 
     @property
     def loss_name(self) -> str:
@@ -120,6 +123,7 @@ class PixelWeightingLoss(nn.Module, metaclass=ABCMeta):
         if avg_factor is not None and reduction == 'sum':
             raise ValueError("avg_factor cannot be used with reduction 'sum'")
         self._check_input(seg_logits, seg_label, weight, ignore_index)
+        self.probing = reduction == 'none'
 
         if seg_logits.dtype != torch.float64:
             seg_logits = seg_logits.float()

@@ -25,7 +25,7 @@ class RecallLoss(PixelWeightingLoss):
     with the pixels N_c and false negatives FN_c of class c in the batch, from the arg-max
     prediction. The weights are constants in the backward pass.
 
-    Use it in any decode or auxiliary head::
+    Use it in any decode or auxiliary head that computes its loss on (N, C, H, W) logits::
 
         custom_imports = dict(imports=['mmseg_imbalance'])
         model = dict(decode_head=dict(loss_decode=dict(_delete_=True, type='RecallLoss')))
@@ -40,8 +40,10 @@ class RecallLoss(PixelWeightingLoss):
             ``'all'``: the number of all pixels (the released code).
         momentum: Share in (0, 1] of the current batch in running counts that the recall is taken
             from, as in batch normalisation; only classes present are updated. Steadier where crops
-            show few classes. The counts are saved and resumed with the checkpoint. None: the
-            recall of the batch.
+            show few classes. The counts are saved and resumed with the checkpoint; without
+            ``sync`` every process has its own, and a checkpoint those of the first. They move once
+            a step: not in evaluation, and not with ``reduction_override='none'``. None: the recall
+            of the batch.
         sync: Whether to sum the counts over all processes, in one all-reduce a step: recall and
             divisor are then those of the union of their batches, and so is the gradient that
             DistributedDataParallel averages.
@@ -130,12 +132,14 @@ class RecallLoss(PixelWeightingLoss):
         running = self.running_counts
         if running.shape[1] == 0:
             running = torch.zeros_like(counts, dtype=running.dtype)
-        if self.training:
-            present, known = counts[0] > 0, running[0] > 0
-            moved = running + self.momentum * (counts - running)
-            running = torch.where(present, torch.where(known, moved, counts), running)
-            self.running_counts = running
-        return running
+        if not self.training:
+            return running
+        present, known = counts[0] > 0, running[0] > 0
+        moved = running + self.momentum * (counts - running)
+        moved = torch.where(present, torch.where(known, moved, counts), running)
+        if not self.probing:
+            self.running_counts = moved
+        return moved
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         saved = state_dict.get(prefix + 'running_counts')

@@ -14,8 +14,8 @@ from mmseg.structures import SegDataSample
 
 from mmseg_imbalance.datasets import CamVidDataset
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-REAL = Path(os.environ.get('CAMVID_ROOT', REPOSITORY.parent / 'shared' / 'data' / 'camvid'))
+ROOT = Path(__file__).resolve().parents[2]
+REAL = Path(os.environ.get('CAMVID_ROOT', ROOT / 'data' / 'camvid'))
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations')]
 RAW = np.arange(12, dtype=np.uint8).reshape(3, 4)
 

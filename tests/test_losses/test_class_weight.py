@@ -22,7 +22,7 @@ def test_files(tmp_path):
         assert load_class_weight(str(tmp_path / name)) == WEIGHTS
 
 
-def test_pickles_are_refused_and_never_run(tmp_path):
+def test_files_that_run_code_are_refused_and_never_run(tmp_path):
     witness = tmp_path / 'witness'
 
     class Attack:
@@ -31,7 +31,10 @@ def test_pickles_are_refused_and_never_run(tmp_path):
 
     (tmp_path / 'w.pkl').write_bytes(pickle.dumps(Attack()))
     np.save(tmp_path / 'w.npy', np.array([Attack()], dtype=object), allow_pickle=True)
-    for name in ('w.pkl', 'w.npy'):
+    call = f'!!python/object/apply:os.system ["touch {witness}"]'
+    (tmp_path / 'w.yaml').write_text(call)
+    (tmp_path / 'w.json').write_text(call)
+    for name in ('w.pkl', 'w.npy', 'w.yaml', 'w.json'):
         with pytest.raises(ValueError, match=f'{name}.*'):
             load_class_weight(str(tmp_path / name))
     assert not witness.exists()

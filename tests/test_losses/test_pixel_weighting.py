@@ -18,10 +18,17 @@ LOSSES = (
     dict(type='RecallLoss'),
     dict(type='RecallLoss', floor=0, normalizer='valid'),
     dict(type='RecallLoss', momentum=0.1),
+    dict(type='SoftmaxFocalLoss'),
+    dict(type='LossMaxPooling', pixel_loss=dict(type='SoftmaxFocalLoss', check_labels=False)),
 )
 all_losses = pytest.mark.parametrize(
     'cfg', LOSSES, ids=lambda c: '-'.join(str(v) for v in c.values())
 )
+
+
+@pytest.fixture
+def batch():
+    return draw_batch()
 
 
 def build(cfg, **kwargs):

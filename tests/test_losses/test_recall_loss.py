@@ -117,6 +117,7 @@ class TestMomentum:
         for seed in range(3):
             logits, label = draw_batch(seed)
             pixels = loss(logits, label, reduction_override='none')
+            loss(logits, label)
         total, hit = loss.running_counts
         weights = torch.cat([1 - hit / total, torch.zeros(1)])[torch.where(label == 255, 5, label)]
         cross_entropy = F.cross_entropy(logits, label, ignore_index=255, reduction='none')
@@ -129,6 +130,16 @@ class TestMomentum:
         loss.eval()
         loss(*draw_batch(2))
         assert torch.equal(loss.running_counts, before)
+
+    def test_a_pixel_sampler_sees_the_same_recall_and_moves_nothing(self):
+        loss = RecallLoss(momentum=0.25)
+        loss(*draw_batch(1))
+        before = loss.running_counts.clone()
+        logits, label = draw_batch(2)
+        pixels = loss(logits, label, reduction_override='none')
+        assert torch.equal(loss.running_counts, before)
+        torch.testing.assert_close(loss(logits, label, reduction_override='sum'), pixels.sum())
+        assert not torch.equal(loss.running_counts, before)
 
     @pytest.mark.parametrize('num_classes', (None, NUM_CLASSES))
     def test_saved_and_resumed(self, num_classes, tmp_path):

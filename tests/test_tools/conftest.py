@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# One thread: the images are tiny, and several tests may run at once.
+ON_A_CPU = {'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1'}
 TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 
 
@@ -22,8 +24,7 @@ def run_tool():
         venv_first = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
         return subprocess.run(
             [*command, *map(str, args)],
-            # one thread: the images are tiny, and several tests may run at once
-            env={**os.environ, 'PATH': venv_first, 'OMP_NUM_THREADS': '1', **(env or {})},
+            env={**os.environ, 'PATH': venv_first, **ON_A_CPU, **(env or {})},
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -37,10 +38,7 @@ def run_tool():
 def toy_data(tmp_path_factory, run_tool):
     """A tiny toy streets data set."""
     folder = tmp_path_factory.mktemp('toy') / 'toy_streets'
-    done = run_tool(
-        'dataset_converters/toy_streets.py', folder, '--train', 8, '--val', 3,
-        env={'PYTHONPATH': str(ROOT)},
-    )  # fmt: skip
+    done = run_tool('dataset_converters/toy_streets.py', folder, '--train', 8, '--val', 3)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -38,12 +38,22 @@ def test_goes_on_where_it_was(finished):
     folder, _ = finished
     checkpoints = {path: path.stat().st_mtime_ns for path in folder.glob('work/*/iter_2.pth')}
     assert len(checkpoints) == 3
-    (folder / 'work' / 'recall_loss' / 'last_checkpoint').unlink()  # as if cut off before its end
-    (folder / 'work' / 'recall_loss' / 'iter_2.pth').unlink()
+    recall = folder / 'work' / 'recall_loss'  # as if cut off after its first iteration
+    (recall / 'iter_2.pth').unlink()
+    (recall / 'last_checkpoint').write_text('work/recall_loss/iter_1.pth')
     done = demo(folder, '--iters', '2')
     assert done.returncode == 0, done.stdout + done.stderr
     for path, written in checkpoints.items():
         assert (path.stat().st_mtime_ns == written) == ('recall_loss' not in str(path))
+    assert 'resumed epoch: 0, iter: 1' in (recall / 'train.out').read_text()
+
+
+def test_another_demo_in_the_same_folder_is_refused(finished):
+    folder, _ = finished
+    done = demo(folder, '--iters', '3')
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith('demo.py: error')]
+    assert '"iters": 2' in line and '"iters": 3' in line and '--work-dir' in line
 
 
 def test_a_failure_shows_its_reason(tmp_path):

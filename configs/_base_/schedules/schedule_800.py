@@ -6,4 +6,4 @@ param_scheduler = [
     dict(type='PolyLR', eta_min=0.0, power=0.9, begin=50, end=800, by_epoch=False),
 ]
 train_cfg = dict(max_iters=800, val_interval=800)
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=200, max_keep_ckpts=1))
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=200, max_keep_ckpts=2))

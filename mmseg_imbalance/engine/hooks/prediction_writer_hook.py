@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
-import mmcv
 import numpy as np
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
+
+from ...datasets.conversion import encode_png, write_atomically
 
 
 @HOOKS.register_module()
@@ -38,7 +39,5 @@ class PredictionWriterHook(Hook):
             if sample.get('reduce_zero_label', False):
                 index = index + 1
             path = self.out_dir / os.path.relpath(sample.img_path, image_dir)
-            # Ranks may share the last samples: each writes its own file, then renames it.
-            unfinished = path.with_suffix(f'.{os.getpid()}.png')
-            mmcv.imwrite(index.astype(np.uint8), str(unfinished))
-            os.replace(unfinished, path.with_suffix('.png'))
+            # Ranks may share the last samples, so files have to appear at once.
+            write_atomically(path.with_suffix('.png'), encode_png(index.astype(np.uint8)))

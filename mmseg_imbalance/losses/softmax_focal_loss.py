@@ -1,0 +1,59 @@
+"""Focal loss over the soft-max."""
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from .pixel_weighting import PixelWeightingLoss
+
+
+@MODELS.register_module()
+class SoftmaxFocalLoss(PixelWeightingLoss):
+    r"""Cross-entropy that fades where the right class is likely already, one loss per pixel.
+
+    T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár, *Focal Loss for Dense Object Detection*,
+    ICCV 2017, arXiv 1708.02002, equation 4, with the probability of the soft-max over all classes:
+
+    .. math:: \ell = -(1 - p(y))^\gamma \log p(y)
+
+    The mean is taken over the valid pixels. MMSegmentation's own ``FocalLoss`` is the sigmoid form,
+    one loss per pixel and class; this one fits ``pixel_loss`` of :class:`LossMaxPooling`.
+
+    Args:
+        gamma: Exponent ≥ 0; 0 gives cross-entropy.
+        **kwargs: ``class_weight``, ``loss_weight``, ``loss_name`` (``'loss_focal'``),
+            ``num_classes`` and ``check_labels``, see :class:`PixelWeightingLoss`.
+
+    Raises:
+        ValueError: gamma < 0.
+
+    Example:
+        >>> loss = SoftmaxFocalLoss(gamma=2)
+        >>> loss(torch.zeros(1, 2, 1, 1), torch.zeros(1, 1, 1, dtype=torch.int64))  # log(2) / 4
+        tensor(0.1733)
+    """
+
+    def __init__(self, gamma: float = 2.0, loss_name: str = 'loss_focal', **kwargs) -> None:
+        super().__init__(loss_name=loss_name, **kwargs)
+        if not gamma >= 0:
+            raise ValueError(f'gamma must be ≥ 0, got {gamma}')
+        self.gamma = gamma
+
+    def compute_pixel_loss(
+        self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int
+    ) -> Tensor:
+        """The focal loss of every pixel, (N, H, W)."""
+        cross_entropy = super().compute_pixel_loss(seg_logits, seg_label, ignore_index)
+        # Below 1e-7 the gradient of the power is infinite for gamma < 1; no float32 loss shows it.
+        missing = -torch.expm1(-cross_entropy)
+        return missing.clamp(min=1e-7) ** self.gamma * cross_entropy
+
+    def weigh(
+        self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Every valid pixel weighs the same."""
+        return valid.float(), valid.sum().clamp(min=1)[None]
+
+    def extra_repr(self) -> str:
+        """What a printed model shows."""
+        return f'gamma={self.gamma}'

@@ -1,7 +1,0 @@
-import pytest
-from batches import draw_batch
-
-
-@pytest.fixture
-def batch():
-    return draw_batch()
