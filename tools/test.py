@@ -11,7 +11,7 @@ from mmseg.registry import RUNNERS
 from mmseg_imbalance.engine import (
     RunConfigError,
     add_run_arguments,
-    check_data_folders,
+    check_data,
     load_run_config,
     prepare_cpu_launch,
 )
@@ -51,10 +51,10 @@ def parse_args() -> argparse.Namespace:
 
 def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
     hook = cfg.get('default_hooks', {}).get('visualization')
-    if hook is None:
+    if hook is None or 'visualizer' not in cfg:
         raise RunConfigError(
-            '--show and --show-dir need default_hooks.visualization in the config: '
-            "dict(type='SegVisualizationHook')"
+            '--show and --show-dir need a visualizer and default_hooks.visualization in the '
+            "config: dict(type='SegLocalVisualizer', …) and dict(type='SegVisualizationHook')"
         )
     # upstream MMSegmentation draws every 50th test image otherwise
     hook.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
@@ -75,7 +75,7 @@ def build_runner(args: argparse.Namespace) -> Runner:
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise RunConfigError(f'checkpoint not found: {args.checkpoint}')
     cfg.load_from = args.checkpoint
-    check_data_folders(cfg, 'test')
+    check_data(cfg, 'test')
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
     if args.tta:

@@ -9,7 +9,7 @@ from mmseg.registry import RUNNERS
 from mmseg_imbalance.engine import (
     RunConfigError,
     add_run_arguments,
-    check_data_folders,
+    check_data,
     enable_amp,
     load_run_config,
     prepare_cpu_launch,
@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
 
 def build_runner(args: argparse.Namespace) -> Runner:
     cfg = load_run_config(args)
-    check_data_folders(cfg, 'train', 'val')
+    check_data(cfg, 'train', 'val')
     if args.amp:
         enable_amp(cfg)
     if args.resume:

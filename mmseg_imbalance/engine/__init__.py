@@ -6,7 +6,7 @@ from .optim_wrapper import BFloat16OptimWrapper
 from .run_config import (
     RunConfigError,
     add_run_arguments,
-    check_data_folders,
+    check_data,
     enable_amp,
     load_run_config,
 )
@@ -16,7 +16,7 @@ __all__ = [
     'PredictionWriterHook',
     'RunConfigError',
     'add_run_arguments',
-    'check_data_folders',
+    'check_data',
     'enable_amp',
     'load_run_config',
     'prepare_cpu_launch',

@@ -67,7 +67,7 @@ def load_run_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def check_data_folders(cfg: Config, *stages: str) -> None:
+def check_data(cfg: Config, *stages: str) -> None:
     """Makes sure that the data are there before a model is built.
 
     Args:
@@ -75,18 +75,22 @@ def check_data_folders(cfg: Config, *stages: str) -> None:
         *stages: ``'train'``, ``'val'``, ``'test'``.
 
     Raises:
-        RunConfigError: The image folder of a data set is missing.
+        RunConfigError: A data set's folder of images or labels, or its list of them, is missing.
     """
     for stage in stages:
         dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset', {})
-        images = os.path.join(
-            dataset.get('data_root') or '', dataset.get('data_prefix', {}).get('img_path', '')
-        )
-        if images and '://' not in images and not os.path.isdir(images):
-            raise RunConfigError(
-                f'data folder not found: {images} (prepare the data, or point data_root and '
-                f'data_prefix.img_path of {stage}_dataloader.dataset elsewhere with --cfg-options)'
-            )
+        prefix = dataset.get('data_prefix', {})
+        for key, name in (
+            ('data_prefix.img_path', prefix.get('img_path')),
+            ('data_prefix.seg_map_path', prefix.get('seg_map_path')),
+            ('ann_file', dataset.get('ann_file')),
+        ):
+            path = os.path.join(dataset.get('data_root') or '', name or '')
+            if name and '://' not in path and not os.path.exists(path):
+                raise RunConfigError(
+                    f'data not found: {path} (prepare the data, or point data_root and {key} of '
+                    f'{stage}_dataloader.dataset elsewhere with --cfg-options)'
+                )
 
 
 def enable_amp(cfg: Config) -> None:

@@ -24,10 +24,10 @@ def comparison_table(
         scores: For every model ``'IoU'`` and ``'recall'``, (C,) in [0, 1], NaN where undefined.
 
     Returns:
-        Markdown, values in percent; the best of a row is bold.
+        Markdown, values in percent; the best of a row is bold where they differ.
     """
     kinds = ('IoU', 'recall')
-    header = ['class', 'pixels %', *(f'{kind} {name}' for kind in kinds for name in scores)]
+    header = ['class', 'pixels %', *(f'{kind}: {name}' for kind in kinds for name in scores)]
     rows = []
     for c in np.argsort(-share):
         cells = [_best_in_bold([scores[name][kind][c] for name in scores]) for kind in kinds]
@@ -40,8 +40,10 @@ def comparison_table(
 
 def _best_in_bold(values: Sequence[float]) -> list[str]:
     texts = ['–' if np.isnan(value) else f'{100 * value:.1f}' for value in values]
-    best = f'{100 * np.nanmax(values):.1f}' if not np.all(np.isnan(values)) else None
-    return [f'**{text}**' if text == best and len(texts) > 1 else text for text in texts]
+    if len(set(texts)) == 1:
+        return texts
+    best = f'{100 * np.nanmax(values):.1f}'
+    return [f'**{text}**' if text == best else text for text in texts]
 
 
 def comparison_figure(

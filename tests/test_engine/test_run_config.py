@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmseg_imbalance.engine import (
     RunConfigError,
     add_run_arguments,
-    check_data_folders,
+    check_data,
     enable_amp,
     load_run_config,
     run_config,
@@ -42,7 +42,13 @@ def test_work_dir_is_that_of_the_command_line_then_the_config_then_the_name(conf
 
 
 @pytest.mark.parametrize(
-    'text', ['a = (', "_base_ = 'none.py'\n", "custom_imports = dict(imports=['no_such_module'])\n"]
+    'text',
+    [
+        'a = (',
+        'a = b',
+        "_base_ = 'none.py'\n",
+        "custom_imports = dict(imports=['no_such_module'])\n",
+    ],
 )
 def test_broken_config_is_reported_in_one_line(config, text):
     config.write_text(text)
@@ -56,16 +62,24 @@ def test_option_that_does_not_fit_is_reported(config):
         load(config, '--cfg-options', 'a.b.7=1')
 
 
-def test_data_folders(tmp_path):
+def test_missing_data_are_named(tmp_path):
     (tmp_path / 'images').mkdir()
     dataset = dict(data_root=str(tmp_path), data_prefix=dict(img_path='images'))
     cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
-    check_data_folders(cfg, 'train', 'val')  # there is no val_dataloader
-    cfg.train_dataloader.dataset.data_prefix.img_path = 'none'
-    with pytest.raises(RunConfigError, match='data folder not found: .*/none .*train_dataloader'):
-        check_data_folders(cfg, 'train')
+    check_data(cfg, 'train', 'val')  # there is no val_dataloader
+    train = cfg.train_dataloader.dataset
+    train.ann_file = 'list.txt'
+    with pytest.raises(RunConfigError, match='not found: .*/list.txt .*ann_file of train_data'):
+        check_data(cfg, 'train')
+    (tmp_path / 'list.txt').touch()
+    train.data_prefix.seg_map_path = 'labels'
+    with pytest.raises(RunConfigError, match='not found: .*/labels .*prefix.seg_map_path'):
+        check_data(cfg, 'train')
+    train.data_prefix.img_path = 'none'
+    with pytest.raises(RunConfigError, match='data not found: .*/none .*data_prefix.img_path'):
+        check_data(cfg, 'train')
     cfg.train_dataloader.dataset.data_root = 's3://bucket/data'
-    check_data_folders(cfg, 'train')
+    check_data(cfg, 'train')
 
 
 def amp(device, monkeypatch, **wrapper):

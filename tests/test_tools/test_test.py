@@ -56,7 +56,7 @@ def test_other_bad_input(call_tool, capsys, trained):
     assert capsys.readouterr().err == message
     nowhere = ['--cfg-options', 'test_dataloader.dataset.data_root=/none']
     assert call_tool('test.py', TOY_CONFIG, trained[0] / 'iter_2.pth', *nowhere) == 2
-    assert 'data folder not found: /none' in capsys.readouterr().err
+    assert 'data not found: /none' in capsys.readouterr().err
 
 
 def test_help_shows_an_example(call_tool, capsys):

@@ -58,7 +58,10 @@ def test_bad_input_is_one_line_and_exit_code_2(run_tool):
     ('args', 'message'),
     [
         (['pyproject.toml'], 'cannot load config pyproject.toml: '),
-        ([TOY_CONFIG, '--cfg-options', 'train_dataloader.dataset.data_root=/none'], 'data folder'),
+        (
+            [TOY_CONFIG, '--cfg-options', 'train_dataloader.dataset.data_root=/none'],
+            'data not found',
+        ),
     ],
 )
 def test_other_bad_input(args, message, call_tool, capsys):

@@ -16,9 +16,9 @@ SCORES = {
 
 def test_table():
     assert comparison_table(CLASSES, SHARE, SCORES).splitlines() == [
-        '| class | pixels % | IoU a | IoU b | recall a | recall b |',
+        '| class | pixels % | IoU: a | IoU: b | recall: a | recall: b |',
         '| --- | ---: | ---: | ---: | ---: | ---: |',
-        '| road | 90.00 | **50.0** | 40.0 | **60.0** | **60.0** |',
+        '| road | 90.00 | **50.0** | 40.0 | 60.0 | 60.0 |',
         '| sign | 8.00 | – | – | – | – |',
         '| pole | 2.00 | 25.0 | **75.0** | 10.0 | **20.0** |',
         '| **mean** (mIoU, mean accuracy) |  | 37.5 | **57.5** | 35.0 | **40.0** |',
