@@ -30,6 +30,8 @@ CONFIGS = {
     'recall loss': f'recall_loss/recall_{SETTING}',
 }
 
+ABBREVIATIONS = {'cross-entropy': 'CE', 'loss max-pooling': 'LMP', 'recall loss': 'RL'}
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -76,13 +78,21 @@ def main() -> int:
         f'{args.train} training and {args.val} validation images of procedural streets; '
         f'DeepLabV3-R18 with a quarter of the channels, from scratch, '
         f'{cfg.train_cfg.max_iters} iterations of {cfg.train_dataloader.batch_size} images, '
-        'the same seed for all losses.\n'
+        'the same seed for all losses. In percent; the means are mIoU and mean accuracy.\n'
     )
     table = compare_predictions(dataset, predictions, work_dir, preamble=preamble)
-    Console().print(Markdown(table))
+    print_narrow(table)
     minutes = (time.monotonic() - started) / 60
     print(f'{minutes:.1f} minutes; written: {work_dir}/report.md and {work_dir}/report.png')
     return 0
+
+
+def print_narrow(table: str) -> None:
+    """Prints the table with abbreviated names, to fit a terminal of 80 columns."""
+    for name, short in ABBREVIATIONS.items():
+        table = table.replace(name, short)
+    legend = ', '.join(f'{short}: {name}' for name, short in ABBREVIATIONS.items())
+    Console().print(Markdown(table), f'in percent; {legend}')
 
 
 def claim(work_dir: Path, recipe: dict) -> None:

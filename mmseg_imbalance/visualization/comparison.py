@@ -16,7 +16,7 @@ def comparison_table(
     share: np.ndarray,
     scores: Mapping[str, Mapping[str, np.ndarray]],
 ) -> str:
-    """Writes IoU and recall of every class and their means as a Markdown table.
+    """Writes IoU and recall of every class and their means (mIoU, mAcc) as a Markdown table.
 
     Args:
         classes: C names.
@@ -33,7 +33,7 @@ def comparison_table(
         cells = [_best_in_bold([scores[name][kind][c] for name in scores]) for kind in kinds]
         rows.append([classes[c], f'{100 * share[c]:.2f}', *cells[0], *cells[1]])
     means = [_best_in_bold([np.nanmean(scores[name][kind]) for name in scores]) for kind in kinds]
-    rows.append(['**mean** (mIoU, mean accuracy)', '', *means[0], *means[1]])
+    rows.append(['**mean**', '', *means[0], *means[1]])
     rule = ['---', *['---:'] * (len(header) - 1)]
     return '\n'.join(f'| {" | ".join(row)} |' for row in (header, rule, *rows)) + '\n'
 

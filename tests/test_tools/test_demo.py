@@ -27,7 +27,13 @@ def test_report(finished):
     folder, done = finished
     assert done.returncode == 0, done.stdout + done.stderr
     report = (folder / 'work' / 'report.md').read_text()
-    for text in ('bicycle', '2 iterations', 'recall: recall loss', 'IoU: loss max-pooling', 'mIoU'):
+    for text in (
+        'bicycle',
+        '2 iterations',
+        'recall: recall loss',
+        'IoU: loss max-pooling',
+        'mIoU and',
+    ):
         assert text in report
     assert (folder / 'work' / 'report.png').read_bytes()[:4] == b'\x89PNG'
     for method in ('cross-entropy', 'loss_max-pooling', 'recall_loss'):
