@@ -89,6 +89,7 @@ def main() -> int:
 
 def print_narrow(table: str) -> None:
     """Prints the table with abbreviated names, to fit a terminal of 80 columns."""
+    table = table.replace('pixels %', '%')
     for name, short in ABBREVIATIONS.items():
         table = table.replace(name, short)
     legend = ', '.join(f'{short}: {name}' for name, short in ABBREVIATIONS.items())
