@@ -71,6 +71,18 @@ def test_ignored_pixels_have_no_gradient_and_no_influence(cfg, batch):
 
 
 @all_losses
+def test_weights_of_ignored_pixels_are_not_looked_at(cfg, batch):
+    logits, label = batch
+    weight = torch.rand(label.shape)
+    value, grad = gradient(build(cfg), logits, label, weight=weight)
+    for junk in (torch.nan, torch.inf, -1):
+        junk_weight = torch.where(label == 255, junk, weight)
+        junk_value, junk_grad = gradient(build(cfg), logits, label, weight=junk_weight)
+        torch.testing.assert_close(junk_value, value)
+        torch.testing.assert_close(junk_grad, grad)
+
+
+@all_losses
 def test_nothing_valid_is_zero_with_zero_gradient(cfg):
     label = torch.full((2, 3, 4), 255)
     value, grad = gradient(build(cfg), torch.randn(2, NUM_CLASSES, 3, 4), label)
