@@ -1,7 +1,6 @@
 """Scores a trained segmentor on the test data of its config, and draws or saves predictions."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from mmengine.config import Config
@@ -13,6 +12,7 @@ from mmseg_imbalance.engine import (
     add_run_arguments,
     check_data,
     load_run_config,
+    one_line_errors,
     prepare_cpu_launch,
 )
 
@@ -88,12 +88,8 @@ def build_runner(args: argparse.Namespace) -> Runner:
 
 
 def main() -> None:
-    args = parse_args()
-    try:
-        runner = build_runner(args)
-    except RunConfigError as error:
-        print(f'test.py: error: {error}', file=sys.stderr)
-        sys.exit(2)
+    with one_line_errors():
+        runner = build_runner(parse_args())
     runner.test()
 
 

@@ -1,17 +1,16 @@
 """Trains a segmentor from a config file, on a CPU, on one GPU or on many."""
 
 import argparse
-import sys
 
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
 from mmseg_imbalance.engine import (
-    RunConfigError,
     add_run_arguments,
     check_data,
     enable_amp,
     load_run_config,
+    one_line_errors,
     prepare_cpu_launch,
 )
 
@@ -51,12 +50,8 @@ def build_runner(args: argparse.Namespace) -> Runner:
 
 
 def main() -> None:
-    args = parse_args()
-    try:
-        runner = build_runner(args)
-    except RunConfigError as error:
-        print(f'train.py: error: {error}', file=sys.stderr)
-        sys.exit(2)
+    with one_line_errors():
+        runner = build_runner(parse_args())
     runner.train()
 
 

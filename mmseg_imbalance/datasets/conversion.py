@@ -21,6 +21,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from ..files import encode_png, place, write_atomically
+
 IGNORED = 255
 
 
@@ -155,26 +157,6 @@ def count_pixels(label: np.ndarray) -> np.ndarray:
     return np.bincount(label.ravel(), minlength=256)
 
 
-def encode_png(image: np.ndarray) -> bytes:
-    """Encodes a uint8 label (H, W) or BGR image (H, W, 3) as PNG."""
-    return cv2.imencode('.png', image)[1].tobytes()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file that is there completely or not at all, and makes its folder."""
-    _place(path, lambda temporary: temporary.write_bytes(data))
-
-
-def _place(path: Path, make: Callable[[Path], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        make(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def convert_pair(
     pair: Pair, class_ids: Callable[[Path], np.ndarray], table: dict[int, int], link: bool = False
 ) -> Outcome:
@@ -209,7 +191,7 @@ def convert_pair(
     if not link:
         write_atomically(pair.image_out, data)
     elif not _same_file(pair.image, pair.image_out):
-        _place(pair.image_out, lambda temporary: os.link(pair.image, temporary))
+        place(pair.image_out, lambda temporary: os.link(pair.image, temporary))
     write_atomically(pair.label_out, encode_png(label))  # last: it stands for the whole pair
     return Outcome(pair.key, 'written', count_pixels(label))
 
@@ -389,6 +371,16 @@ def add_nproc(parser: argparse.ArgumentParser) -> None:
         default=os.cpu_count() or 1,
         metavar='N',
         help='number of worker processes (default: one per CPU core, here %(default)s)',
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser, of: str) -> None:
+    """Adds ``--seed``, the seed ``of`` something."""
+    parser.add_argument(
+        '--seed',
+        type=whole_number(minimum=0),
+        default=0,
+        help=f'seed of {of} (default: %(default)s)',
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import write_atomically
 from .conversion import (
     BadFileError,
     Outcome,
@@ -16,7 +17,6 @@ from .conversion import (
     convert_pair,
     read_label,
     run,
-    write_atomically,
 )
 
 # Cityscapes train id of each raw id of SYNTHIA-RAND-CITYSCAPES, in the order of the raw ids from

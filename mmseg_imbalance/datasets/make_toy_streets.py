@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import encode_png, write_atomically
 from .conversion import (
     BadFileError,
     Outcome,
     ToolError,
     count_pixels,
-    encode_png,
     read_complete,
     read_label,
     run,
-    write_atomically,
 )
 from .street_scene import draw_street
 

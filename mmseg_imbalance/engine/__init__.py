@@ -9,6 +9,7 @@ from .run_config import (
     check_data,
     enable_amp,
     load_run_config,
+    one_line_errors,
 )
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     'check_data',
     'enable_amp',
     'load_run_config',
+    'one_line_errors',
     'prepare_cpu_launch',
 ]

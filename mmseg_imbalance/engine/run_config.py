@@ -2,6 +2,9 @@
 
 import argparse
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
@@ -10,6 +13,16 @@ from mmengine.device import get_device
 
 class RunConfigError(ValueError):
     """What the user asked for cannot be run; the message says why, in one line."""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turns a :class:`RunConfigError` into one line and exit code 2; other errors pass."""
+    try:
+        yield
+    except RunConfigError as error:
+        print(f'{Path(sys.argv[0]).name}: error: {error}', file=sys.stderr)
+        sys.exit(2)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

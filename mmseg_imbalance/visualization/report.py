@@ -1,7 +1,7 @@
 """Scores saved predictions of several models on one data set and reports them side by side."""
 
-import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import mmcv
@@ -9,7 +9,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from rich.progress import track
 
-from ..evaluation import class_scores, confusion_matrix
+from ..evaluation import class_scores, confusion_matrix, prediction_path
+from ..files import place, write_atomically
 from .comparison import comparison_figure, comparison_table
 
 
@@ -28,7 +29,7 @@ def compare_predictions(
     Args:
         dataset: An MMSegmentation data set whose pipeline loads image and annotation.
         predictions: For every model's name the folder that ``tools/test.py --out`` wrote.
-        out_dir: Folder for the report; both files are replaced at once, when complete.
+        out_dir: Folder for the report; each file is replaced at once, when complete.
         num_examples: How many images to show.
         preamble: Markdown between the title and the table.
 
@@ -60,7 +61,9 @@ def compare_predictions(
         [_load(dataset, index, predictions) for index in chosen],
     )
     text = f'# {" · ".join(predictions)}\n\n{preamble}\n{table}\n![report](report.png)\n'
-    _replace(Path(out_dir), figure, text)
+    out_dir = Path(out_dir)
+    place(out_dir / 'report.png', partial(figure.savefig, format='png', dpi=110))
+    write_atomically(out_dir / 'report.md', text.encode())
     return table
 
 
@@ -68,19 +71,10 @@ def _load(dataset: BaseDataset, index: int, predictions: Mapping[str, str | Path
     """Image (RGB), label and every model's prediction of one sample."""
     sample = dataset[index]
     image = np.ascontiguousarray(sample['img'][..., ::-1])
-    below = os.path.relpath(sample['img_path'], dataset.data_prefix['img_path'])
     predicted = {}
     for name, folder in predictions.items():
-        path = (Path(folder) / below).with_suffix('.png')
+        path = prediction_path(folder, sample['img_path'], dataset.data_prefix['img_path'])
         if not path.is_file():
             raise FileNotFoundError(f'no prediction of {name} at {path}')
         predicted[name] = mmcv.imread(str(path), flag='unchanged')
     return image, sample['gt_seg_map'], predicted
-
-
-def _replace(out_dir: Path, figure, text: str) -> None:
-    out_dir.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out_dir / 'report.tmp.png', dpi=110)
-    (out_dir / 'report.tmp.md').write_text(text, encoding='utf-8')
-    for suffix in ('.png', '.md'):
-        os.replace(out_dir / f'report.tmp{suffix}', out_dir / f'report{suffix}')

@@ -1,4 +1,4 @@
-"""Checked reading, atomic writing, resuming, failing jobs and dying workers."""
+"""Checked reading, resuming, failing jobs and dying workers."""
 
 import argparse
 import os
@@ -24,7 +24,6 @@ from mmseg_imbalance.datasets.conversion import (
     report,
     run,
     whole_number,
-    write_atomically,
 )
 from mmseg_imbalance.datasets.convert_synthia import read_class_ids
 
@@ -94,39 +93,6 @@ def test_map_ids():
 def test_unknown_ids_are_named_with_their_place():
     with pytest.raises(BadFileError, match=r'id 9 at row 1, column 2 \(2 such.* 0-1, 300\)'):
         map_ids(np.array([[0, 1, 1], [1, 1, 9], [9, 0, 0]], np.uint16), TABLE)
-
-
-# ---- writing
-
-
-def test_writing_replaces_at_once_and_makes_folders(tmp_path):
-    path = tmp_path / 'deep' / 'er' / 'a.bin'
-    write_atomically(path, b'one')
-    write_atomically(path, b'two')
-    assert path.read_bytes() == b'two' and os.listdir(path.parent) == ['a.bin']
-
-
-@pytest.mark.parametrize('failing', ['write', 'replace'])
-def test_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch, failing):
-    path = tmp_path / 'a.bin'
-    path.write_bytes(b'old')
-    if failing == 'replace':
-
-        def stop(*_):
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(conversion.os, 'replace', stop)
-        with pytest.raises(KeyboardInterrupt):
-            write_atomically(path, b'new')
-    else:
-
-        def half(temporary):
-            temporary.write_bytes(b'ne')
-            raise OSError('disk full')
-
-        with pytest.raises(OSError, match='disk full'):
-            conversion._place(path, half)
-    assert path.read_bytes() == b'old' and os.listdir(tmp_path) == ['a.bin']
 
 
 # ---- one pair

@@ -18,7 +18,7 @@ TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-1
 def run_tool():
     """Runs a tool as a process of its own; returns the completed process, its output as text."""
 
-    def run(tool, *args, env=None, timeout=120):
+    def run(tool, *args, env=None, timeout=120, cwd=ROOT):
         path = str(ROOT / 'tools' / tool)
         command = [sys.executable, path] if tool.endswith('.py') else [path]
         venv_first = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
@@ -28,7 +28,7 @@ def run_tool():
             capture_output=True,
             text=True,
             timeout=timeout,
-            cwd=ROOT,
+            cwd=cwd,
         )
 
     return run

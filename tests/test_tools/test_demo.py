@@ -1,24 +1,21 @@
 """The demo as a newcomer runs it, only smaller."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def demo(tmp_path, *options) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / 'tools' / 'demo.py', *options]
-    command += ['--data-root', 'data', '--work-dir', 'work', '--train', '8', '--val', '2']
-    return subprocess.run(
-        list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, timeout=400
-    )
 
 
 @pytest.fixture(scope='module')
-def finished(tmp_path_factory):
+def demo(run_tool):
+    """Runs a small demo in a folder."""
+
+    def run(folder, *options):
+        sizes = ('--data-root', 'data', '--work-dir', 'work', '--train', 8, '--val', 2)
+        return run_tool('demo.py', *options, *sizes, cwd=folder, timeout=400)
+
+    return run
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory, demo):
     folder = tmp_path_factory.mktemp('demo')
     return folder, demo(folder, '--iters', '2')
 
@@ -40,7 +37,7 @@ def test_report(finished):
         assert len(list((folder / 'work' / method / 'predictions').rglob('*.png'))) == 2
 
 
-def test_goes_on_where_it_was(finished):
+def test_goes_on_where_it_was(finished, demo):
     folder, _ = finished
     checkpoints = {path: path.stat().st_mtime_ns for path in folder.glob('work/*/iter_2.pth')}
     assert len(checkpoints) == 3
@@ -54,7 +51,7 @@ def test_goes_on_where_it_was(finished):
     assert 'resumed epoch: 0, iter: 1' in (recall / 'train.out').read_text()
 
 
-def test_another_demo_in_the_same_folder_is_refused(finished):
+def test_another_demo_in_the_same_folder_is_refused(finished, demo):
     folder, _ = finished
     done = demo(folder, '--iters', '3')
     assert done.returncode == 2
@@ -62,7 +59,7 @@ def test_another_demo_in_the_same_folder_is_refused(finished):
     assert '"iters": 2' in line and '"iters": 3' in line and '--work-dir' in line
 
 
-def test_a_failure_shows_its_reason(tmp_path):
+def test_a_failure_shows_its_reason(tmp_path, demo):
     (tmp_path / 'work' / 'cross-entropy').mkdir(parents=True)
     (tmp_path / 'work' / 'cross-entropy' / 'last_checkpoint').write_text('gone/iter_1.pth')
     done = demo(tmp_path, '--iters', '2')

@@ -4,11 +4,11 @@ import argparse
 
 from mmseg_imbalance.datasets.conversion import (
     add_images,
+    add_seed,
     check_folders,
     converter_parser,
     report,
     run_tool,
-    whole_number,
 )
 from mmseg_imbalance.datasets.convert_synthia import convert_rand
 from mmseg_imbalance.datasets.synthia import SynthiaRandDataset
@@ -40,12 +40,7 @@ def main() -> int:
         metavar='R',
         help='share of the validation images, between 0 and 1 (default: %(default)s)',
     )
-    parser.add_argument(
-        '--seed',
-        type=whole_number(minimum=0),
-        default=0,
-        help='seed of the split (default: %(default)s)',
-    )
+    add_seed(parser, of='the split')
     args = parser.parse_args()
     check_folders(args.source, args.destination)
     outcomes, lists = convert_rand(

@@ -2,11 +2,11 @@
 
 from mmseg_imbalance.datasets.conversion import (
     add_images,
+    add_seed,
     check_folders,
     converter_parser,
     report,
     run_tool,
-    whole_number,
 )
 from mmseg_imbalance.datasets.convert_synthia import convert_seqs
 from mmseg_imbalance.datasets.synthia import SynthiaSeqDataset
@@ -23,12 +23,7 @@ def main() -> int:
         source='a SYNTHIA-SEQS-xx-SEASON folder (with RGB/ and GT/LABELS/), or one that holds some',
     )
     add_images(parser)
-    parser.add_argument(
-        '--seed',
-        type=whole_number(minimum=0),
-        default=0,
-        help='seed of the random split (default: %(default)s)',
-    )
+    add_seed(parser, of='the random split')
     args = parser.parse_args()
     check_folders(args.source, args.destination)
     outcomes, lists = convert_seqs(

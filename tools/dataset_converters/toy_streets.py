@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from mmseg_imbalance.datasets.conversion import add_nproc, report, run_tool, whole_number
+from mmseg_imbalance.datasets.conversion import add_nproc, add_seed, report, run_tool, whole_number
 from mmseg_imbalance.datasets.make_toy_streets import make_toy_streets
 from mmseg_imbalance.datasets.street_scene import CLASSES
 
@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
             metavar='N',
             help=f'number of {split} images (default: %(default)s)',
         )
-    parser.add_argument('--seed', type=count, default=0, help='(default: %(default)s)')
+    add_seed(parser, of='the data set')
     parser.add_argument(
         '--size',
         type=size,

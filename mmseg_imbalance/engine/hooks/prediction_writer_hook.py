@@ -1,24 +1,21 @@
 """Saves the predicted label maps of a test run."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from ...datasets.conversion import encode_png, write_atomically
+from ...evaluation import prediction_path
+from ...files import encode_png, write_atomically
 
 
 @HOOKS.register_module()
 class PredictionWriterHook(Hook):
     """Writes every test prediction as a PNG of class indices.
 
-    The PNG's path below ``out_dir`` is that of the image below the data set's image folder:
-    SYNTHIA-SEQS repeats base names over views, and files named by them would overwrite one
-    another (as with ``IoUMetric(output_dir=…)``).
+    The files are named by :func:`mmseg_imbalance.evaluation.prediction_path`: equal base names do
+    not overwrite one another, as they do with ``IoUMetric(output_dir=…)``.
 
-    The PNGs are 8-bit, single-channel, of the original image's size. Of a data set with
+    They are 8-bit, single-channel, of the original image's size. Of a data set with
     ``reduce_zero_label`` they hold the index plus one, as its own label files do.
 
     Args:
@@ -29,7 +26,7 @@ class PredictionWriterHook(Hook):
     """
 
     def __init__(self, out_dir: str) -> None:
-        self.out_dir = Path(out_dir)
+        self.out_dir = out_dir
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Writes the predictions of one batch."""
@@ -38,6 +35,6 @@ class PredictionWriterHook(Hook):
             index = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
             if sample.get('reduce_zero_label', False):
                 index = index + 1
-            path = self.out_dir / os.path.relpath(sample.img_path, image_dir)
+            path = prediction_path(self.out_dir, sample.img_path, image_dir)
             # Ranks may share the last samples, so files have to appear at once.
-            write_atomically(path.with_suffix('.png'), encode_png(index.astype(np.uint8)))
+            write_atomically(path, encode_png(index.astype(np.uint8)))
