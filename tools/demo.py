@@ -17,7 +17,7 @@ from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mmseg_imbalance import config_path
-from mmseg_imbalance.datasets.conversion import ToolError, run_tool
+from mmseg_imbalance.command_line import ToolError, run_tool
 from mmseg_imbalance.files import write_atomically
 from mmseg_imbalance.visualization import compare_predictions
 

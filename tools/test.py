@@ -7,12 +7,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from mmseg_imbalance.command_line import one_line_errors
 from mmseg_imbalance.engine import (
     RunConfigError,
     add_run_arguments,
     check_data,
     load_run_config,
-    one_line_errors,
     prepare_cpu_launch,
 )
 

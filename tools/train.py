@@ -5,12 +5,12 @@ import argparse
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from mmseg_imbalance.command_line import one_line_errors
 from mmseg_imbalance.engine import (
     add_run_arguments,
     check_data,
     enable_amp,
     load_run_config,
-    one_line_errors,
     prepare_cpu_launch,
 )
 

@@ -1,4 +1,4 @@
-"""What the data-set converters share: worker processes, checked reading, atomic writing, a report.
+"""What the data-set converters share: checked reading, resuming, failing alone, a report.
 
 A converter is a function from one job to one ``Outcome``, run in worker processes by ``run`` and
 summed up by ``report``. It can be stopped at any moment and run again: files appear under their
@@ -7,31 +7,21 @@ names only when they are complete, and what is complete is kept.
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
+from ..command_line import ToolError, add_nproc
 from ..files import encode_png, place, write_atomically
+from ..workers import run_in_workers
 
 IGNORED = 255
-
-
-class ToolError(Exception):
-    """Ends a tool with one line of text and ``exit_code``: 2 for bad usage, else 1."""
-
-    def __init__(self, message: str, exit_code: int = 2) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 class BadFileError(Exception):
@@ -242,38 +232,7 @@ def run(
     Raises:
         ToolError: If a worker process dies.
     """
-    outcomes: dict[int, Outcome] = {}
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(0)  # OpenCV's threads do not survive a fork, and workers need none
-    try:
-        with ProcessPoolExecutor(nproc, initializer=_leave_signals_to_parent) as pool:
-            try:
-                futures = {pool.submit(_attempt, convert, job): i for i, job in enumerate(jobs)}
-                for future in track(
-                    as_completed(futures),
-                    description,
-                    total=len(jobs),
-                    console=Console(stderr=True),
-                ):
-                    outcomes[futures[future]] = future.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    except BrokenProcessPool:
-        raise ToolError(
-            f'a worker process died with {len(jobs) - len(outcomes)} of {len(jobs)} files to go; '
-            'run the same command again to go on, with a smaller --nproc if memory ran out',
-            exit_code=1,
-        ) from None
-    finally:
-        cv2.setNumThreads(threads)
-    return [outcomes[i] for i in range(len(jobs))]
-
-
-def _leave_signals_to_parent() -> None:
-    # Ctrl-C reaches all processes of a terminal; a worker finishes its file and is then dismissed.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return run_in_workers(partial(_attempt, convert), jobs, nproc, description)
 
 
 def _attempt(convert: Callable[..., Outcome], job) -> Outcome:
@@ -312,27 +271,6 @@ def report(
     return 1 if failed else 0
 
 
-def run_tool(main: Callable[[], int]) -> int:
-    """Runs a tool's ``main`` and turns errors and interrupts into one line and an exit code."""
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    tool = Path(sys.argv[0]).name
-    try:
-        return main()
-    except ToolError as error:
-        print(f'{tool}: error: {error}', file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f'{tool}: error: {error}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f'{tool}: interrupted; run the same command again to go on', file=sys.stderr)
-        return 130
-
-
 def check_folders(source: Path, destination: Path) -> None:
     """Raises ``ToolError`` unless ``source`` is a folder and ``destination`` is another place."""
     if not source.is_dir():
@@ -363,27 +301,6 @@ def converter_parser(description: str, example: str, source: str) -> argparse.Ar
     return parser
 
 
-def add_nproc(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--nproc``."""
-    parser.add_argument(
-        '--nproc',
-        type=whole_number(minimum=1),
-        default=os.cpu_count() or 1,
-        metavar='N',
-        help='number of worker processes (default: one per CPU core, here %(default)s)',
-    )
-
-
-def add_seed(parser: argparse.ArgumentParser, of: str) -> None:
-    """Adds ``--seed``, the seed ``of`` something."""
-    parser.add_argument(
-        '--seed',
-        type=whole_number(minimum=0),
-        default=0,
-        help=f'seed of {of} (default: %(default)s)',
-    )
-
-
 def add_images(parser: argparse.ArgumentParser) -> None:
     """Adds ``--images``."""
     parser.add_argument(
@@ -393,18 +310,3 @@ def add_images(parser: argparse.ArgumentParser) -> None:
         help='copy the images, or hard-link them, which takes no space but needs source and '
         'destination on one file system (default: %(default)s)',
     )
-
-
-def whole_number(minimum: int) -> Callable[[str], int]:
-    """Returns an argparse type for integers that are at least ``minimum``."""
-
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = minimum - 1
-        if number < minimum:
-            raise argparse.ArgumentTypeError(f'{text!r} is not a whole number >= {minimum}')
-        return number
-
-    return parse

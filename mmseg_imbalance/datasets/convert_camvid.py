@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..command_line import ToolError
 from .camvid import CamVidDataset
-from .conversion import BadFileError, Outcome, Pair, ToolError, convert_pair, read_label, run
+from .conversion import BadFileError, Outcome, Pair, convert_pair, read_label, run
 
 SPLITS = ('train', 'val', 'test')
 TABLE = {**{i: i for i in range(11)}, CamVidDataset.UNLABELLED: 255, 255: 255}

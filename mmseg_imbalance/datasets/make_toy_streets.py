@@ -6,16 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..command_line import ToolError
 from ..files import encode_png, write_atomically
-from .conversion import (
-    BadFileError,
-    Outcome,
-    ToolError,
-    count_pixels,
-    read_complete,
-    read_label,
-    run,
-)
+from .conversion import BadFileError, Outcome, count_pixels, read_complete, read_label, run
 from .street_scene import draw_street
 
 SCENES_VERSION = 1

@@ -33,7 +33,8 @@ def prepare_cpu_launch(cfg: Config) -> None:
         raise RunConfigError(
             f"launcher {cfg.launcher!r} needs an accelerator; use 'pytorch' (torchrun) on a CPU"
         )
-    torch.distributed.init_process_group('gloo')
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
     cfg.setdefault(
         'model_wrapper_cfg',
         dict(

@@ -2,41 +2,29 @@
 
 import argparse
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 
+from ..command_line import ToolError
 
-class RunConfigError(ValueError):
+
+class RunConfigError(ToolError):
     """What the user asked for cannot be run; the message says why, in one line."""
 
 
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turns a :class:`RunConfigError` into one line and exit code 2; other errors pass."""
-    try:
-        yield
-    except RunConfigError as error:
-        print(f'{Path(sys.argv[0]).name}: error: {error}', file=sys.stderr)
-        sys.exit(2)
-
-
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that every kind of run takes.
+def add_config_arguments(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Adds the config file and the options that override its entries.
 
     Args:
         parser: The tool's parser, changed in place.
+        several: Whether the tool takes any number of config files.
     """
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--work-dir',
-        help="folder of logs, scores and checkpoints (default: the config's own, "
-        'or work_dirs/<config name>)',
-    )
+    if several:
+        parser.add_argument('config', nargs='+', help='config files, or work dirs of runs')
+    else:
+        parser.add_argument('config', help='config file')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -45,6 +33,20 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override entries of the config, such as train_dataloader.batch_size=4; '
         'key="[a,b]" gives a list, key="[(a,b),(c,d)]" a list of tuples (no spaces)',
+    )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that every kind of run takes.
+
+    Args:
+        parser: The tool's parser, changed in place.
+    """
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--work-dir',
+        help="folder of logs, scores and checkpoints (default: the config's own, "
+        'or work_dirs/<config name>)',
     )
     parser.add_argument(
         '--launcher',
@@ -56,6 +58,28 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
+def load_config(path: str | Path, options: dict | None = None) -> Config:
+    """Loads a config file and overrides entries of it.
+
+    Args:
+        path: The file.
+        options: New values by dotted key.
+
+    Raises:
+        RunConfigError: The file or one of its bases is missing, it is not a config, or an option
+            does not fit it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RunConfigError(f'config file not found: {path}')
+    try:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(options or {})
+    except Exception as error:  # a config is Python: it can fail in every way
+        raise RunConfigError(f'cannot load config {path}: {_first_line(error)}') from error
+    return cfg
+
+
 def load_run_config(args: argparse.Namespace) -> Config:
     """Loads the config file and applies the arguments of :func:`add_run_arguments`.
 
@@ -63,20 +87,13 @@ def load_run_config(args: argparse.Namespace) -> Config:
         args: The parsed arguments.
 
     Raises:
-        RunConfigError: The file or one of its bases is missing, it is not a config, or an option
-            does not fit it.
+        RunConfigError: As :func:`load_config` does.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    path = Path(args.config)
-    if not path.is_file():
-        raise RunConfigError(f'config file not found: {path}')
-    try:
-        cfg = Config.fromfile(path)
-        cfg.merge_from_dict(args.cfg_options)
-    except Exception as error:  # a config is Python: it can fail in every way
-        raise RunConfigError(f'cannot load config {path}: {_first_line(error)}') from error
+    cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / path.stem)
+    default = Path('work_dirs') / Path(args.config).stem
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(default)
     return cfg
 
 

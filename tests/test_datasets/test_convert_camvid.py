@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmseg_imbalance.datasets.conversion import ToolError
+from mmseg_imbalance.command_line import ToolError
 from mmseg_imbalance.datasets.convert_camvid import convert_camvid
 
 RAW = np.arange(12, dtype=np.uint8).reshape(3, 4)

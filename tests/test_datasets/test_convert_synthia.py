@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from synthia_files import write_frame, write_image, write_raw_label
 
-from mmseg_imbalance.datasets.conversion import BadFileError, ToolError
+from mmseg_imbalance.command_line import ToolError
+from mmseg_imbalance.datasets.conversion import BadFileError
 from mmseg_imbalance.datasets.convert_synthia import (
     convert_rand,
     convert_seqs,

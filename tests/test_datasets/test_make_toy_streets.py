@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmseg_imbalance.datasets.conversion import ToolError
+from mmseg_imbalance.command_line import ToolError
 from mmseg_imbalance.datasets.make_toy_streets import make_toy_streets
 from mmseg_imbalance.datasets.street_scene import draw_street
 

@@ -1,7 +1,8 @@
 """Converts CamVid from the SegNet tutorial's layout."""
 
+from mmseg_imbalance.command_line import run_tool
 from mmseg_imbalance.datasets.camvid import CamVidDataset
-from mmseg_imbalance.datasets.conversion import check_folders, converter_parser, report, run_tool
+from mmseg_imbalance.datasets.conversion import check_folders, converter_parser, report
 from mmseg_imbalance.datasets.convert_camvid import convert_camvid
 
 

@@ -1,27 +1,9 @@
 """Converts SYNTHIA-RAND-CITYSCAPES."""
 
-import argparse
-
-from mmseg_imbalance.datasets.conversion import (
-    add_images,
-    add_seed,
-    check_folders,
-    converter_parser,
-    report,
-    run_tool,
-)
+from mmseg_imbalance.command_line import add_seed, ratio, run_tool
+from mmseg_imbalance.datasets.conversion import add_images, check_folders, converter_parser, report
 from mmseg_imbalance.datasets.convert_synthia import convert_rand
 from mmseg_imbalance.datasets.synthia import SynthiaRandDataset
-
-
-def ratio(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a number between 0 and 1')
-    return value
 
 
 def main() -> int:

@@ -1,13 +1,7 @@
 """Converts SYNTHIA-SEQS."""
 
-from mmseg_imbalance.datasets.conversion import (
-    add_images,
-    add_seed,
-    check_folders,
-    converter_parser,
-    report,
-    run_tool,
-)
+from mmseg_imbalance.command_line import add_seed, run_tool
+from mmseg_imbalance.datasets.conversion import add_images, check_folders, converter_parser, report
 from mmseg_imbalance.datasets.convert_synthia import convert_seqs
 from mmseg_imbalance.datasets.synthia import SynthiaSeqDataset
 

@@ -4,7 +4,8 @@ import argparse
 import re
 from pathlib import Path
 
-from mmseg_imbalance.datasets.conversion import add_nproc, add_seed, report, run_tool, whole_number
+from mmseg_imbalance.command_line import add_nproc, add_seed, run_tool, whole_number
+from mmseg_imbalance.datasets.conversion import report
 from mmseg_imbalance.datasets.make_toy_streets import make_toy_streets
 from mmseg_imbalance.datasets.street_scene import CLASSES
 

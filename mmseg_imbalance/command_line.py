@@ -1,0 +1,100 @@
+"""What the command-line tools share: how they end, and arguments that several take."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class ToolError(Exception):
+    """Ends a tool with one line of text and ``exit_code``: 2 for bad usage, else 1."""
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turns a :class:`ToolError` into one line and its exit code; other errors pass."""
+    try:
+        yield
+    except ToolError as error:
+        sys.exit(_fail(error, error.exit_code))
+
+
+def run_tool(main: Callable[[], int]) -> int:
+    """Runs a tool's ``main`` and turns errors and interrupts into one line and an exit code."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        return main()
+    except ToolError as error:
+        return _fail(error, error.exit_code)
+    except OSError as error:
+        return _fail(error, 2)
+    except KeyboardInterrupt:
+        print(f'{_tool()}: interrupted; run the same command again to go on', file=sys.stderr)
+        return 130
+
+
+def _fail(error: Exception, exit_code: int) -> int:
+    print(f'{_tool()}: error: {error}', file=sys.stderr)
+    return exit_code
+
+
+def _tool() -> str:
+    return Path(sys.argv[0]).name
+
+
+def add_nproc(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--nproc``."""
+    parser.add_argument(
+        '--nproc',
+        type=whole_number(minimum=1),
+        default=os.cpu_count() or 1,
+        metavar='N',
+        help='number of worker processes (default: one per CPU core, here %(default)s)',
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser, of: str) -> None:
+    """Adds ``--seed``, the seed ``of`` something."""
+    parser.add_argument(
+        '--seed',
+        type=whole_number(minimum=0),
+        default=0,
+        help=f'seed of {of} (default: %(default)s)',
+    )
+
+
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """Returns an argparse type for integers that are at least ``minimum``."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = minimum - 1
+        if number < minimum:
+            raise argparse.ArgumentTypeError(f'{text!r} is not a whole number >= {minimum}')
+        return number
+
+    return parse
+
+
+def ratio(text: str) -> float:
+    """An argparse type for numbers between 0 and 1, both excluded."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number between 0 and 1')
+    return value
