@@ -37,26 +37,43 @@ def confusion_matrix(
     return counts.reshape(num_classes, num_classes)
 
 
-def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
+def class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
     """IoU and recall of every class.
 
     Args:
-        confusion: (C, C) as from :func:`confusion_matrix`, summed over images.
+        counts: (3, C): pixels N, true positives TP and predicted pixels P of every class, as from
+            :func:`confusion_counts` or :func:`mmseg_imbalance.ops.class_counts`, summed over
+            images.
 
     Returns:
-        ``'IoU'`` = TP / (TP + FP + FN) and ``'recall'`` = TP / (TP + FN), float64 (C,) in [0, 1];
-        NaN for the IoU of a class that occurs neither in labels nor in predictions, and for the
-        recall of one that does not occur in labels. Means over classes leave out NaN (mIoU and
-        mAcc of MMSegmentation's IoUMetric).
+        ``'IoU'`` = TP / (N + P - TP) and ``'recall'`` = TP / N, float64 (C,) in [0, 1]; NaN for
+        the IoU of a class that occurs neither in labels nor in predictions, and for the recall of
+        one that does not occur in labels. Means over classes leave out NaN (mIoU and mAcc of
+        MMSegmentation's IoUMetric).
 
     Example:
-        >>> class_scores(np.array([[3, 1], [0, 4]]))['IoU'].tolist()
+        >>> class_scores(np.array([[4, 4], [3, 4], [3, 5]]))['IoU'].tolist()
         [0.75, 0.8]
     """
-    true_positive = np.diag(confusion).astype(np.float64)
-    label, pred = confusion.sum(1), confusion.sum(0)
+    total, true_positive, predicted = np.asarray(counts, dtype=np.float64)
     with np.errstate(invalid='ignore'):
         return {
-            'IoU': true_positive / (label + pred - true_positive),
-            'recall': true_positive / label,
+            'IoU': true_positive / (total + predicted - true_positive),
+            'recall': true_positive / total,
         }
+
+
+def confusion_counts(confusion: np.ndarray) -> np.ndarray:
+    """Pixels, true positives and predicted pixels of every class.
+
+    Args:
+        confusion: (C, C) as from :func:`confusion_matrix`.
+
+    Returns:
+        (3, C), the argument of :func:`class_scores`.
+
+    Example:
+        >>> confusion_counts(np.array([[3, 1], [0, 4]])).tolist()
+        [[4, 4], [3, 4], [3, 5]]
+    """
+    return np.stack([confusion.sum(1), np.diag(confusion), confusion.sum(0)])

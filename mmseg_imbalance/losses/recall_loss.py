@@ -103,7 +103,7 @@ class RecallLoss(PixelWeightingLoss):
         ignored = torch.where(valid, seg_label, num_classes)
         # max names the first of equal maxima, like argmax, and is many times faster on a CPU
         pred = seg_logits.max(1).indices
-        counts = class_counts(pred, ignored, num_classes, ignore_index=num_classes)
+        counts = class_counts(pred, ignored, num_classes, ignore_index=num_classes)[:2]
         counts = torch.cat([counts, counts.new_full((2, 1), seg_label.numel())], 1)
         if self.sync:
             all_reduce(counts)

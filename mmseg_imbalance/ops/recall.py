@@ -15,7 +15,7 @@ def recall_class_weights(counts: Tensor, floor: float = 1.0) -> Tensor:
     perfectly keeps the weight 1 / N_c.
 
     Args:
-        counts: (2, C), pixels N_c and true positives TP_c of every class, as from
+        counts: (2, C), pixels N_c and true positives TP_c of every class, the first two rows of
             :func:`class_counts`; integers or running averages.
         floor: Least number of missed pixels that a class is credited with, in pixels, ≥ 0.
 

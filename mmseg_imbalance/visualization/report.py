@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from rich.progress import track
 
-from ..evaluation import class_scores, confusion_matrix, prediction_path
+from ..evaluation import class_scores, confusion_counts, confusion_matrix, prediction_path
 from ..files import place, write_atomically
 from .comparison import comparison_figure, comparison_table
 
@@ -51,7 +51,7 @@ def compare_predictions(
     rarity = np.asarray(pixels) / np.maximum(total, 1)
     chosen = np.argsort(-rarity.sum(1))[:num_examples]
 
-    scores = {name: class_scores(matrix) for name, matrix in confusion.items()}
+    scores = {name: class_scores(confusion_counts(matrix)) for name, matrix in confusion.items()}
     table = comparison_table(classes, total / total.sum(), scores)
     figure = comparison_figure(
         classes,

@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmseg.evaluation import IoUMetric
 
-from mmseg_imbalance.evaluation import class_scores, confusion_matrix
+from mmseg_imbalance.evaluation import class_scores, confusion_counts, confusion_matrix
 
 
 def draw(num_classes=6):
@@ -26,7 +26,7 @@ def test_scores_equal_the_metric_of_mmseg():
     pred, label = draw()
     areas = IoUMetric.intersect_and_union(torch.from_numpy(pred), torch.from_numpy(label), 6, 255)
     expected = IoUMetric.total_area_to_metrics(*areas, ['mIoU'])
-    scores = class_scores(confusion_matrix(pred, label, 6))
+    scores = class_scores(confusion_counts(confusion_matrix(pred, label, 6)))
     np.testing.assert_allclose(scores['IoU'], expected['IoU'])
     np.testing.assert_allclose(scores['recall'], expected['Acc'])
     assert np.isnan(scores['recall'][5]) and scores['IoU'][5] == 0

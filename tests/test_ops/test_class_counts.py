@@ -17,6 +17,7 @@ def test_equals_numpy(num_classes):
     expected = [
         [np.count_nonzero(y == c) for c in range(num_classes)],
         [np.count_nonzero((y == c) & (z == c)) for c in range(num_classes)],
+        [np.count_nonzero((y != ignore_index) & (z == c)) for c in range(num_classes)],
     ]
     assert counts.dtype == torch.int64
     np.testing.assert_array_equal(counts.numpy(), expected)
@@ -24,9 +25,9 @@ def test_equals_numpy(num_classes):
 
 def test_nothing_but_ignored_pixels():
     label = torch.full((3, 4), 255)
-    assert class_counts(label, label, 5, 255).tolist() == [[0] * 5, [0] * 5]
+    assert class_counts(torch.ones_like(label), label, 5, 255).tolist() == [[0] * 5] * 3
 
 
 def test_exact_beyond_the_integers_of_float32():
     label = torch.zeros(2**24 + 3, dtype=torch.int64)
-    assert class_counts(label, label, 2, 255)[:, 0].tolist() == [2**24 + 3] * 2
+    assert class_counts(label, label, 2, 255)[:, 0].tolist() == [2**24 + 3] * 3
