@@ -1,6 +1,13 @@
 """Figures and tables, made from plain arrays, and the report that combines them."""
 
+from .class_distribution import class_distribution_figure, class_distribution_table
 from .comparison import comparison_figure, comparison_table
 from .report import compare_predictions
 
-__all__ = ['compare_predictions', 'comparison_figure', 'comparison_table']
+__all__ = [
+    'class_distribution_figure',
+    'class_distribution_table',
+    'compare_predictions',
+    'comparison_figure',
+    'comparison_table',
+]

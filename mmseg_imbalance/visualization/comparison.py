@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 # Okabe and Ito's palette, which stays apart for colour-blind readers.
-_COLOURS = ('#999999', '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
+COLOURS = ('#999999', '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 
 
 def comparison_table(
@@ -107,7 +107,7 @@ def _recall_bars(axis, classes, share, recall) -> None:
         label = f'{name} (mean {100 * np.nanmean(values):.1f})'
         axis.bar(
             np.arange(len(order)) + offset, 100 * values[order], width, label=label,
-            color=_COLOURS[i % len(_COLOURS)],
+            color=COLOURS[i % len(COLOURS)],
         )  # fmt: skip
     axis.set_xticks(
         np.arange(len(order)), [f'{classes[c]}\n{100 * share[c]:.2g} % of pixels' for c in order]

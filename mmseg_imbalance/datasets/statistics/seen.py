@@ -1,0 +1,45 @@
+"""How often a training sees each class: after sampling, augmentation and cropping."""
+
+import itertools
+from collections.abc import Iterable
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+
+def count_seen(
+    dataloader: Iterable, draws: int, num_classes: int, ignore_index: int = 255
+) -> np.ndarray:
+    """Counts the pixels of each class in the samples that a training's data loader gives.
+
+    Args:
+        dataloader: Of a training, with batches as MMSegmentation's ``PackSegInputs`` makes them.
+        draws: Number of samples to look at.
+        num_classes: Number of classes C.
+        ignore_index: Label of pixels that belong to no class.
+
+    Returns:
+        int64 (draws, C).
+
+    Raises:
+        ValueError: A label is neither a class nor ignored, or there are fewer samples than draws.
+    """
+    samples = itertools.islice(_samples(dataloader), draws)
+    counts = np.zeros((draws, num_classes), np.int64)
+    seen = 0
+    for sample in track(samples, 'drawing', total=draws, console=Console(stderr=True)):
+        label = sample.gt_sem_seg.data.numpy().ravel()
+        pixels = np.bincount(label[label != ignore_index], minlength=num_classes)
+        if len(pixels) > num_classes:
+            raise ValueError(f'{sample.seg_map_path}: label {len(pixels) - 1} is no class')
+        counts[seen] = pixels
+        seen += 1
+    if seen < draws:
+        raise ValueError(f'the data loader ends after {seen} samples, before {draws} are drawn')
+    return counts
+
+
+def _samples(dataloader: Iterable):
+    for batch in dataloader:
+        yield from batch['data_samples']

@@ -1,0 +1,161 @@
+"""Counts the classes of a config's training data, and writes what is made from the counts."""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+from rich.console import Console
+from rich.markdown import Markdown
+
+from mmseg_imbalance.command_line import ToolError, add_nproc, ratio, run_tool
+from mmseg_imbalance.datasets.statistics import (
+    METHODS,
+    ClassStatistics,
+    LabelMaps,
+    check_suffix,
+    class_weights,
+    count_and_save,
+    default_path,
+    find_label_maps,
+    load_or_count,
+    save_class_weights,
+    write_rare_class_files,
+)
+from mmseg_imbalance.engine import add_config_arguments, check_data, load_config
+from mmseg_imbalance.files import place
+from mmseg_imbalance.visualization import class_distribution_figure, class_distribution_table
+
+EXAMPLES = """examples:
+  CONFIG=configs/cross_entropy/ce_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py
+  python tools/analysis_tools/class_statistics.py $CONFIG
+  python tools/analysis_tools/class_statistics.py $CONFIG --class-weight \\
+      median_frequency=data/camvid/weights.json enet=data/camvid/enet.npy
+
+The table gives in percent the share of each class in all pixels that are not ignored, and
+the share of the images that hold it. What is counted once is kept, and samplers read it.
+Exit code: 0 done, 2 wrong usage or bad data (the text says which).
+"""
+
+
+def weight_file(text: str) -> tuple[str, Path]:
+    method, _, path = text.partition('=')
+    if method not in METHODS or not path:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is not METHOD=FILE with one of the methods {", ".join(METHODS)}'
+        )
+    try:
+        check_suffix(path)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return method, Path(path)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FILE.npz',
+        help='where the counts are kept (default: class_statistics/ in the data root, under a '
+        'name that changes with the list of label maps and how they are read)',
+    )
+    parser.add_argument(
+        '--figure',
+        type=Path,
+        metavar='FILE.png',
+        help='where the figure goes (default: beside the counts, with suffix .png)',
+    )
+    parser.add_argument(
+        '--rcs-dir',
+        type=Path,
+        metavar='DIR',
+        help="write DAFormer's sample_class_stats.json and samples_with_class.json there",
+    )
+    parser.add_argument(
+        '--class-weight',
+        nargs='+',
+        type=weight_file,
+        default=[],
+        metavar='METHOD=FILE',
+        help="write a list for the losses' class_weight to a .json, .yaml or .npy FILE; METHOD is "
+        f'one of {", ".join(METHODS)}',
+    )
+    parser.add_argument(
+        '--beta',
+        type=ratio,
+        default=0.999,
+        help='of effective_number, between 0 and 1: the closer to 1, the more a class in few '
+        'images weighs (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--force', action='store_true', help='count anew, over an existing file of counts'
+    )
+    add_nproc(parser)
+    return parser.parse_args()
+
+
+def list_labels(args: argparse.Namespace) -> LabelMaps:
+    cfg = load_config(args.config, args.cfg_options)
+    check_data(cfg, 'train')
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    try:
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    except Exception as error:  # data sets fail in every way, and some without a hint
+        reason = ' '.join((str(error) or type(error).__name__).split())
+        raise ToolError(
+            f'cannot build train_dataloader.dataset of {args.config}: {reason} (are there files '
+            'in its folders, and do its data_prefix and suffixes fit them?)'
+        ) from error
+    return find_label_maps(dataset)
+
+
+def get_statistics(labels: LabelMaps, path: Path, args: argparse.Namespace) -> ClassStatistics:
+    if args.force or not path.exists():
+        return count_and_save(labels, path, args.nproc)
+    statistics = load_or_count(labels, path)
+    print(f'up to date, loaded: {path}')
+    return statistics
+
+
+def write_all(statistics: ClassStatistics, path: Path, args: argparse.Namespace) -> list[Path]:
+    """Prints the table and writes every file that was asked for; returns their paths."""
+    shares = dict(pixels=statistics.pixel_share, images=statistics.image_share())
+    shares = {'training data': shares}
+    Console().print(Markdown(class_distribution_table(statistics.classes, shares)))
+    figure = args.figure or path.with_suffix('.png')
+    drawn = class_distribution_figure(statistics.classes, shares)
+    place(figure, partial(drawn.savefig, format='png', dpi=110))
+    written = [path, figure]
+    if args.rcs_dir:
+        written += write_rare_class_files(statistics, args.rcs_dir)
+    for method, file in args.class_weight:
+        save_class_weights(class_weights(statistics, method, args.beta), file)
+        written.append(file)
+    return written
+
+
+def main() -> int:
+    args = parse_args()
+    try:
+        labels = list_labels(args)
+        path = args.out or default_path(labels)
+        statistics = get_statistics(labels, path, args)
+        written = write_all(statistics, path, args)
+    except (TypeError, ValueError) as error:
+        raise ToolError(str(error)) from error
+    absent = [labels.classes[c] for c in np.flatnonzero(statistics.pixel_share == 0)]
+    if absent:
+        print(f'warning: no pixel of {", ".join(absent)}; their class weight is 0', file=sys.stderr)
+    print(f'{len(labels.maps)} label maps; files: {", ".join(map(str, written))}')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_tool(main))
