@@ -1,0 +1,295 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmseg.registry import DATA_SAMPLERS
+from scipy.stats import chisquare
+from tiny_data import CLASSES, tiny_dataset, write_label_maps
+
+from mmseg_imbalance.datasets import ClassBalancedInfiniteSampler, class_statistics
+from mmseg_imbalance.datasets.samplers import DrawnIndex
+
+# pixels of 'middle' and 'rare' in every image; 'absent' has none
+PIXELS = [[60, 0], [60, 0], [64, 40], [60, 3], [0, 0], [0, 0], [5, 0], [0, 33]]
+HOLDERS = {0: [0, 1, 3, 4, 5, 6, 7], 1: [0, 1, 2, 3], 2: [2, 7]}  # at least 32 pixels
+
+
+@pytest.fixture(scope='module')
+def dataset(tmp_path_factory):
+    root = tmp_path_factory.mktemp('tiny')
+    write_label_maps(root, PIXELS)
+    return tiny_dataset(root)
+
+
+def sampler(dataset, **kwargs):
+    return ClassBalancedInfiniteSampler(dataset, **{'seed': 0, **kwargs})
+
+
+def take(sampler, n):
+    return list(itertools.islice(sampler, n))
+
+
+def of_rank(dataset, rank, world_size, monkeypatch, **kwargs):
+    target = 'mmseg_imbalance.datasets.samplers.class_balanced_sampler.get_dist_info'
+    monkeypatch.setattr(target, lambda: (rank, world_size))
+    return sampler(dataset, **kwargs)
+
+
+def scores(*values):
+    return dict(IoU=np.array(values), recall=np.sqrt(values))
+
+
+def test_the_registry_builds_it_as_the_runner_does(dataset):
+    built = DATA_SAMPLERS.build(
+        dict(type='ClassBalancedInfiniteSampler'), default_args=dict(dataset=dataset, seed=0)
+    )
+    assert isinstance(built, ClassBalancedInfiniteSampler) and len(built) == 8
+    assert take(built, 50) == take(sampler(dataset), 50)
+    assert isinstance(sampler(dataset, seed=None).seed, int)
+
+
+@pytest.mark.parametrize('class_prob', ('uniform', 'inverse', 'sqrt', 'rare'))
+def test_frequencies_are_the_intended_ones(dataset, class_prob):
+    draws = take(sampler(dataset, class_prob=class_prob, temperature=0.5), 30_000)
+    by_class = [d for d in draws if isinstance(d, DrawnIndex)]
+    assert len(by_class) == pytest.approx(15_000, abs=600)
+
+    share = np.array([p for p in class_statistics(dataset).pixels.sum(0)[:3]], float)
+    share /= share.sum()
+    weight = {
+        'uniform': np.ones(3),
+        'inverse': 1 / share,
+        'sqrt': share**-0.5,
+        'rare': np.exp((1 - share) / 0.5),
+    }[class_prob]
+    expected = weight / weight.sum()
+    count = np.bincount([d.drawn_class for d in by_class], minlength=3)
+    assert chisquare(count, expected * len(by_class)).pvalue > 0.01
+
+    image_probability = np.full(8, 0.5 / 8)
+    for c, images in HOLDERS.items():
+        image_probability[list(images)] += 0.5 * expected[c] / len(images)
+    count = np.bincount(draws, minlength=8)
+    # half of the draws are stratified, so their spread is smaller than a chi-square's
+    assert chisquare(count, image_probability * len(draws)).pvalue > 0.01
+
+
+def test_drawn_images_hold_their_class(dataset):
+    draws = take(sampler(dataset, class_prob='uniform', uniform_ratio=0), 3000)
+    for c, images in HOLDERS.items():
+        assert {int(d) for d in draws if d.drawn_class == c} == set(images)
+
+
+@pytest.mark.parametrize('world_size', (1, 2, 8))
+def test_ranks_share_one_stream(dataset, monkeypatch, world_size):
+    whole = take(sampler(dataset), 4096)
+    slices = [
+        take(of_rank(dataset, rank, world_size, monkeypatch), 4096 // world_size)
+        for rank in range(world_size)
+    ]
+    assert list(itertools.chain(*zip(*slices, strict=True))) == whole
+    classes = [[getattr(d, 'drawn_class', None) for d in part] for part in slices]
+    assert list(itertools.chain(*zip(*classes, strict=True))) == [
+        getattr(d, 'drawn_class', None) for d in whole
+    ]
+
+
+@pytest.mark.parametrize('world_size', (1, 3))
+@pytest.mark.parametrize('skipped', (0, 1, 1000, 5000))
+def test_skip_equals_replay(dataset, monkeypatch, skipped, world_size):
+    replayed = of_rank(dataset, world_size - 1, world_size, monkeypatch)
+    take(replayed, skipped)
+    resumed = of_rank(dataset, world_size - 1, world_size, monkeypatch)
+    resumed.skip(skipped)
+    assert take(resumed, 2000) == take(replayed, 2000)
+
+
+def test_skip_costs_nothing(dataset):
+    far = sampler(dataset)
+    far.skip(10**15)
+    assert len(take(far, 10)) == 10
+    with pytest.raises(ValueError, match='num_samples must be ≥ 0, got -1'):
+        far.skip(-1)
+
+
+def test_missing_class_is_named_once_and_left_out(dataset, monkeypatch):
+    said = []
+    target = 'mmseg_imbalance.datasets.samplers.class_balanced_sampler.print_log'
+    monkeypatch.setattr(target, lambda message, **_: said.append(message))
+    picky = sampler(dataset, min_pixels=36, uniform_ratio=0, class_prob='uniform')
+    draws = take(picky, 500)
+    assert said == [
+        'ClassBalancedInfiniteSampler leaves out absent: no image holds 36 pixels of it '
+        '(min_pixels)'
+    ]
+    assert {d.drawn_class for d in draws} == {0, 1, 2}
+    assert {int(d) for d in draws if d.drawn_class == 2} == {2}
+    assert picky.class_prob == pytest.approx(dict(zip(CLASSES, [1 / 3] * 3 + [0], strict=True)))
+
+
+def test_no_class_at_all(dataset):
+    with pytest.raises(ValueError, match='no class to draw: of each, no image holds 129 pixels'):
+        sampler(dataset, min_pixels=129)
+    draws = take(sampler(dataset, min_pixels=129, uniform_ratio=1), 16)
+    assert sorted(draws) == sorted([*range(8)] * 2)
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(uniform_ratio=1.1), r'uniform_ratio must be in \[0, 1\], got 1.1'),
+        (dict(class_prob='often'), "class_prob must be one of .*'performance'.*got 'often'"),
+        (dict(temperature=0), 'temperature must be > 0, got 0'),
+        (dict(score='mIoU'), "score must be 'IoU' or 'recall', got 'mIoU'"),
+        (dict(gamma=-1), 'gamma must be ≥ 0, got -1'),
+        (dict(floor=2), r'floor must be in \[0, 1\], got 2'),
+        (dict(min_pixels=0), 'min_pixels must be ≥ 1, got 0'),
+    ],
+)
+def test_bad_arguments_are_named(dataset, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        sampler(dataset, **kwargs)
+
+
+def test_statistics_of_other_data_are_refused(dataset, tmp_path):
+    write_label_maps(tmp_path, PIXELS[:3])
+    file = tmp_path / 'statistics.npz'
+    class_statistics(tiny_dataset(tmp_path), file)
+    with pytest.raises(ValueError, match=str(file)):
+        sampler(dataset, statistics=str(file))
+
+
+def test_feedback_moves_towards_the_worse_class(dataset):
+    adaptive = sampler(dataset, class_prob='performance', uniform_ratio=0)
+    assert set(adaptive.class_prob.values()) == {1 / 3, 0}
+    before = take(adaptive, 3000)
+    adaptive.update(scores(0.95, 0.9, 0.1, 0.5))
+    after = take(adaptive, 3000)
+    share = [np.mean([d.drawn_class == 2 for d in draws]) for draws in (before, after)]
+    assert share[0] == pytest.approx(1 / 3, abs=0.03)
+    expected = 0.9 * 0.9 / 1.05 + 0.1 / 3
+    assert share[1] == pytest.approx(expected, abs=0.03)
+    assert adaptive.class_prob['rare'] == pytest.approx(expected)
+    adaptive.update(scores(0.1, 0.9, 0.95, 0.5))
+    assert np.mean([d.drawn_class == 2 for d in take(adaptive, 3000)]) < 0.1
+
+
+def test_score_is_chosen(dataset):
+    by_iou, by_recall = (
+        sampler(dataset, class_prob='performance', score=s) for s in ('IoU', 'recall')
+    )
+    for one in (by_iou, by_recall):
+        one.update(scores(0.81, 0.25, 0.25, 0))
+    assert by_iou.class_prob['common'] > by_recall.class_prob['common']
+
+
+def test_frequency_sampling_takes_no_feedback(dataset):
+    fixed, fed = sampler(dataset), sampler(dataset)
+    fed.update(scores(0.95, 0.9, 0.1, 0.5))
+    assert take(fixed, 500) == take(fed, 500)
+
+
+def test_missing_feedback_is_noticed(dataset, monkeypatch):
+    said = []
+    target = 'mmseg_imbalance.datasets.samplers.class_balanced_sampler.print_log'
+    monkeypatch.setattr(target, lambda message, **_: said.append(message))
+    fed, starved = (sampler(dataset, class_prob='performance') for _ in range(2))
+    said.clear()
+    fed.update(scores(0.5, 0.5, 0.5, 0.5))
+    take(fed, 25_000)
+    assert not said
+    take(starved, 25_000)
+    assert len(said) == 1 and 'ClassFeedbackHook' in said[0]
+
+
+def test_resumed_feedback_goes_on_where_it_was(dataset):
+    """Feedback arrives while the loader holds batches that are drawn and not yet trained on."""
+    arguments = dict(class_prob='performance', uniform_ratio=0.25)
+    straight = sampler(dataset, **arguments)
+    stream, ahead, batch, updates = [], 3, 10, {}
+    for iteration in range(60):
+        while len(stream) < (iteration + 1 + ahead) * batch:
+            stream += take(straight, batch)
+        if iteration % 7 == 6:
+            updates[iteration] = scores(*np.random.default_rng(iteration).random(4))
+            straight.update(updates[iteration])
+        if iteration == 29:  # after an update whose draws are partly made
+            state = straight.state_dict((iteration + 1) * batch)
+
+    resumed = sampler(dataset, **arguments)
+    resumed.load_state_dict(state)
+    resumed.skip(30 * batch)
+    again = []
+    for iteration in range(30, 60):
+        while len(again) < (iteration + 1 - 30 + ahead) * batch:
+            again += take(resumed, batch)
+        if iteration in updates:
+            resumed.update(updates[iteration])
+    assert again == stream[30 * batch :]
+    assert [d.drawn_class for d in again if isinstance(d, DrawnIndex)] == [
+        d.drawn_class for d in stream[30 * batch :] if isinstance(d, DrawnIndex)
+    ]
+
+
+def test_state_stays_small(dataset):
+    adaptive = sampler(dataset, class_prob='performance')
+    for _ in range(50):
+        take(adaptive, 10)
+        adaptive.update(scores(0.5, 0.5, 0.5, 0.5))
+    assert len(adaptive.state_dict(480)['schedule']) == 3  # at 480, 490 and 500
+    assert len(adaptive.state_dict(10**6)['schedule']) == 1
+
+
+def test_state_of_other_classes_is_refused(dataset):
+    adaptive = sampler(dataset, class_prob='performance')
+    with pytest.raises(ValueError, match='probabilities of 2 classes, the data set has 4'):
+        adaptive.load_state_dict(dict(schedule=[(0, [0.5, 0.5])]))
+
+
+@pytest.mark.parametrize('workers', (0, 2))
+def test_class_reaches_the_pipeline_through_a_loader(dataset, workers):
+    init_default_scope('mmseg')
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=4,
+            num_workers=workers,
+            multiprocessing_context='spawn' if workers else None,
+            sampler=dict(type='ClassBalancedInfiniteSampler', uniform_ratio=0),
+            collate_fn=dict(type='pseudo_collate'),
+            dataset=dataset,
+        ),
+        seed=3,
+    )
+    expected = take(sampler(dataset, seed=3, uniform_ratio=0), 12)
+    for batch, at in zip(loader, range(0, 12, 4), strict=False):
+        assert [int(i) for i in batch['sample_idx']] == expected[at : at + 4]
+        assert [i.drawn_class for i in batch['sample_idx']] == [
+            d.drawn_class for d in expected[at : at + 4]
+        ]
+
+
+def _draw_in_process(rank, folder):
+    dist.init_process_group('gloo', init_method=f'file://{folder}/rank0', rank=rank, world_size=2)
+    built = ClassBalancedInfiniteSampler(tiny_dataset(folder / 'data'), class_prob='performance')
+    draws = take(built, 100)
+    built.update(scores(0.9, 0.9, 0.1, 0.5))
+    draws += take(built, 100)
+    torch.save((built.seed, [int(d) for d in draws]), folder / f'{rank}.pt')
+
+
+def test_two_processes_draw_one_stream(tmp_path):
+    """Without a seed, and with statistics that are not there yet."""
+    write_label_maps(tmp_path / 'data', PIXELS)
+    mp.spawn(_draw_in_process, (tmp_path,), nprocs=2)
+    (seed, first), (same_seed, second) = (torch.load(tmp_path / f'{rank}.pt') for rank in (0, 1))
+    assert seed == same_seed
+    one = sampler(tiny_dataset(tmp_path / 'data'), seed=seed, class_prob='performance')
+    expected = take(one, 200)
+    one.update(scores(0.9, 0.9, 0.1, 0.5))
+    expected += take(one, 200)
+    assert [d for pair in zip(first, second, strict=True) for d in pair] == expected
