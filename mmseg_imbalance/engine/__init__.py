@@ -1,25 +1,29 @@
 """What acts around training and testing: launching without an accelerator, precision, hooks."""
 
 from .cpu_launch import prepare_cpu_launch
-from .hooks import PredictionWriterHook
+from .hooks import ClassFeedbackHook, IterSeedHook, PredictionWriterHook
 from .optim_wrapper import BFloat16OptimWrapper
 from .run_config import (
     RunConfigError,
+    add_config_arguments,
     add_run_arguments,
     check_data,
     enable_amp,
+    load_config,
     load_run_config,
-    one_line_errors,
 )
 
 __all__ = [
     'BFloat16OptimWrapper',
+    'ClassFeedbackHook',
+    'IterSeedHook',
     'PredictionWriterHook',
     'RunConfigError',
+    'add_config_arguments',
     'add_run_arguments',
     'check_data',
     'enable_amp',
+    'load_config',
     'load_run_config',
-    'one_line_errors',
     'prepare_cpu_launch',
 ]

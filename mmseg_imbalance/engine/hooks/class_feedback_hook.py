@@ -1,0 +1,203 @@
+"""Measures every class during training, shows it, and tells the sampler."""
+
+import logging
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmseg.registry import HOOKS
+from torch import Tensor, nn
+
+from ...evaluation import class_scores
+from ...ops import class_counts
+
+_KEY = 'class_feedback'  # in checkpoints
+
+
+@HOOKS.register_module()
+class ClassFeedbackHook(Hook):
+    """Running recall and IoU of every class on the training batches, as curves and as feedback.
+
+    It listens at a loss of the decode head, where logits and labels of full size are at hand
+    anyway, and counts with the arg-max prediction; the objective, the model and its weights stay as
+    they are. It works with every loss that a head calls with (logits, label)::
+
+        custom_hooks = [dict(type='ClassFeedbackHook', interval=50)]
+
+    Counting waits for nothing; every step sums a few numbers over all processes, and every
+    ``interval`` iterations they are read. Then
+
+    - ``train/recall/<class>`` and ``train/iou/<class>``, and ``train/class_prob/<class>`` where the
+      training set is sampled by class, go to every back end of the visualizer;
+    - a :class:`ClassBalancedInfiniteSampler` with ``class_prob='performance'`` gets the scores. The
+      loader's workers hold ``num_workers * prefetch_factor`` batches that were drawn before, so
+      feedback shows that many iterations later, the next one without workers.
+
+    Scores are those of the crops that are trained on, while the model learns from them: higher than
+    on validation images, and of the class mix that the sampler makes. Counts and pending feedback
+    are saved and resumed with the checkpoint (under ``'class_feedback'``, which a test or a
+    training without the hook ignores).
+
+    Args:
+        interval: Iterations ≥ 1 between readings.
+        momentum: Share in (0, 1] of the current batch in the running counts.
+        curves: Whether to write the curves.
+        loss: The module to listen at, as a path in the model, such as
+            ``'auxiliary_head.loss_decode'``. None: the first loss of ``decode_head``, of the last
+            one if there are several.
+
+    Raises:
+        ValueError: Arguments out of range; at the start of a training, a model without such a
+            module; at its first iteration, a loss that is not called with one logit per class.
+    """
+
+    def __init__(
+        self,
+        interval: int = 50,
+        momentum: float = 0.01,
+        curves: bool = True,
+        loss: str | None = None,
+    ) -> None:
+        if not interval >= 1:
+            raise ValueError(f'interval must be a number of iterations ≥ 1, got {interval}')
+        if not 0 < momentum <= 1:
+            raise ValueError(f'momentum must be in (0, 1], got {momentum}')
+        self.interval = interval
+        self.momentum = momentum
+        self.curves = curves
+        self.loss = loss
+        self._batch: Tensor | None = None  # counts of the iteration
+        self._counts: Tensor | None = None  # running counts
+        self._loaded: dict | None = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Remembers the saved state; whether it is wanted shows when training starts."""
+        self._loaded = checkpoint.get(_KEY)
+
+    def before_train(self, runner) -> None:
+        """Starts to listen, where a resumed training left off."""
+        self._classes = runner.train_dataloader.dataset.metainfo['classes']
+        self._sampler = _find_sampler(runner.train_dataloader)
+        module = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._handle = _find_loss(module, self.loss).register_forward_hook(
+            self._count, with_kwargs=True
+        )
+        self._batch = self._counts = None
+        if runner.iter > 0:
+            self._resume(runner)
+
+    def after_train(self, runner) -> None:
+        """Stops listening."""
+        self._handle.remove()
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Adds the batch to the running counts, and reads them every ``interval`` iterations."""
+        if self._batch is None:
+            raise RuntimeError(
+                'ClassFeedbackHook heard nothing: the module it listens at '
+                f'({self.loss or "the first loss of decode_head"}) took no part in the iteration; '
+                'name another with its argument `loss`'
+            )
+        batch, self._batch = self._batch, None
+        all_reduce(batch)
+        if self._counts is None:
+            self._counts = batch.double()
+        else:
+            # Old pixels fade in all counts alike, so a class that is absent keeps its scores.
+            self._counts = torch.lerp(self._counts.to(batch.device), batch.double(), self.momentum)
+        if self.every_n_train_iters(runner, self.interval):
+            scores = class_scores(self._counts.cpu().numpy())
+            if self._sampler is not None:
+                self._sampler.update(scores)
+            if self.curves:
+                runner.visualizer.add_scalars(self._scalars(scores), step=runner.iter + 1)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Saves counts and pending feedback; every process has the same."""
+        if self._counts is None:
+            return
+        state = dict(counts=self._counts.cpu())
+        if self._sampler is not None:
+            used = (runner.iter + 1) * _batch_size(runner.train_dataloader)
+            state['sampler'] = self._sampler.state_dict(used)
+        checkpoint[_KEY] = state
+
+    def _resume(self, runner) -> None:
+        if self._loaded is None:
+            runner.logger.log(
+                logging.WARNING,
+                'the checkpoint holds no class feedback: ClassFeedbackHook starts to count anew',
+            )
+            return
+        counts = self._loaded['counts']
+        if counts.shape != (3, len(self._classes)):
+            raise ValueError(
+                f'the checkpoint counts {counts.shape[1]} classes, the data set has '
+                f'{len(self._classes)}; train anew instead of resuming'
+            )
+        self._counts = counts
+        if self._sampler is not None and 'sampler' in self._loaded:
+            self._sampler.load_state_dict(self._loaded['sampler'])
+
+    @torch.no_grad()
+    def _count(self, module: nn.Module, args: tuple, kwargs: dict, output) -> None:
+        """Counts a call of the loss in training, but not OHEM's probing of single pixels."""
+        if not module.training or kwargs.get('reduction_override') == 'none':
+            return
+        logits, label = args[:2] if len(args) >= 2 else (None, None)
+        num_classes = len(self._classes)
+        if logits is None or logits.dim() < 2 or logits.shape[1] != num_classes:
+            shape = None if logits is None else tuple(logits.shape)
+            raise ValueError(
+                f'ClassFeedbackHook needs a loss that is called with logits (N, {num_classes}, …) '
+                f'and labels, one logit per class; {type(module).__name__} got {shape}'
+            )
+        pred = logits.max(1).indices  # as argmax, and many times faster on a CPU
+        counts = class_counts(pred, label, num_classes, kwargs.get('ignore_index', 255))
+        self._batch = counts if self._batch is None else self._batch + counts
+
+    def _scalars(self, scores: dict) -> dict[str, float]:
+        scalars = {
+            f'train/{name.lower()}/{cls}': float(value)
+            for name, values in scores.items()
+            for cls, value in zip(self._classes, values, strict=True)
+            if value == value  # NaN: the class has not occurred yet
+        }
+        if self._sampler is not None:
+            for cls, probability in self._sampler.class_prob.items():
+                scalars[f'train/class_prob/{cls}'] = probability
+        return scalars
+
+
+def _find_loss(model: nn.Module, path: str | None) -> nn.Module:
+    if path is not None:
+        try:
+            return model.get_submodule(path)
+        except AttributeError as error:
+            raise ValueError(f'ClassFeedbackHook: the model has no module {path!r}') from error
+    module = getattr(model, 'decode_head', None)
+    if isinstance(module, nn.ModuleList):  # a cascade: the last head's output is the prediction
+        module = module[-1]
+    module = getattr(module, 'loss_decode', None)
+    if isinstance(module, nn.ModuleList):
+        module = module[0]
+    if not isinstance(module, nn.Module):
+        raise ValueError(
+            'ClassFeedbackHook: the model has no decode_head.loss_decode to listen at; name '
+            'another module with its argument `loss`'
+        )
+    return module
+
+
+def _find_sampler(dataloader):
+    """The sampler that takes feedback, None if the training has another one."""
+    batch_sampler = getattr(dataloader, 'batch_sampler', None)
+    for sampler in (dataloader.sampler, getattr(batch_sampler, 'sampler', None)):
+        if hasattr(sampler, 'update') and hasattr(sampler, 'class_prob'):
+            return sampler
+    return None
+
+
+def _batch_size(dataloader) -> int:
+    return dataloader.batch_size or dataloader.batch_sampler.batch_size
