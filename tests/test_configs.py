@@ -19,11 +19,16 @@ from mmseg.utils import register_all_modules
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(p for p in (ROOT / 'configs').glob('*/*.py') if p.parent.name != '_base_')
-METHODS = {
-    'cross_entropy': ('ce', 'CrossEntropyLoss'),
-    'loss_max_pooling': ('lmp', 'LossMaxPooling'),
-    'recall_loss': ('recall', 'RecallLoss'),
+SAMPLED = 'class_balanced_sampling'
+METHODS = {  # folder and loss of each
+    'ce': ('cross_entropy', 'CrossEntropyLoss'),
+    'lmp': ('loss_max_pooling', 'LossMaxPooling'),
+    'recall': ('recall_loss', 'RecallLoss'),
+    'ce-cbs': (SAMPLED, 'CrossEntropyLoss'),
+    'lmp-cbs': (SAMPLED, 'LossMaxPooling'),
+    'recall-cbs': (SAMPLED, 'RecallLoss'),
 }
+FOLDERS = sorted({folder for folder, _ in METHODS.values()})
 DATA = {
     'cityscapes': 'CityscapesDataset',
     'synthia-rand': 'SynthiaRandDataset',
@@ -32,7 +37,7 @@ DATA = {
     'toy-streets': 'ToyStreetsDataset',
 }
 NAME = re.compile(
-    r'(?P<method>[a-z]+)_deeplabv3-r(?P<depth>\d+)-d(?P<stride>\d+)'
+    r'(?P<method>[a-z-]+)_deeplabv3-r(?P<depth>\d+)-d(?P<stride>\d+)'
     r'_(?P<gpus>\d)xb(?P<batch>\d+)-(?P<optimizer>adam-)?(?P<iters>\d+k?)'
     r'_(?P<data>[a-z-]+)-(?P<height>\d+)x(?P<width>\d+)'
 )
@@ -61,22 +66,34 @@ def heads(model):
     return [model[key] for key in ('decode_head', 'auxiliary_head') if model.get(key)]
 
 
+def method(path):
+    """Name, folder and loss of a config's method."""
+    name = NAME.fullmatch(path.stem)['method']
+    return name, *METHODS[name]
+
+
+def counterpart(path, name):
+    """The config of another method in the same setting."""
+    own, folder = method(path)[:2]
+    return ROOT / 'configs' / METHODS[name][0] / path.name.replace(f'{own}_', f'{name}_', 1)
+
+
 def test_there_are_configs_of_every_method_and_data_set():
-    found = {(p.parent.name, NAME.fullmatch(p.stem)['data']) for p in CONFIGS}
-    assert found == {(method, data) for method in METHODS for data in DATA}
-    for method in METHODS:
+    found = {(method(p)[0], NAME.fullmatch(p.stem)['data']) for p in CONFIGS}
+    assert found == {(name, data) for name in METHODS for data in DATA}
+    for name in METHODS:
         for data in ('cityscapes', 'synthia-rand', 'synthia-seqs'):
             depths = {
                 NAME.fullmatch(p.stem)['depth']
                 for p in CONFIGS
-                if p.parent.name == method and f'_{data}-' in p.stem
+                if method(p)[0] == name and f'_{data}-' in p.stem
             }
             assert depths == {'18', '50', '101'}
 
 
 def test_name_says_what_is_inside(path):
     name, cfg = NAME.fullmatch(path.stem), load(path)
-    assert name['method'] == METHODS[path.parent.name][0]
+    assert path.parent.name == METHODS[name['method']][0]
     assert int(name['depth']) == cfg.model.backbone.depth
     assert int(name['stride']) == 4 * np.prod(cfg.model.backbone.strides)
     assert int(name['batch']) == cfg.train_dataloader.batch_size
@@ -86,7 +103,7 @@ def test_name_says_what_is_inside(path):
         assert cfg[f'{stage}_dataloader'].dataset.type == DATA[name['data']]
     crop = (int(name['height']), int(name['width']))
     assert cfg.model.data_preprocessor.size == crop
-    sizes = [t.crop_size for t in cfg.train_dataloader.dataset.pipeline if t.type == 'RandomCrop']
+    sizes = [t.crop_size for t in cfg.train_dataloader.dataset.pipeline if 'Crop' in t.type]
     sizes += [t.scale[::-1] for t in cfg.train_dataloader.dataset.pipeline if t.type == 'Resize']
     assert sizes == [crop]
 
@@ -101,16 +118,33 @@ def test_schedule_ends_with_training(path):
 
 
 def test_methods_differ_in_nothing_but_the_loss(path):
-    method, loss = METHODS[path.parent.name]
+    name, _, loss = method(path)
     cfg = load(path)
     for head, weight in zip(heads(cfg.model), (1.0, 0.4), strict=False):
         assert head.loss_decode.type == loss
         assert head.loss_decode.get('loss_weight', 1.0) == weight
-    baseline = load(ROOT / 'configs/cross_entropy' / path.name.replace(f'{method}_', 'ce_', 1))
+    baseline = load(counterpart(path, 'ce-cbs' if name.endswith('-cbs') else 'ce'))
     for one in (cfg, baseline):
         for head in heads(one.model):
             head.pop('loss_decode')
     assert cfg.to_dict() == baseline.to_dict()
+
+
+SAMPLED_CONFIGS = [p for p in CONFIGS if p.parent.name == SAMPLED]
+
+
+@pytest.mark.parametrize('path', SAMPLED_CONFIGS, ids=lambda path: path.stem)
+def test_class_balanced_sampling_adds_sampler_crop_and_feedback(path):
+    cfg, plain = load(path), load(counterpart(path, method(path)[0].removesuffix('-cbs')))
+    assert cfg.pop('custom_hooks') == [dict(type='ClassFeedbackHook')]
+    sampler, crop = dict(type='ClassBalancedInfiniteSampler', class_prob='performance'), None
+    assert cfg.train_dataloader.pop('sampler') == sampler
+    plain.train_dataloader.pop('sampler')
+    for steps in (cfg.train_dataloader.dataset.pipeline, cfg.train_pipeline):
+        (crop,) = (step for step in steps if step.type == 'ClassAwareRandomCrop')
+        assert crop.pop('class_prob', '') is None
+        crop.type = 'RandomCrop'
+    assert cfg.to_dict() == plain.to_dict()
 
 
 def test_builds(path):
@@ -144,7 +178,7 @@ def write_data(root, data):
             image, label = (root / f'{f.format(split, frame)}.png' for f in folders)
             for file in (image, label):
                 file.parent.mkdir(parents=True, exist_ok=True)
-            ids = cv2.resize(rng.integers(0, 11, (3, 4), np.uint8), (128, 96), interpolation=0)
+            ids = cv2.resize(rng.integers(0, 10, (3, 4), np.uint8), (128, 96), interpolation=0)
             ids[:8] = 255
             cv2.imwrite(str(label), ids)
             cv2.imwrite(str(image), rng.integers(0, 256, (96, 128, 3), np.uint8))
@@ -156,12 +190,12 @@ def write_data(root, data):
                         file.write(f'{image.relative_to(root / "images").with_suffix("")}\n')
 
 
-def one_per_family(folder):
-    """The ResNet-18 config of every data set and crop size."""
-    return sorted((ROOT / 'configs' / folder).glob('*-r18-*.py'))
+def one_per_family(*names):
+    """The ResNet-18 config of every data set and crop size, of some methods."""
+    return [p for p in CONFIGS if method(p)[0] in names and '-r18-' in p.stem]
 
 
-@pytest.mark.parametrize('path', one_per_family('cross_entropy'), ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', one_per_family('ce', 'ce-cbs'), ids=lambda path: path.stem)
 def test_pipelines_read_data(path, tmp_path):
     data = NAME.fullmatch(path.stem)['data']
     write_data(tmp_path, data)
@@ -215,16 +249,15 @@ def train_step(cfg):
     return log
 
 
-FAMILIES = [path for folder in METHODS for path in one_per_family(folder)]
+LOSS_KEYS = {'ce': 'loss_ce', 'lmp': 'loss_lmp', 'recall': 'loss_recall'}
+FAMILIES = one_per_family(*LOSS_KEYS)  # sampling changes nothing about the step
 
 
 @pytest.mark.parametrize('path', FAMILIES, ids=lambda path: path.stem)
 def test_family_trains(path):
     cfg = load(path)
     log = train_step(cfg)
-    key = {'ce': 'loss_ce', 'lmp': 'loss_lmp', 'recall': 'loss_recall'}[
-        METHODS[path.parent.name][0]
-    ]
+    key = LOSS_KEYS[method(path)[0]]
     expected = {f'decode.{key}'} | ({f'aux.{key}'} if cfg.model.auxiliary_head else set())
     assert {name for name in log if 'loss_' in name} == expected
     assert all(log[name] > 0 for name in expected)
@@ -235,10 +268,12 @@ def test_deep_networks_train(depth):
     train_step(load(next(p for p in CONFIGS if f'-r{depth}-' in p.stem and 'cityscapes' in p.stem)))
 
 
-@pytest.mark.parametrize('folder', METHODS)
+@pytest.mark.parametrize('folder', FOLDERS)
 def test_metafile_lists_every_config(folder):
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
-    assert f'configs/{folder}/metafile.yml' in index['Import'] and len(index['Import']) == 3
+    assert f'configs/{folder}/metafile.yml' in index['Import'] and len(index['Import']) == len(
+        FOLDERS
+    )
     meta = yaml.safe_load((ROOT / 'configs' / folder / 'metafile.yml').read_text())
     (collection,) = meta['Collections']
     assert (ROOT / collection['README']).is_file()
@@ -253,7 +288,7 @@ def test_metafile_lists_every_config(folder):
         assert model['Metadata']['Training Data'] in collection['Metadata']['Training Data']
 
 
-@pytest.mark.parametrize('folder', METHODS)
+@pytest.mark.parametrize('folder', [folder for folder in FOLDERS if folder != SAMPLED])
 def test_readme_shows_a_config_that_works(folder, tmp_path):
     text = (ROOT / 'configs' / folder / 'README.md').read_text()
     snippet = re.search(r'```python\n(.*?)```', text, re.DOTALL)[1]
@@ -268,10 +303,29 @@ def test_readme_shows_a_config_that_works(folder, tmp_path):
     file = tmp_path / 'config.py'
     file.write_text(snippet.replace('your_config.py', str(base)))
     model = load(file).model
-    assert [head.loss_decode.type for head in heads(model)] == [METHODS[folder][1]] * 2
+    loss = next(loss for place, loss in METHODS.values() if place == folder)
+    assert [head.loss_decode.type for head in heads(model)] == [loss] * 2
     assert [head.loss_decode.get('loss_weight', 1.0) for head in heads(model)] == [1.0, 0.4]
     assert not any('use_sigmoid' in head.loss_decode for head in heads(model))
     for head in heads(model):
         MODELS.build(head.loss_decode)
-    for pattern in re.findall(r'`([a-z_*0-9x-]*deeplabv3-[^`]*\.py)`', text):
+
+
+def test_readme_of_sampling_shows_the_shipped_settings(tmp_path):
+    text = (ROOT / 'configs' / SAMPLED / 'README.md').read_text()
+    snippet = re.search(r'```python\n(.*?)```', text, re.DOTALL)[1]
+    shipped = next(p for p in SAMPLED_CONFIGS if p.stem.startswith('ce-cbs'))
+    file = tmp_path / 'config.py'
+    file.write_text(snippet.replace('your_config.py', str(counterpart(shipped, 'ce'))))
+    mine, theirs = load(file), load(shipped)
+    assert mine.train_dataloader.sampler == theirs.train_dataloader.sampler
+    assert mine.custom_hooks == theirs.custom_hooks
+
+
+@pytest.mark.parametrize('folder', FOLDERS)
+def test_readme_names_configs_that_exist(folder):
+    text = (ROOT / 'configs' / folder / 'README.md').read_text()
+    patterns = re.findall(r'`([a-z_*0-9x-]*deeplabv3-[^`]*\.py)`', text)
+    assert patterns
+    for pattern in patterns:
         assert list((ROOT / 'configs' / folder).glob(pattern)), pattern

@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 from mmseg_imbalance import config_path
 
 ROOT = Path(__file__).resolve().parents[1]
-METHODS = ('cross_entropy', 'loss_max_pooling', 'recall_loss')
+METHODS = ('class_balanced_sampling', 'cross_entropy', 'loss_max_pooling', 'recall_loss')
 BASE = 'cross_entropy/ce_deeplabv3-r18-d8_4xb2-80k_cityscapes-512x1024.py'
 PAGES = ('README.md', 'CONTRIBUTING.md', *(f'configs/{m}/README.md' for m in METHODS))
 
@@ -33,8 +33,13 @@ def test_the_lines_to_add_build_in_a_config(tmp_path):
     assert type(MODELS.build(cfg.model).decode_head.loss_decode).__name__ == 'LossMaxPooling'
 
 
+def test_the_sampling_lines_are_those_of_its_page():
+    shown = blocks('README.md', 'python')[1]
+    assert shown == blocks('configs/class_balanced_sampling/README.md', 'python')[0]
+
+
 def test_a_config_inherits_by_the_lines_of_the_readme(tmp_path):
-    (tmp_path / 'child.py').write_text(blocks('README.md', 'python')[1])
+    (tmp_path / 'child.py').write_text(blocks('README.md', 'python')[2])
     cfg = Config.fromfile(tmp_path / 'child.py')
     assert cfg.model.decode_head.loss_decode == dict(type='RecallLoss', floor=0)
 

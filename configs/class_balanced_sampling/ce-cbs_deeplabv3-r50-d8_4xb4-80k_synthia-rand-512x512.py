@@ -1,0 +1,13 @@
+_base_ = '../cross_entropy/ce_deeplabv3-r50-d8_4xb4-80k_synthia-rand-512x512.py'
+train_pipeline = [
+    # shows the class that the image was drawn for; where none was, a plain random crop
+    dict(step, type='ClassAwareRandomCrop', class_prob=None)
+    if step['type'] == 'RandomCrop'
+    else step
+    for step in _base_.train_pipeline
+]
+train_dataloader = dict(
+    sampler=dict(_delete_=True, type='ClassBalancedInfiniteSampler', class_prob='performance'),
+    dataset=dict(pipeline=train_pipeline),
+)
+custom_hooks = [dict(type='ClassFeedbackHook')]

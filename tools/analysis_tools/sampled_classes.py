@@ -1,0 +1,128 @@
+"""Compares how often trainings see each class, after sampling, augmentation and cropping."""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.markdown import Markdown
+
+from mmseg_imbalance.command_line import ToolError, add_seed, run_tool, whole_number
+from mmseg_imbalance.datasets.statistics import (
+    ClassStatistics,
+    class_statistics,
+    count_seen,
+)
+from mmseg_imbalance.engine import add_config_arguments, check_data, load_config
+from mmseg_imbalance.files import place
+from mmseg_imbalance.visualization import class_distribution_figure, class_distribution_table
+
+EXAMPLE = """example, plain sampling beside class-balanced:
+  NAME=deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py
+  python tools/analysis_tools/sampled_classes.py configs/cross_entropy/ce_$NAME \\
+      configs/class_balanced_sampling/ce-cbs_$NAME --figure work_dirs/sampled.png
+
+The table gives in percent the share of each class in all pixels that are not ignored, and
+the share of the samples that show it: in the label maps, and as each training sees them.
+With a config, a sampler that follows the model's performance draws all classes alike, as
+before its first feedback; with the work dir of a run, as the run did in the end.
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser, several=True)
+    parser.add_argument(
+        '--draws',
+        type=whole_number(minimum=1),
+        default=2000,
+        metavar='N',
+        help='samples to draw with each config (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--figure', type=Path, metavar='FILE.png', help='draw the shares there (default: nowhere)'
+    )
+    add_seed(parser, of='the sampling')
+    return parser.parse_args()
+
+
+def shares_of(pixels: np.ndarray) -> dict[str, np.ndarray]:
+    total = pixels.sum(0)
+    return dict(pixels=total / max(total.sum(), 1), images=(pixels > 0).mean(0))
+
+
+def short_names(configs: list[str]) -> list[str]:
+    """The names of the methods where they tell the configs apart, else of files and folders."""
+    stems = [Path(config).name.removesuffix('.py') for config in configs]
+    methods = [stem.partition('_')[0] for stem in stems]
+    return methods if len(set(methods)) == len(methods) else stems
+
+
+def config_file(path: str) -> str:
+    """The config itself, or the one that a run left in its work dir."""
+    if not Path(path).is_dir():
+        return path
+    dumped = sorted(Path(path).glob('*.py'), key=lambda file: file.stat().st_mtime)
+    if not dumped:
+        raise ToolError(f'{path} is not the work dir of a run: there is no config in it')
+    return str(dumped[-1])
+
+
+def last_class_prob(work_dir: str) -> dict[str, float]:
+    """The last class probabilities in the scalars of a run, by class; none if there are none."""
+    found: dict[str, float] = {}
+    prefix = 'train/class_prob/'
+    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for line in file.read_text().splitlines():
+            if prefix in line:
+                scalars = json.loads(line)
+                found = {k.removeprefix(prefix): v for k, v in scalars.items() if prefix in k}
+    return found
+
+
+def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarray]:
+    """Pixels of each class in the label maps, and in what a training draws from them."""
+    cfg = load_config(config_file(path), args.cfg_options)
+    check_data(cfg, 'train')
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
+    statistics = class_statistics(loader.dataset)
+    probability = last_class_prob(path)
+    if probability and getattr(loader.sampler, 'adaptive', False):
+        in_order = [probability[name] for name in statistics.classes]
+        loader.sampler.load_state_dict(dict(schedule=[(0, in_order)]))
+    return statistics, count_seen(loader, args.draws, len(statistics.classes))
+
+
+def main() -> int:
+    args = parse_args()
+    names = short_names(args.config)
+    if len(set(names)) < len(names):
+        raise ToolError(f'names are given twice: {", ".join(names)}')
+    shares, classes = {}, None
+    for path, name in zip(args.config, names, strict=True):
+        try:
+            statistics, seen = draw(path, args)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ToolError(f'{path}: {error}') from error
+        if statistics.classes != (classes or statistics.classes):
+            raise ToolError(f'{path} has other classes than {args.config[0]}')
+        classes = statistics.classes
+        shares.setdefault('label maps', shares_of(statistics.pixels))
+        shares[name] = shares_of(seen)
+    Console().print(Markdown(class_distribution_table(classes, shares)))
+    if args.figure:
+        figure = class_distribution_figure(classes, shares)
+        place(args.figure, partial(figure.savefig, format='png', dpi=110))
+        print(f'written: {args.figure}')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_tool(main))
