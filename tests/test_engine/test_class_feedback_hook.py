@@ -345,7 +345,9 @@ def train_straight_and_resumed(folder, **options):
     """40 iterations at once, and 20 more from the checkpoint after 20, with the same options."""
     straight, resumed = folder / 'straight', folder / 'resumed'
     for part in (straight, resumed):
-        cfg = tiny_config(part, iters=40, interval=6, **options)
+        # Strong feedback, and just before the checkpoint: what is drawn by then is drawn without it.
+        cfg = tiny_config(part, iters=40, interval=19, **options)
+        cfg.train_dataloader.sampler.update(uniform_ratio=0.1, gamma=4, floor=0.0)
         cfg.custom_hooks.append(dict(type='IterSeedHook'))
         if part is resumed:
             cfg.load_from, cfg.resume = str(straight / 'work/iter_20.pth'), True

@@ -2,7 +2,7 @@
 
 from .class_statistics import ClassStatistics
 from .class_weights import METHODS, check_suffix, class_weights, save_class_weights
-from .count import BadLabelsError, count_classes
+from .count import BadLabelsError, count_classes, pixels_of_values
 from .label_maps import LabelMap, LabelMaps, find_label_maps
 from .rare_class_files import write_rare_class_files
 from .seen import count_seen
@@ -32,6 +32,7 @@ __all__ = [
     'find_label_maps',
     'label_rows',
     'load_or_count',
+    'pixels_of_values',
     'save_class_weights',
     'write_rare_class_files',
 ]

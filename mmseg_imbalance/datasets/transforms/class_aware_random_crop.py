@@ -8,7 +8,7 @@ from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
 from ..samplers.class_probability import FREQUENCY_MODES, frequency_probability
-from ..statistics import ClassStatistics
+from ..statistics import ClassStatistics, pixels_of_values
 
 _TRIES = 10  # as in MMSegmentation's RandomCrop
 
@@ -100,9 +100,8 @@ class ClassAwareRandomCrop(RandomCrop):
         """Draws one of the classes that a label map shows, None if there is none to draw."""
         if self.class_prob is None:
             return None
-        shown = np.flatnonzero(np.bincount(label.ravel()))
-        shown = shown[shown != self.ignore_index]
-        if not len(shown):
+        shown = sorted(pixels_of_values(label).keys() - {self.ignore_index})
+        if not shown:
             return None
         if self._probability is None:
             return shown[np.random.randint(len(shown))]
@@ -120,9 +119,10 @@ class ClassAwareRandomCrop(RandomCrop):
         """Whether no class covers too much of a window, as RandomCrop understands it."""
         if self.cat_max_ratio >= 1:
             return True
-        count = np.bincount(label.ravel(), minlength=self.ignore_index + 1)
-        count[self.ignore_index] = 0
-        return np.count_nonzero(count) > 1 and count.max() / count.sum() < self.cat_max_ratio
+        pixels = pixels_of_values(label)
+        pixels.pop(self.ignore_index, None)
+        most, total = max(pixels.values(), default=0), sum(pixels.values())
+        return len(pixels) > 1 and most / total < self.cat_max_ratio
 
     def __repr__(self) -> str:
         """What a printed pipeline shows."""

@@ -79,6 +79,12 @@ def test_frequencies_are_the_intended_ones(dataset, class_prob):
     assert chisquare(count, image_probability * len(draws)).pvalue > 0.01
 
 
+@pytest.mark.parametrize(('min_pixels', 'images'), [(33, {2, 7}), (34, {2}), (1, {2, 3, 7})])
+def test_images_hold_at_least_so_many_pixels(dataset, min_pixels, images):
+    draws = take(sampler(dataset, uniform_ratio=0, min_pixels=min_pixels), 500)
+    assert {int(d) for d in draws if d.drawn_class == 2} == images
+
+
 def test_drawn_images_hold_their_class(dataset):
     draws = take(sampler(dataset, class_prob='uniform', uniform_ratio=0), 3000)
     for c, images in HOLDERS.items():
@@ -207,11 +213,14 @@ def test_missing_feedback_is_noticed(dataset, monkeypatch):
     assert len(said) == 1 and 'ClassFeedbackHook' in said[0]
 
 
-def test_resumed_feedback_goes_on_where_it_was(dataset):
+@pytest.mark.parametrize('world_size', (1, 2))
+def test_resumed_feedback_goes_on_where_it_was(dataset, monkeypatch, world_size):
     """Feedback arrives while the loader holds batches that are drawn and not yet trained on."""
-    arguments = dict(class_prob='performance', uniform_ratio=0.25)
-    straight = sampler(dataset, **arguments)
-    stream, ahead, batch, updates = [], 3, 10, {}
+    arguments = dict(class_prob='performance', uniform_ratio=0.25, gamma=6, floor=0)
+    straight, resumed = (
+        of_rank(dataset, world_size - 1, world_size, monkeypatch, **arguments) for _ in range(2)
+    )
+    stream, ahead, batch, updates = [], 6, 10, {}
     for iteration in range(60):
         while len(stream) < (iteration + 1 + ahead) * batch:
             stream += take(straight, batch)
@@ -221,7 +230,6 @@ def test_resumed_feedback_goes_on_where_it_was(dataset):
         if iteration == 29:  # after an update whose draws are partly made
             state = straight.state_dict((iteration + 1) * batch)
 
-    resumed = sampler(dataset, **arguments)
     resumed.load_state_dict(state)
     resumed.skip(30 * batch)
     again = []
