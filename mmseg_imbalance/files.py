@@ -1,6 +1,7 @@
 """Files that are there completely or not at all."""
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def place(path: Path, make: Callable[[Path], object]) -> None:
         make: Makes the file whose path it is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    # not the process's number: containers that share a folder may share that too
+    temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
     try:
         make(temporary)
         os.replace(temporary, path)

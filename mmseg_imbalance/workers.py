@@ -65,7 +65,7 @@ def run_in_workers(
         left = len(jobs) - sum(map(len, results.values()))
         raise ToolError(
             f'a worker process died with {left} of {len(jobs)} files to go; '
-            'run the same command again to go on, with a smaller --nproc if memory ran out',
+            'run the same command again to go on; if memory ran out, with fewer workers (--nproc)',
             exit_code=1,
         ) from None
     finally:

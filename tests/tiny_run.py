@@ -14,7 +14,9 @@ SIZE = (32, 32)
 PIXELS = [[200, 0], [100, 0], [150, 64], [90, 3], [0, 0], [300, 0], [5, 0], [0, 50], [40, 0]]
 
 
-def tiny_config(folder, iters=4, interval=2, workers=0, augment=True, loss=None, **options):
+def tiny_config(
+    folder, iters=4, interval=2, workers=0, augment=True, loss=None, val=False, **options
+):
     """The config of a training in ``folder``; ``options`` are dotted keys with ``__``."""
     if not (folder / 'data').exists():
         write_label_maps(folder / 'data', PIXELS, SIZE)
@@ -35,9 +37,6 @@ def tiny_config(folder, iters=4, interval=2, workers=0, augment=True, loss=None,
             'experiment_name': f'tiny {folder}',
             'visualizer.name': f'tiny {folder}',  # instances of one name are shared
             'train_cfg.max_iters': iters,
-            'val_dataloader': None,
-            'val_cfg': None,
-            'val_evaluator': None,
             'test_dataloader': None,
             'test_cfg': None,
             'test_evaluator': None,
@@ -62,6 +61,13 @@ def tiny_config(folder, iters=4, interval=2, workers=0, augment=True, loss=None,
         }
     )
     cfg.launcher = 'none'
+    if val:
+        cfg.val_dataloader = dict(cfg.train_dataloader, sampler=dict(type='DefaultSampler'))
+        cfg.val_dataloader.dataset = dict(
+            cfg.train_dataloader.dataset, pipeline=cfg.test_pipeline[:1] + cfg.test_pipeline[2:]
+        )
+    else:
+        cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     if loss is not None:
         cfg.model.decode_head.loss_decode = loss
     cfg.merge_from_dict({key.replace('__', '.'): value for key, value in options.items()})
@@ -74,7 +80,8 @@ def run(cfg):
     prepare_cpu_launch(cfg)
     runner = Runner.from_cfg(cfg)
     runner.train()
-    if cfg.train_dataloader.num_workers:
-        # left to the garbage collector, each worker takes five seconds to go
-        runner.train_loop.dataloader_iterator._iterator._shutdown_workers()
+    for loop in (runner.train_loop, runner.val_loop):
+        iterator = getattr(getattr(loop, 'dataloader', None), '_iterator', None)
+        if iterator is not None:  # left to the garbage collector, workers take five seconds to go
+            iterator._shutdown_workers()
     return runner

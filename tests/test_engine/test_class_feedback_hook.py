@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 import torch.multiprocessing as mp
 from batches import NoHostSync
 from mmengine.dataset import InfiniteSampler
+from mmengine.hooks import Hook
 from mmengine.structures import PixelData
 from mmengine.visualization import BaseVisBackend
-from mmseg.registry import MODELS, VISBACKENDS
+from mmseg.registry import HOOKS, MODELS, VISBACKENDS
 from mmseg.structures import SegDataSample
 from mmseg.utils import register_all_modules
 from tiny_run import run, tiny_config
@@ -53,8 +55,12 @@ class Sampler:
         self.updates = []
         self.class_prob = dict.fromkeys(CLASSES, 1 / 3)
 
-    def update(self, scores):
-        self.updates.append(scores)
+    def expect_feedback(self):
+        self.expecting = True
+
+    def update(self, scores, num_samples):
+        assert self.expecting
+        self.updates.append((scores, num_samples))
 
 
 def runner(model=None, sampler=None, classes=CLASSES):
@@ -91,25 +97,30 @@ def brute_force(logits, label):
 def steps(hook, run, batches):
     loss = run.model.decode_head.loss_decode
     for logits, label in batches:
+        hook.before_train_iter(run, run.iter)
         loss(logits, label, ignore_index=255)
         hook.after_train_iter(run, run.iter)
         run.iter += 1
 
 
-def test_running_counts():
-    hook, fake = ClassFeedbackHook(interval=3, momentum=0.25), runner(sampler=Sampler())
+@pytest.mark.parametrize('count_interval', (1, 2))
+def test_running_counts(count_interval):
+    hook = ClassFeedbackHook(interval=3, momentum=0.25, count_interval=count_interval)
+    fake = runner(sampler=Sampler())
     hook.before_train(fake)
     batches = [batch(seed) for seed in range(7)]
     steps(hook, fake, batches)
     expected, read = None, []
     for i, one in enumerate(batches):
-        counts = brute_force(*one)
-        expected = counts if expected is None else expected + 0.25 * (counts - expected)
+        if i % count_interval == 0:
+            counts = brute_force(*one)
+            expected = counts if expected is None else expected + 0.25 * (counts - expected)
         if i % 3 == 2:
             n, tp, p = expected
             read.append(dict(IoU=tp / (n + p - tp), recall=tp / n))
     assert len(fake.train_dataloader.sampler.updates) == 2
-    for got, want in zip(fake.train_dataloader.sampler.updates, read, strict=True):
+    assert [used for _, used in fake.train_dataloader.sampler.updates] == [6, 12]
+    for (got, _), want in zip(fake.train_dataloader.sampler.updates, read, strict=True):
         for name in ('IoU', 'recall'):
             np.testing.assert_allclose(got[name], want[name])
     assert list(fake.visualizer.written) == [3, 6]
@@ -120,18 +131,21 @@ def test_running_counts():
     assert len(scalars) == 9
 
 
-def test_absent_class_keeps_its_scores_and_unseen_ones_have_no_curve():
-    hook, fake = ClassFeedbackHook(interval=1, momentum=0.5), runner()
+def test_absent_class_keeps_its_recall_and_unseen_ones_have_no_curve():
+    hook = ClassFeedbackHook(interval=1, momentum=0.5, count_interval=1)
+    fake = runner()
     hook.before_train(fake)
-    logits, label = torch.eye(3)[None, ..., None] * 9, torch.tensor([[[0], [0], [1]]])
+    logits = torch.eye(3)[[0, 1, 0, 0]].T[None, ..., None] * 9  # predicts 0, 1, 0, 0
+    label = torch.tensor([[[0], [1], [1], [0]]])
     without_b = torch.where(label == 1, 255, label)
     steps(hook, fake, [(logits, label), (logits, without_b), (logits, without_b)])
     first, _, last = (fake.visualizer.written[step] for step in (1, 2, 3))
     assert first == {
-        'train/recall/a': 0.5, 'train/recall/b': 0.0,
-        'train/iou/a': 0.5, 'train/iou/b': 0.0, 'train/iou/c': 0.0,
+        'train/recall/a': 1.0, 'train/recall/b': 0.5,
+        'train/iou/a': 2 / 3, 'train/iou/b': 0.5,
     }  # fmt: skip
-    assert last['train/recall/b'] == 0.0 and last['train/recall/a'] == 0.5
+    assert last['train/recall/b'] == last['train/iou/b'] == 0.5
+    assert last['train/iou/a'] > first['train/iou/a']
 
 
 def test_curves_can_be_off():
@@ -146,6 +160,7 @@ def test_what_is_not_a_training_step_is_not_counted():
     hook, loss = ClassFeedbackHook(), fake.model.decode_head.loss_decode
     hook.before_train(fake)
     logits, label = batch(0)
+    hook.before_train_iter(fake, 0)
     loss(*batch(1), ignore_index=255, reduction_override='none')  # OHEM looks for hard pixels
     loss(logits, label, ignore_index=255)
     loss.eval()
@@ -161,6 +176,7 @@ def test_what_is_not_a_training_step_is_not_counted():
 def test_several_calls_in_a_step_add_up():
     hook, fake = ClassFeedbackHook(), runner()
     hook.before_train(fake)
+    hook.before_train_iter(fake, 0)
     batches = [batch(0), batch(1)]
     for one in batches:
         fake.model.decode_head.loss_decode(*one, ignore_index=255)
@@ -181,9 +197,27 @@ def test_where_it_listens():
         if module is None:
             head = model.auxiliary_head if path else model.decode_head[-1]
             module = head.loss_decode
+        hook.before_train_iter(fake, 0)
         module(*batch(0), ignore_index=255)
         assert hook._batch is not None
         hook.after_train(fake)
+
+
+def test_compiled_loss_is_counted_alike():
+    hook, fake = ClassFeedbackHook(count_interval=2), runner()
+    hook.before_train(fake)
+    loss = fake.model.decode_head.loss_decode
+    compiled = torch.compile(lambda x, y: loss(x, y, ignore_index=255), backend='eager')
+    expected = None
+    for i in range(4):
+        hook.before_train_iter(fake, i)
+        compiled(*batch(i))
+        hook.after_train_iter(fake, i)
+        fake.iter += 1
+        if i % 2 == 0:
+            counts = brute_force(*batch(i))
+            expected = counts if expected is None else expected + 0.02 * (counts - expected)
+        np.testing.assert_allclose(hook._counts.numpy(), expected)
 
 
 def test_counting_waits_for_nothing():
@@ -192,6 +226,7 @@ def test_counting_waits_for_nothing():
     logits, label = batch(0)
     with NoHostSync():
         for _ in range(3):
+            hook.before_train_iter(fake, 0)
             hook._count(fake.model.decode_head.loss_decode, (logits, label), {}, None)
             hook.after_train_iter(fake, 0)
     assert hook._counts.sum() > 0
@@ -201,6 +236,7 @@ def test_counting_waits_for_nothing():
     ('kwargs', 'message'),
     [
         (dict(interval=0), 'interval must be a number of iterations ≥ 1, got 0'),
+        (dict(count_interval=0), 'count_interval must be iterations ≥ 1, got 0'),
         (dict(momentum=0), r'momentum must be in \(0, 1\], got 0'),
         (dict(momentum=1.5), 'got 1.5'),
     ],
@@ -217,6 +253,7 @@ def test_nothing_to_listen_at_is_named():
         ClassFeedbackHook().before_train(runner(nn.Linear(2, 2)))
     hook, fake = ClassFeedbackHook(), runner()
     hook.before_train(fake)
+    hook.before_train_iter(fake, 0)
     with pytest.raises(RuntimeError, match='heard nothing.*first loss of decode_head'):
         hook.after_train_iter(fake, 0)
     with pytest.raises(
@@ -263,6 +300,7 @@ def test_heads_and_losses_of_mmseg(head, loss):
     g = torch.Generator().manual_seed(0)
     label = torch.randint(0, 3, (2, 1, 16, 16), generator=g)
     samples = [SegDataSample(gt_sem_seg=PixelData(data=one)) for one in label]
+    hook.before_train_iter(fake, 0)
     losses = built.loss([torch.randn(2, 8, 8, 8, generator=g)], samples, dict())
     assert not any('feedback' in key or 'class' in key for key in losses)
     hook.after_train_iter(fake, 0)
@@ -271,6 +309,26 @@ def test_heads_and_losses_of_mmseg(head, loss):
     )
     accuracy = 100 * hook._counts[1].sum() / label.numel()
     assert losses.get('acc_seg', losses.get('acc')).item() == pytest.approx(accuracy.item())
+
+
+def test_head_with_one_channel_for_two_classes():
+    head = MODELS.build(
+        dict(
+            type='FCNHead', in_channels=8, channels=4, num_convs=1, num_classes=2, out_channels=1,
+            loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True),
+        )
+    )  # fmt: skip
+    model = nn.Module()
+    model.decode_head = head
+    hook, fake = ClassFeedbackHook(), runner(model, classes=('no', 'yes'))
+    hook.before_train(fake)
+    hook.before_train_iter(fake, 0)
+    logits, label = torch.randn(2, 1, 5, 5), torch.randint(0, 2, (2, 5, 5))
+    label[0, 0] = 255
+    head.loss_decode(logits, label, ignore_index=255)
+    hook.after_train_iter(fake, 0)
+    pred = torch.cat([torch.zeros_like(logits), logits], 1)  # the same decision from two logits
+    np.testing.assert_array_equal(hook._counts.numpy(), brute_force(pred, label))
 
 
 @VISBACKENDS.register_module(force=True)
@@ -345,7 +403,7 @@ def train_straight_and_resumed(folder, **options):
     """40 iterations at once, and 20 more from the checkpoint after 20, with the same options."""
     straight, resumed = folder / 'straight', folder / 'resumed'
     for part in (straight, resumed):
-        # Strong feedback, and just before the checkpoint: what is drawn by then is drawn without it.
+        # Strong feedback, just before the checkpoint: what is drawn by then is drawn without it.
         cfg = tiny_config(part, iters=40, interval=19, **options)
         cfg.train_dataloader.sampler.update(uniform_ratio=0.1, gamma=4, floor=0.0)
         cfg.custom_hooks.append(dict(type='IterSeedHook'))
@@ -383,6 +441,35 @@ def test_resumed_training_equals_an_uninterrupted_one(tmp_path, options):
     same(straight, resumed)
     assert 'decode_head.loss_decode.running_counts' in straight['state_dict']
     assert len(straight['class_feedback']['sampler']['schedule']) >= 1
+
+
+@HOOKS.register_module(force=True)
+class SaveAfterValHook(Hook):
+    """Saves as CheckpointHook does when a validation is the best so far."""
+
+    def after_val_epoch(self, runner, metrics=None):
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        runner.save_checkpoint(runner.work_dir, f'val_{runner.iter}.pth', meta=meta, by_epoch=False)
+
+
+def test_best_checkpoint_and_a_drawn_seed_resume_exactly(tmp_path):
+    """Feedback every iteration, most of it pending; the seed is in the checkpoint alone."""
+    for part in ('straight', 'resumed'):
+        cfg = tiny_config(
+            tmp_path / part, iters=12, interval=1, workers=2, augment=False, val=True,
+            train_cfg__val_interval=6, randomness=dict(seed=None),
+        )  # fmt: skip
+        cfg.train_dataloader.sampler.update(uniform_ratio=0.1, gamma=4, floor=0.0)
+        cfg.custom_hooks += [dict(type='IterSeedHook'), dict(type='SaveAfterValHook')]
+        if part == 'resumed':
+            cfg.load_from, cfg.resume = str(tmp_path / 'straight/work/val_6.pth'), True
+        run(cfg)
+    straight, resumed = (
+        torch.load(tmp_path / part / 'work/iter_12.pth', weights_only=False)
+        for part in ('straight', 'resumed')
+    )
+    same(straight, resumed)
+    assert straight['class_feedback']['sampler']['seed'] == straight['meta']['seed']
 
 
 def test_feedback_is_what_makes_the_resumed_training_equal(tmp_path):
@@ -425,7 +512,11 @@ def _train_of_rank(rank, folder):
     torch.set_num_threads(1)
     os.environ['LOCAL_RANK'] = str(rank)  # as torchrun sets it
     torch.distributed.init_process_group(
-        'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2
+        'gloo',
+        init_method=f'file://{folder}/rendezvous',
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=60),
     )
     register_all_modules(init_default_scope=True)
     hook, fake = ClassFeedbackHook(interval=1), runner(sampler=Sampler())
@@ -446,7 +537,7 @@ def test_two_processes(tmp_path):
     union = brute_force(*batch(0)) + brute_force(*batch(1))
     for counts, updates in both:
         np.testing.assert_array_equal(counts.numpy(), union)
-        np.testing.assert_array_equal(updates[0]['recall'], both[0][1][0]['recall'])
+        np.testing.assert_array_equal(updates[0][0]['recall'], both[0][1][0][0]['recall'])
     straight, resumed = ends(tmp_path)
     same(straight, resumed)
     assert straight['class_feedback']['counts'][0].sum() > 3000  # 2 x 2 images of 32 x 32

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import Runner, set_random_seed
 from rich.console import Console
 from rich.markdown import Markdown
 
@@ -74,16 +74,19 @@ def config_file(path: str) -> str:
     return str(dumped[-1])
 
 
-def last_class_prob(work_dir: str) -> dict[str, float]:
-    """The last class probabilities in the scalars of a run, by class; none if there are none."""
-    found: dict[str, float] = {}
-    prefix = 'train/class_prob/'
+def last_class_prob(work_dir: str, classes: list[str]) -> list[float]:
+    """The last probabilities of the classes in the scalars that a run logged."""
+    prefix, last = 'train/class_prob/', None
     for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         for line in file.read_text().splitlines():
             if prefix in line:
-                scalars = json.loads(line)
-                found = {k.removeprefix(prefix): v for k, v in scalars.items() if prefix in k}
-    return found
+                last = json.loads(line)
+    if last is None:
+        raise ToolError(
+            f'{work_dir} has no {prefix}… in its scalars.json: the run had no feedback yet, or its '
+            'ClassFeedbackHook wrote no curves; give the config instead'
+        )
+    return [last[prefix + name] for name in classes]
 
 
 def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarray]:
@@ -91,13 +94,16 @@ def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarr
     cfg = load_config(config_file(path), args.cfg_options)
     check_data(cfg, 'train')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
+    set_random_seed(args.seed)  # of the augmentation, where the config has no workers
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
-    statistics = class_statistics(loader.dataset)
-    probability = last_class_prob(path)
-    if probability and getattr(loader.sampler, 'adaptive', False):
-        in_order = [probability[name] for name in statistics.classes]
-        loader.sampler.load_state_dict(dict(schedule=[(0, in_order)]))
-    return statistics, count_seen(loader, args.draws, len(statistics.classes))
+    statistics = class_statistics(
+        loader.dataset, cfg.train_dataloader.sampler.get('statistics', None)
+    )
+    classes = list(statistics.classes)
+    if Path(path).is_dir() and getattr(loader.sampler, 'adaptive', False):
+        schedule = [(0, last_class_prob(path, classes))]
+        loader.sampler.load_state_dict(dict(seed=args.seed, classes=classes, schedule=schedule))
+    return statistics, count_seen(loader, args.draws, len(classes))
 
 
 def main() -> int:

@@ -15,7 +15,6 @@ from .draw_stream import BLOCK, UNIFORM, DrawStream
 from .drawn_index import DrawnIndex
 
 PERFORMANCE = 'performance'
-_FEEDBACK_EXPECTED_AFTER = 20_000  # draws
 
 
 @DATA_SAMPLERS.register_module()
@@ -39,7 +38,9 @@ class ClassBalancedInfiniteSampler(Sampler):
     ``class_prob='performance'`` needs ``dict(type='ClassFeedbackHook')`` in ``custom_hooks``, which
     measures the classes in the training itself and tells the sampler; until it first does, all
     classes are equal. What it tells holds from the first batch that is not yet with the workers,
-    ``num_workers * prefetch_factor`` iterations later (``prefetch_factor`` is 2 by default).
+    ``num_workers * prefetch_factor`` iterations later (``prefetch_factor`` is 2 by default). The
+    hook also keeps the sampler's state in checkpoints; a run without it that is to be resumed needs
+    a fixed seed (``randomness=dict(seed=…)``), since MMEngine draws a new one for the sampler.
 
     Args:
         dataset: The training set; wrappers that concatenate or repeat are looked through.
@@ -92,8 +93,9 @@ class ClassBalancedInfiniteSampler(Sampler):
         self.classes = counted.classes
         self._available = holds.any(0)
         self._name_missing(counted, min_pixels, uniform_ratio)
-        holders = [np.flatnonzero(column) for column in holds.T]
-        self._stream = DrawStream(holders, self.size, uniform_ratio, self.seed)
+        self._holders = [np.flatnonzero(column) for column in holds.T]
+        self._uniform_ratio = uniform_ratio
+        self._start_stream()
 
         if self.adaptive:
             unknown = np.full(len(self.classes), np.nan)
@@ -104,8 +106,7 @@ class ClassBalancedInfiniteSampler(Sampler):
         # Class probabilities, and the position in the common stream from which they hold.
         self._schedule = [(0, probability)]
         self._drawn = 0  # by this rank
-        self._block = (-1, None, None)
-        self._warned = False
+        self._fed = self._warned = False
 
     @property
     def class_prob(self) -> dict[str, float]:
@@ -118,7 +119,7 @@ class ClassBalancedInfiniteSampler(Sampler):
             position = self._drawn * self.world_size + self.rank
             number, offset = divmod(position, BLOCK)
             if self._block[0] != number:
-                self._warn_without_feedback(position)
+                self._warn_without_feedback(number)
                 self._block = (number, *self._stream.block(number, self._schedule))
             _, images, classes = self._block
             self._drawn += 1
@@ -142,7 +143,11 @@ class ClassBalancedInfiniteSampler(Sampler):
             raise ValueError(f'num_samples must be ≥ 0, got {num_samples}')
         self._drawn = num_samples
 
-    def update(self, scores: dict[str, np.ndarray]) -> None:
+    def expect_feedback(self) -> None:
+        """To be called before training by who will call :meth:`update`."""
+        self._fed = True
+
+    def update(self, scores: dict[str, np.ndarray], num_samples: int) -> None:
         """Takes feedback on the classes; it holds for all draws that are not made yet.
 
         To be called at the same point of the training by all ranks, with the same scores. Does
@@ -150,6 +155,9 @@ class ClassBalancedInfiniteSampler(Sampler):
 
         Args:
             scores: ``'IoU'`` and ``'recall'`` of all classes, each (C,) in [0, 1] or NaN.
+            num_samples: Draws of this rank that training has used up. Loader and workers hold
+                later ones, made with earlier probabilities, which a run that is resumed here has
+                to know; older ones are forgotten.
         """
         if not self.adaptive:
             return
@@ -157,38 +165,45 @@ class ClassBalancedInfiniteSampler(Sampler):
             scores[self.score], self._available, self.gamma, self.floor
         )
         # All ranks have drawn equally often, so this is where the common stream stands.
-        self._schedule.append((self._drawn * self.world_size, probability))
+        now, used = self._drawn * self.world_size, num_samples * self.world_size
+        # After resuming on fewer ranks, what was pending may lie beyond.
+        schedule = [entry for entry in self._schedule if entry[0] < now]
+        outdated = sum(since <= used for since, _ in schedule[1:])
+        self._schedule = [*schedule[outdated:], (now, probability)]
         self._block = (-1, None, None)
 
-    def state_dict(self, num_samples: int) -> dict:
-        """What a resumed run needs beside the seed and the position: the class probabilities.
-
-        Args:
-            num_samples: Draws of this rank that training has used up. Loader and workers hold
-                later ones already, drawn with earlier probabilities; these are part of the state,
-                older ones are forgotten.
-        """
-        position = num_samples * self.world_size
-        since = [start for start, _ in self._schedule]
-        in_force = max(i for i, start in enumerate(since) if start <= position or i == 0)
-        self._schedule = self._schedule[in_force:]
-        return dict(
-            schedule=[(start, probability.tolist()) for start, probability in self._schedule]
-        )
+    def state_dict(self) -> dict:
+        """What a resumed run needs beside its position, in plain types."""
+        state = dict(seed=self.seed, classes=list(self.classes))
+        if self.adaptive:
+            state['schedule'] = [(since, p.tolist()) for since, p in self._schedule]
+        return state
 
     def load_state_dict(self, state: dict) -> None:
-        """Restores what :meth:`state_dict` returned.
+        """Restores what :meth:`state_dict` returned; a changed ``class_prob`` stays as it is.
 
         Raises:
-            ValueError: The state is one of another number of classes.
+            ValueError: The state is one of other classes, or has probabilities of classes that
+                cannot be drawn here.
         """
-        schedule = [(start, np.array(probability)) for start, probability in state['schedule']]
-        if any(len(probability) != len(self.classes) for _, probability in schedule):
+        if state['classes'] != list(self.classes):
             raise ValueError(
-                f'the checkpoint holds probabilities of {len(schedule[0][1])} classes, the data '
-                f'set has {len(self.classes)}; train anew instead of resuming'
+                f'the checkpoint was sampled by the classes {state["classes"]}, the data set has '
+                f'{list(self.classes)}; train anew instead of resuming'
             )
-        self._schedule = schedule
+        self.seed = state['seed']
+        self._start_stream()
+        if self.adaptive and 'schedule' in state:
+            schedule = [(since, np.array(p, np.float64)) for since, p in state['schedule']]
+            if any(p[~self._available].any() for _, p in schedule):
+                raise ValueError(
+                    'the checkpoint was sampled by classes that no image holds now: have the data '
+                    'or min_pixels changed? Train anew instead of resuming'
+                )
+            self._schedule = schedule
+
+    def _start_stream(self) -> None:
+        self._stream = DrawStream(self._holders, self.size, self._uniform_ratio, self.seed)
         self._block = (-1, None, None)
 
     def _name_missing(
@@ -209,12 +224,12 @@ class ClassBalancedInfiniteSampler(Sampler):
                 level=logging.WARNING,
             )
 
-    def _warn_without_feedback(self, position: int) -> None:
-        late = self.adaptive and len(self._schedule) == 1 and position > _FEEDBACK_EXPECTED_AFTER
-        if late and self._schedule[0][0] == 0 and not self._warned and self.rank == 0:
+    def _warn_without_feedback(self, block: int) -> None:
+        # Not at once: loaders that start early draw their first batches before a training begins.
+        if self.adaptive and not self._fed and not self._warned and block > 0 and self.rank == 0:
             self._warned = True
             print_log(
-                f'no feedback after {position} draws, all classes are still drawn alike: '
+                f'all classes are still drawn alike after {block * BLOCK} draws: '
                 "class_prob='performance' needs dict(type='ClassFeedbackHook') in custom_hooks",
                 logger='current',
                 level=logging.WARNING,

@@ -13,7 +13,7 @@ from ...files import write_atomically
 FORMAT = 1
 """To be raised when the file changes its arrays or their meaning."""
 
-_MAX_BYTES = 1 << 34  # of the arrays of a file; a damaged or hostile one can claim any size
+_MAX_BYTES = 1 << 30  # of the arrays of a file; a damaged or hostile one can claim any size
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Class statistics are counted once and kept in a file."""
 
-import os
+import secrets
 from pathlib import Path
 
 import numpy as np
@@ -87,14 +87,15 @@ def default_path(labels: LabelMaps) -> Path:
     """Where statistics are kept: ``<data root>/class_statistics/<start of fingerprint>.npz``.
 
     Raises:
-        ValueError: If the data root is no folder but an address.
+        ValueError: If the data root is no folder but an address, or data roots share no folder.
     """
-    if '://' in labels.root:
+    if '://' in labels.root or not labels.root:
         raise ValueError(
-            f'class statistics cannot be kept below {labels.root}; name a file with the argument '
+            f'class statistics cannot be kept below {labels.root or "/"}, which the label maps '
+            'share; name a file with the argument '
             'statistics (--out of the tool)'
         )
-    return Path(labels.root or '/') / 'class_statistics' / f'{labels.fingerprint[:12]}.npz'
+    return Path(labels.root) / 'class_statistics' / f'{labels.fingerprint[:12]}.npz'
 
 
 def load_or_count(labels: LabelMaps, path: Path, nproc: int | None = None) -> ClassStatistics:
@@ -122,7 +123,7 @@ def count_and_save(labels: LabelMaps, path: Path, nproc: int | None = None) -> C
 
 
 def _check_writable(path: Path) -> None:
-    probe = path.with_name(f'.{path.name}.{os.getpid()}.probe')
+    probe = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.probe')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()

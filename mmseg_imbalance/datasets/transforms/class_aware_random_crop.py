@@ -32,7 +32,8 @@ class ClassAwareRandomCrop(RandomCrop):
         ignore_index: Label of pixels that belong to no class.
         class_prob: Probabilities of the classes where no class came along: ``'uniform'``,
             ``'inverse'``, ``'sqrt'`` or ``'rare'`` as in :func:`frequency_probability`, a list of
-            one number ≥ 0 per class, or None for a plain random crop there.
+            one number ≥ 0 per class, or None for a plain random crop there. The sampler's
+            ``'performance'`` reaches the crop with the classes that it draws, and not otherwise.
         statistics: File of class statistics, as from
             ``tools/analysis_tools/class_statistics.py``; for ``class_prob`` by frequency.
         temperature: T > 0 of ``'rare'``.

@@ -21,10 +21,10 @@ class IterSeedHook(Hook):
 
         custom_hooks = [dict(type='IterSeedHook')]
 
-    Exact for all that is drawn in the training process: dropout, and the augmentation where
-    ``train_dataloader.num_workers`` is 0. Worker processes have generators of their own, which are
-    out of reach, and a runner that replays the past samples on resuming (upstream MMEngine's does)
-    draws augmentation for them.
+    Exact for dropout, and for augmentation that draws from Python's or NumPy's generator, as
+    MMSegmentation's does, where ``train_dataloader.num_workers`` is 0. Worker processes have
+    generators of their own, which are out of reach, and a runner that replays the past samples on
+    resuming (upstream MMEngine's does) draws augmentation for them.
     """
 
     def before_train(self, runner) -> None:

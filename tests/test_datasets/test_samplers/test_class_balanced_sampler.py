@@ -1,4 +1,5 @@
 import itertools
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -174,14 +175,14 @@ def test_feedback_moves_towards_the_worse_class(dataset):
     adaptive = sampler(dataset, class_prob='performance', uniform_ratio=0)
     assert set(adaptive.class_prob.values()) == {1 / 3, 0}
     before = take(adaptive, 3000)
-    adaptive.update(scores(0.95, 0.9, 0.1, 0.5))
+    adaptive.update(scores(0.95, 0.9, 0.1, 0.5), 3000)
     after = take(adaptive, 3000)
     share = [np.mean([d.drawn_class == 2 for d in draws]) for draws in (before, after)]
     assert share[0] == pytest.approx(1 / 3, abs=0.03)
     expected = 0.9 * 0.9 / 1.05 + 0.1 / 3
     assert share[1] == pytest.approx(expected, abs=0.03)
     assert adaptive.class_prob['rare'] == pytest.approx(expected)
-    adaptive.update(scores(0.1, 0.9, 0.95, 0.5))
+    adaptive.update(scores(0.1, 0.9, 0.95, 0.5), 6000)
     assert np.mean([d.drawn_class == 2 for d in take(adaptive, 3000)]) < 0.1
 
 
@@ -190,13 +191,13 @@ def test_score_is_chosen(dataset):
         sampler(dataset, class_prob='performance', score=s) for s in ('IoU', 'recall')
     )
     for one in (by_iou, by_recall):
-        one.update(scores(0.81, 0.25, 0.25, 0))
+        one.update(scores(0.81, 0.25, 0.25, 0), 0)
     assert by_iou.class_prob['common'] > by_recall.class_prob['common']
 
 
 def test_frequency_sampling_takes_no_feedback(dataset):
     fixed, fed = sampler(dataset), sampler(dataset)
-    fed.update(scores(0.95, 0.9, 0.1, 0.5))
+    fed.update(scores(0.95, 0.9, 0.1, 0.5), 0)
     assert take(fixed, 500) == take(fed, 500)
 
 
@@ -204,12 +205,13 @@ def test_missing_feedback_is_noticed(dataset, monkeypatch):
     said = []
     target = 'mmseg_imbalance.datasets.samplers.class_balanced_sampler.print_log'
     monkeypatch.setattr(target, lambda message, **_: said.append(message))
-    fed, starved = (sampler(dataset, class_prob='performance') for _ in range(2))
+    fed, starved, fixed = (sampler(dataset, class_prob=p) for p in ('performance',) * 2 + ('rare',))
     said.clear()
-    fed.update(scores(0.5, 0.5, 0.5, 0.5))
-    take(fed, 25_000)
+    fed.expect_feedback()
+    take(fed, 5000)
+    take(fixed, 5000)
     assert not said
-    take(starved, 25_000)
+    take(starved, 5000)
     assert len(said) == 1 and 'ClassFeedbackHook' in said[0]
 
 
@@ -226,9 +228,9 @@ def test_resumed_feedback_goes_on_where_it_was(dataset, monkeypatch, world_size)
             stream += take(straight, batch)
         if iteration % 7 == 6:
             updates[iteration] = scores(*np.random.default_rng(iteration).random(4))
-            straight.update(updates[iteration])
+            straight.update(updates[iteration], (iteration + 1) * batch)
         if iteration == 29:  # after an update whose draws are partly made
-            state = straight.state_dict((iteration + 1) * batch)
+            state = straight.state_dict()
 
     resumed.load_state_dict(state)
     resumed.skip(30 * batch)
@@ -237,7 +239,7 @@ def test_resumed_feedback_goes_on_where_it_was(dataset, monkeypatch, world_size)
         while len(again) < (iteration + 1 - 30 + ahead) * batch:
             again += take(resumed, batch)
         if iteration in updates:
-            resumed.update(updates[iteration])
+            resumed.update(updates[iteration], (iteration + 1) * batch)
     assert again == stream[30 * batch :]
     assert [d.drawn_class for d in again if isinstance(d, DrawnIndex)] == [
         d.drawn_class for d in stream[30 * batch :] if isinstance(d, DrawnIndex)
@@ -246,17 +248,54 @@ def test_resumed_feedback_goes_on_where_it_was(dataset, monkeypatch, world_size)
 
 def test_state_stays_small(dataset):
     adaptive = sampler(dataset, class_prob='performance')
-    for _ in range(50):
+    for i in range(50):
         take(adaptive, 10)
-        adaptive.update(scores(0.5, 0.5, 0.5, 0.5))
-    assert len(adaptive.state_dict(480)['schedule']) == 3  # at 480, 490 and 500
-    assert len(adaptive.state_dict(10**6)['schedule']) == 1
+        adaptive.update(scores(0.5, 0.5, 0.5, 0.5), 10 * i - 15)  # the loader is 25 draws ahead
+    since = [start for start, _ in adaptive.state_dict()['schedule']]
+    assert since == [470, 480, 490, 500]  # used: 475
 
 
-def test_state_of_other_classes_is_refused(dataset):
+def test_stream_of_a_drawn_seed_is_resumed(dataset):
+    """MMEngine draws a new seed for the sampler before it resumes."""
+    for kwargs in (dict(class_prob='rare'), dict(class_prob='performance')):
+        first, resumed = sampler(dataset, seed=1, **kwargs), sampler(dataset, seed=2, **kwargs)
+        assert take(sampler(dataset, seed=2, **kwargs), 100) != take(first, 100)
+        resumed.load_state_dict(first.state_dict())
+        resumed.skip(100)
+        assert take(resumed, 100) == take(first, 100)
+
+
+def test_resumed_with_another_class_prob(dataset):
+    adaptive, fixed = sampler(dataset, class_prob='performance'), sampler(dataset)
+    adaptive.update(scores(0.9, 0.1, 0.9, 0), 0)
+    for old, new in ((adaptive, 'rare'), (fixed, 'performance')):
+        resumed = sampler(dataset, class_prob=new)
+        resumed.load_state_dict(old.state_dict())
+        assert resumed.class_prob == sampler(dataset, class_prob=new).class_prob
+
+
+def test_feedback_after_resuming_on_fewer_ranks(dataset):
+    """What was pending lies beyond the new position; it must not hide what comes."""
+    state = sampler(dataset, class_prob='performance').state_dict()
+    only = [np.eye(4)[c].tolist() for c in (0, 1)]
+    state['schedule'] = [(0, only[0]), (16_000, only[0]), (16_050, only[1])]
+    resumed = sampler(dataset, class_prob='performance', uniform_ratio=0, floor=0)
+    resumed.load_state_dict(state)
+    resumed.skip(2000)
+    assert {d.drawn_class for d in take(resumed, 100)} == {0}
+    for position in range(2100, 2500, 100):
+        resumed.update(scores(1, 1, 0, 1), position)
+        assert {d.drawn_class for d in take(resumed, 100)} == {2}
+
+
+def test_state_of_other_data_is_refused(dataset):
     adaptive = sampler(dataset, class_prob='performance')
-    with pytest.raises(ValueError, match='probabilities of 2 classes, the data set has 4'):
-        adaptive.load_state_dict(dict(schedule=[(0, [0.5, 0.5])]))
+    state = adaptive.state_dict()
+    with pytest.raises(ValueError, match=r"by the classes \['a'\], the data set has \['common'"):
+        adaptive.load_state_dict(dict(state, classes=['a']))
+    state['schedule'] = [(0, [0.25, 0.25, 0.25, 0.25])]
+    with pytest.raises(ValueError, match='by classes that no image holds now'):
+        adaptive.load_state_dict(state)
 
 
 @pytest.mark.parametrize('workers', (0, 2))
@@ -282,10 +321,16 @@ def test_class_reaches_the_pipeline_through_a_loader(dataset, workers):
 
 
 def _draw_in_process(rank, folder):
-    dist.init_process_group('gloo', init_method=f'file://{folder}/rank0', rank=rank, world_size=2)
+    dist.init_process_group(
+        'gloo',
+        init_method=f'file://{folder}/rank0',
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=60),
+    )
     built = ClassBalancedInfiniteSampler(tiny_dataset(folder / 'data'), class_prob='performance')
     draws = take(built, 100)
-    built.update(scores(0.9, 0.9, 0.1, 0.5))
+    built.update(scores(0.9, 0.9, 0.1, 0.5), 100)
     draws += take(built, 100)
     torch.save((built.seed, [int(d) for d in draws]), folder / f'{rank}.pt')
 
@@ -298,6 +343,6 @@ def test_two_processes_draw_one_stream(tmp_path):
     assert seed == same_seed
     one = sampler(tiny_dataset(tmp_path / 'data'), seed=seed, class_prob='performance')
     expected = take(one, 200)
-    one.update(scores(0.9, 0.9, 0.1, 0.5))
+    one.update(scores(0.9, 0.9, 0.1, 0.5), 200)
     expected += take(one, 200)
     assert [d for pair in zip(first, second, strict=True) for d in pair] == expected
