@@ -40,6 +40,7 @@ def class_statistics(
         BadLabelsError: If label maps are missing, damaged or hold other labels.
         ValueError: If the file is damaged.
         OSError: If it cannot be written.
+        ToolError: If a worker process dies.
         RuntimeError: If the process that loads or counts has failed; that one says why.
     """
     labels = find_label_maps(dataset)
