@@ -3,6 +3,7 @@
 from .class_distribution import class_distribution_figure, class_distribution_table
 from .comparison import comparison_figure, comparison_table
 from .report import compare_predictions
+from .weighting import weighting_figure
 
 __all__ = [
     'class_distribution_figure',
@@ -10,4 +11,5 @@ __all__ = [
     'compare_predictions',
     'comparison_figure',
     'comparison_table',
+    'weighting_figure',
 ]

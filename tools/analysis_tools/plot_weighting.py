@@ -1,0 +1,86 @@
+"""Draws how loss max-pooling weighs pixels, to choose p and ratio by eye."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from mmseg_imbalance.command_line import ToolError, run_tool
+from mmseg_imbalance.files import place
+from mmseg_imbalance.visualization import weighting_figure
+
+EXAMPLE = """examples:
+  python tools/analysis_tools/plot_weighting.py work_dirs/weighting.png
+  python tools/analysis_tools/plot_weighting.py out.png --p 1 1.5 2 --ratio 0.1 --losses losses.npy
+
+The weights are in units of what the mean gives every pixel: 1 is plain averaging, 2 twice that.
+"""
+
+
+def norm(text: str) -> float:
+    return _number(text, lambda p: p >= 1, 'in [1, inf]')
+
+
+def ratio(text: str) -> float:
+    return _number(text, lambda value: 0 < value <= 1, 'in (0, 1]')
+
+
+def _number(text: str, fits, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float('nan')
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number {where}')
+    return value
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('out', type=Path, metavar='FILE.png', help='the figure')
+    parser.add_argument(
+        '--p', nargs='+', type=norm, default=[1, 1.3, 1.7, 3, float('inf')], metavar='P',
+        help='norms, a line each (default: 1 1.3 1.7 3 inf)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--ratio', nargs='+', type=ratio, default=[0.05, 0.25], metavar='R',
+        help='least shares of the pixels that carry the weight, a panel each (default: 0.05 0.25)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--losses',
+        type=Path,
+        metavar='FILE',
+        help='pixel losses, as .npy or as text with one on a line (default: quantiles of an '
+        'exponential distribution, as few pixels have large losses)',
+    )
+    return parser.parse_args()
+
+
+def read_losses(path: Path | None) -> np.ndarray:
+    if path is None:
+        return -np.log((np.arange(1000) + 0.5) / 1000)
+    try:
+        if path.suffix == '.npy':
+            return np.load(path, allow_pickle=False)
+        return np.loadtxt(path, ndmin=1)
+    except (EOFError, OSError, ValueError) as error:
+        reason = ' '.join(str(error).split())
+        raise ToolError(f'{path} holds no losses: {reason}') from error
+
+
+def main() -> int:
+    args = parse_args()
+    try:
+        figure = weighting_figure(read_losses(args.losses), args.p, args.ratio)
+    except ValueError as error:
+        raise ToolError(f'{args.losses}: {error}') from error
+    place(args.out, partial(figure.savefig, format='png', dpi=110))
+    print(f'written: {args.out}')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_tool(main))
