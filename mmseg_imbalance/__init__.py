@@ -8,8 +8,8 @@ from .stack import check_stack
 
 check_stack()
 
-from . import datasets, engine, losses  # noqa: E402
+from . import datasets, engine, evaluation, losses  # noqa: E402
 from .shipped import config_path  # noqa: E402
 from .version import __version__  # noqa: E402
 
-__all__ = ['__version__', 'config_path', 'datasets', 'engine', 'losses']
+__all__ = ['__version__', 'config_path', 'datasets', 'engine', 'evaluation', 'losses']

@@ -1,5 +1,7 @@
 """Confusion matrices of label maps, and the scores of every class."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -37,30 +39,42 @@ def confusion_matrix(
     return counts.reshape(num_classes, num_classes)
 
 
-def class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """IoU and recall of every class.
+def class_scores(
+    counts: np.ndarray, names: Sequence[str] = ('IoU', 'recall')
+) -> dict[str, np.ndarray]:
+    """Scores of every class.
+
+    - ``'IoU'`` = TP / (N + P - TP), NaN for a class neither in labels nor in predictions
+    - ``'recall'`` = TP / N, NaN for a class not in labels
+    - ``'precision'`` = TP / P, NaN for a class not in predictions
+    - ``'F1'`` = 2 TP / (N + P), NaN for a class neither in labels nor in predictions
+
+    Means over classes leave out NaN; they are mIoU, mAcc, mPrecision and mDice of MMSegmentation's
+    IoUMetric. Its mFscore, unlike the mean F1 here, leaves out classes that are never hit, and so
+    rises when a rare class is given up.
 
     Args:
         counts: (3, C): pixels N, true positives TP and predicted pixels P of every class, as from
             :func:`confusion_counts` or :func:`mmseg_imbalance.ops.class_counts`, summed over
             images.
+        names: Which of the scores above.
 
     Returns:
-        ``'IoU'`` = TP / (N + P - TP) and ``'recall'`` = TP / N, float64 (C,) in [0, 1]; NaN for
-        the IoU of a class that occurs neither in labels nor in predictions, and for the recall of
-        one that does not occur in labels. Means over classes leave out NaN (mIoU and mAcc of
-        MMSegmentation's IoUMetric).
+        float64 (C,) in [0, 1] or NaN, for every name.
 
     Example:
         >>> class_scores(np.array([[4, 4], [3, 4], [3, 5]]))['IoU'].tolist()
         [0.75, 0.8]
     """
     total, true_positive, predicted = np.asarray(counts, dtype=np.float64)
+    divisors = {
+        'IoU': total + predicted - true_positive,
+        'recall': total,
+        'precision': predicted,
+        'F1': (total + predicted) / 2,
+    }
     with np.errstate(invalid='ignore'):
-        return {
-            'IoU': true_positive / (total + predicted - true_positive),
-            'recall': true_positive / total,
-        }
+        return {name: true_positive / divisors[name] for name in names}
 
 
 def confusion_counts(confusion: np.ndarray) -> np.ndarray:

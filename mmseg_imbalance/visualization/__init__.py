@@ -2,6 +2,7 @@
 
 from .class_distribution import class_distribution_figure, class_distribution_table
 from .comparison import comparison_figure, comparison_table
+from .confusion import confusion_figure
 from .report import compare_predictions
 from .weighting import weighting_figure
 
@@ -11,5 +12,6 @@ __all__ = [
     'compare_predictions',
     'comparison_figure',
     'comparison_table',
+    'confusion_figure',
     'weighting_figure',
 ]

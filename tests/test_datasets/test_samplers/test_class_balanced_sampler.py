@@ -333,6 +333,7 @@ def _draw_in_process(rank, folder):
     built.update(scores(0.9, 0.9, 0.1, 0.5), 100)
     draws += take(built, 100)
     torch.save((built.seed, [int(d) for d in draws]), folder / f'{rank}.pt')
+    dist.destroy_process_group()
 
 
 def test_two_processes_draw_one_stream(tmp_path):

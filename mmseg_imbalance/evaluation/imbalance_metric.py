@@ -1,0 +1,225 @@
+"""Evaluation that shows how rare classes fare."""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import get_dist_info
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MessageHub, MMLogger, print_log
+from mmengine.visualization import Visualizer
+from mmseg.registry import METRICS
+
+from ..datasets.statistics import ClassStatistics
+from ..files import place, write_atomically
+from .class_groups import GROUPS, class_groups
+from .confusion import confusion_matrix
+from .scores import Scores
+
+
+@METRICS.register_module()
+class ImbalanceMetric(BaseMetric):
+    """IoU, recall, precision and F1 of every class, and their means over head, medium and tail.
+
+    Instead of IoUMetric, whose aAcc, mIoU and mAcc it returns as well, or beside it with a prefix
+    (metrics must not share names)::
+
+        val_evaluator = dict(
+            _delete_=True, type='ImbalanceMetric', statistics='data/class_statistics/train.npz'
+        )
+        default_hooks = dict(checkpoint=dict(save_best='mIoU_tail'))
+
+    Returned, and so logged, are means in percent: aAcc, mIoU, mAcc, mPrecision, mF1, and with
+    statistics those of each group that has classes: mIoU_head, mIoU_medium, mIoU_tail, mAcc_head
+    and so on. Undefined scores (see :func:`class_scores`) are left out of them. mF1 is
+    MMSegmentation's mDice; to ``save_best='mF1'`` add ``rule='greater'``.
+
+    The scores of every class are logged as a table; in validations of a training they are curves
+    too, ``val/IoU/<class>``, ``val/Acc/<class>`` and so on, in all back ends of the visualizer.
+    The table is written as ``class_scores.csv`` and ``class_scores.json``, which has the confusion
+    matrix as well, and that is drawn in ``confusion.png``. With statistics, classes are sorted from
+    head to tail everywhere.
+
+    Args:
+        statistics (str, optional): File of the training set's class statistics, from
+            ``tools/analysis_tools/class_statistics.py --out``. Without it there are no groups.
+        head (float): A class with at least this share of the training pixels belongs to the head.
+        tail (float): A class with less than this share belongs to the tail.
+        out_dir (str, optional): Folder of the files; None is the log directory of the run, or, if
+            there is no run that logs to a file, nothing is written. A prefix is a folder in it,
+            and so is the iteration of a validation in training, ``iter_<n>``. Other evaluations
+            replace the files of a former one in the same folder.
+        ignore_index (int): Label of the pixels to leave out.
+        collect_device (str): ``'cpu'`` or ``'gpu'``, where ranks exchange their counts.
+        prefix (str, optional): Precedes the names: ``'<prefix>/mIoU'``.
+        collect_dir (str, optional): Shared folder for ``collect_device='cpu'``.
+
+    Raises:
+        ValueError: The statistics are unreadable, or of other classes than the data set's, or not
+            0 ≤ tail ≤ head ≤ 1.
+    """
+
+    def __init__(
+        self,
+        statistics: str | None = None,
+        head: float = 0.05,
+        tail: float = 0.02,
+        out_dir: str | None = None,
+        ignore_index: int = 255,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        self.out_dir = out_dir
+        self.ignore_index = ignore_index
+        self._path = statistics
+        self._statistics = self._share = self._groups = None
+        if statistics is not None:
+            self._statistics = ClassStatistics.load(statistics)
+            self._share = self._statistics.pixel_share
+            self._groups = class_groups(self._share, head, tail)
+            self._thresholds = head, tail
+
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """Checks the statistics against the data set, before the first sample is evaluated."""
+        BaseMetric.dataset_meta.fset(self, dataset_meta)
+        self._forget()
+        if self._statistics is not None:
+            self._check_classes()
+            self._log_groups()
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Counts the pixels of a batch.
+
+        Args:
+            data_batch: Not used.
+            data_samples: For every sample ``pred_sem_seg`` and ``gt_sem_seg``.
+
+        Raises:
+            ValueError: A label is neither a class nor ``ignore_index``, or label and prediction
+                differ in size; names the label map.
+        """
+        for sample in data_samples:
+            self._sum += self._last
+            self._last = self._count(sample)
+            self._seen += 1
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Gathers the counts of all ranks and scores them.
+
+        Args:
+            size: Length of the data set.
+
+        Returns:
+            The means, on every rank.
+
+        Raises:
+            RuntimeError: More samples were evaluated than the data set has.
+        """
+        rank, world_size = get_dist_info()
+        seen, counts, last = self._seen, self._sum, self._last
+        self._forget()
+        # Sample i of this rank is number i * world_size + rank of all, as in collect_results.
+        # Samplers repeat samples from `size` on, for every rank to have equally many: one at most.
+        if (seen - 2) * world_size + rank >= size:
+            raise RuntimeError(
+                f'{seen} samples were evaluated on rank {rank} of {world_size}, more than its part '
+                f'of the data set of {size}; was an earlier evaluation interrupted? Evaluate anew'
+            )
+        if (seen - 1) * world_size + rank < size:
+            counts = counts + last
+        self.results = [counts]  # the base class has one result per rank to collect
+        return super().evaluate(world_size)
+
+    def compute_metrics(self, results: Sequence[np.ndarray]) -> dict[str, float]:
+        """Scores confusion matrices; logs, draws and writes what is not returned.
+
+        Args:
+            results: int64 (C, C) of every rank.
+
+        Returns:
+            The means in percent, without the prefix.
+        """
+        scores = Scores(self.dataset_meta['classes'], sum(results), self._share, self._groups)
+        print_log(f'per class results (%):\n{scores.to_table()}', 'current')
+        iteration = _training_iteration()
+        if iteration is not None:
+            self._draw_curves(scores, iteration)
+        self._write(scores, iteration)
+        return scores.means()
+
+    def _forget(self) -> None:
+        """Starts an evaluation; the last sample is apart, since it may be a repeated one."""
+        num_classes = len(self.dataset_meta['classes'])
+        self._seen = 0
+        self._sum, self._last = np.zeros((2, num_classes, num_classes), np.int64)
+
+    def _count(self, sample: dict) -> np.ndarray:
+        pred, label = (
+            sample[key]['data'].squeeze().cpu().numpy() for key in ('pred_sem_seg', 'gt_sem_seg')
+        )
+        try:
+            return confusion_matrix(pred, label, len(self._last), self.ignore_index)
+        except ValueError as error:
+            raise ValueError(f'{sample.get("seg_map_path", "a sample")}: {error}') from error
+
+    def _check_classes(self) -> None:
+        expected, found = tuple(self.dataset_meta['classes']), self._statistics.classes
+        if expected != found:
+            raise ValueError(
+                f'{self._path} has statistics of the classes {", ".join(found)}, the evaluated '
+                f'data set has {", ".join(expected)}; name a file that was made with its classes'
+            )
+
+    def _log_groups(self) -> None:
+        head, tail = self._thresholds
+        limits = {'head': f' (≥ {100 * head:g} %)', 'tail': f' (< {100 * tail:g} %)'}
+        parts = []
+        for group in GROUPS:
+            names = [
+                name
+                for name, member in zip(self._statistics.classes, self._groups, strict=True)
+                if member == group
+            ]
+            parts.append(f'{group}{limits.get(group, "")}: {", ".join(names) or "none"}')
+        print_log(f'classes by share of the training pixels: {"; ".join(parts)}', 'current')
+
+    def _draw_curves(self, scores: Scores, iteration: int) -> None:
+        tag = '/'.join(filter(None, ('val', self.prefix)))
+        scalars = {
+            f'{tag}/{score}/{name}': float(value)
+            for score, values in scores.per_class.items()
+            for name, value in zip(scores.classes, values, strict=True)
+            if value == value  # not NaN
+        }
+        Visualizer.get_current_instance().add_scalars(scalars, step=iteration)
+
+    def _write(self, scores: Scores, iteration: int | None) -> None:
+        log_file = MMLogger.get_current_instance().log_file
+        if self.out_dir is None and log_file is None:
+            return
+        # Imported late: visualization imports this package, and matplotlib takes its time.
+        from ..visualization.confusion import confusion_figure
+
+        folder = Path(self.out_dir or Path(log_file).parent, self.prefix or '')
+        if iteration is not None:
+            folder /= f'iter_{iteration}'
+        figure = confusion_figure(scores.classes, scores.confusion)
+        try:
+            write_atomically(folder / 'class_scores.csv', scores.to_csv().encode())
+            write_atomically(folder / 'class_scores.json', scores.to_json().encode())
+            place(folder / 'confusion.png', partial(figure.savefig, format='png', dpi=130))
+        except OSError as error:  # a full disk is no reason to end a training
+            print_log(f'ImbalanceMetric wrote no files: {error}', 'current', logging.WARNING)
+
+
+def _training_iteration() -> int | None:
+    """How many iterations a training has done that validates now, else None."""
+    hub = MessageHub.get_current_instance()
+    if hub.get_info('loop_stage') != 'val' or hub.get_info('iter') is None:
+        return None
+    return hub.get_info('iter') + 1  # of iterations, counted from 0, the last one

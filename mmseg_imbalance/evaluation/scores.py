@@ -1,0 +1,125 @@
+"""Scores of every class and their means, over all classes and over groups of them."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from prettytable import PrettyTable
+
+from .class_groups import GROUPS
+from .confusion import class_scores, confusion_counts
+
+NAMES = {'IoU': 'IoU', 'recall': 'Acc', 'precision': 'Precision', 'F1': 'F1'}
+"""The scores, and what metrics of MMSegmentation call them."""
+
+
+class Scores:
+    """What a confusion matrix says about classes, in percent.
+
+    Args:
+        classes (Sequence[str]): C names.
+        confusion (np.ndarray): (C, C) as from :func:`confusion_matrix`.
+        share (np.ndarray, optional): (C,) share of every class in the training pixels, in [0, 1].
+            With it the classes are sorted, rarest last.
+        groups (Sequence[str], optional): One of :data:`GROUPS` for every class; needs ``share``.
+
+    Attributes:
+        classes (list[str]): The names, sorted.
+        confusion (np.ndarray): The matrix, rows and columns sorted alike.
+        per_class (dict[str, np.ndarray]): ``'IoU'``, ``'Acc'``, ``'Precision'`` and ``'F1'``,
+            float64 (C,) in percent, NaN where :func:`class_scores` says so.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        confusion: np.ndarray,
+        share: np.ndarray | None = None,
+        groups: Sequence[str] | None = None,
+    ) -> None:
+        order = np.arange(len(classes)) if share is None else np.argsort(-share, kind='stable')
+        self.classes = [classes[c] for c in order]
+        self.confusion = confusion[np.ix_(order, order)]
+        self._share = None if share is None else share[order]
+        self._groups = None if groups is None else np.asarray(groups)[order]
+        scores = class_scores(confusion_counts(self.confusion), tuple(NAMES))
+        self.per_class = {NAMES[name]: 100 * values for name, values in scores.items()}
+
+    def means(self) -> dict[str, float]:
+        """aAcc, and means over classes, in percent with two decimals, NaN where undefined.
+
+        The keys are ``'mIoU'``, ``'mAcc'``, ``'mPrecision'`` and ``'mF1'``, and the same with
+        ``'_head'``, ``'_medium'`` and ``'_tail'`` for the groups that have classes.
+        """
+        accuracy = self.confusion.trace() / (self.confusion.sum() or np.nan)
+        means = {'aAcc': round(100 * float(accuracy), 2)}
+        for name, values in self.per_class.items():
+            means[f'm{name}'] = _mean(values)
+        for group in GROUPS:
+            members = self._groups == group  # False where there are no groups
+            if np.any(members):
+                for name, values in self.per_class.items():
+                    means[f'm{name}_{group}'] = _mean(values[members])
+        return means
+
+    def rows(self) -> list[dict[str, str | int | float | None]]:
+        """One row per class: scores in percent with two decimals, None where undefined.
+
+        ``pixels`` and ``predicted`` count the evaluated pixels by label and by prediction;
+        ``group`` and ``training %``, the share in the training pixels, are there if known.
+        """
+        pixels, _, predicted = confusion_counts(self.confusion)
+        rows = []
+        for c, name in enumerate(self.classes):
+            row = {'class': name}
+            if self._groups is not None:
+                row['group'] = str(self._groups[c])
+            if self._share is not None:
+                row['training %'] = float(f'{100 * self._share[c]:.3g}')
+            row |= {'pixels': int(pixels[c]), 'predicted': int(predicted[c])}
+            rows.append(row | {key: _known(values[c]) for key, values in self.per_class.items()})
+        return rows
+
+    def to_table(self) -> str:
+        """The rows as a table for the terminal."""
+        rows = self.rows()
+        table = PrettyTable(list(rows[0]), align='r')
+        table.align['class'] = table.align['group'] = 'l'
+        for row in rows:
+            table.add_row([_text(value) for value in row.values()])
+        return table.get_string()
+
+    def to_csv(self) -> str:
+        """The rows as comma-separated values; an undefined one is empty."""
+        rows = self.rows()
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator='\n')
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
+
+    def to_json(self) -> str:
+        """Means, rows and the confusion matrix ([true][predicted], in the order of the rows)."""
+        content = {
+            'means': {key: _known(value) for key, value in self.means().items()},
+            'classes': self.rows(),
+            'confusion': self.confusion.tolist(),
+        }
+        return json.dumps(content, ensure_ascii=False, allow_nan=False) + '\n'
+
+
+def _mean(values: np.ndarray) -> float:
+    defined = values[~np.isnan(values)]
+    return round(float(defined.mean()), 2) if defined.size else float('nan')
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 2)
+
+
+def _text(value: str | int | float | None) -> str:
+    if value is None:
+        return '–'
+    return f'{value:.2f}' if isinstance(value, float) else str(value)
