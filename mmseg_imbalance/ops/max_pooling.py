@@ -26,6 +26,9 @@ _COARSE = 1 << (31 - _LOW_BITS)
 # Rounding a loss down to its coarse bucket divides it by less than 1 + 2^-8, which the float32
 # grid resolves in no more than 2^16 steps; a few more cover the rounding of the bracket itself.
 _FINE = (1 << 16) + 8
+# From here to p = 1 a loss one float32 step below α weighs less than 1e-13 (q > 5e8), so that the
+# weights are those of p = 1; and the powers of float64 would lose all their digits.
+_NEARLY_1 = 2e-9
 
 
 def max_pooling_weights(
@@ -67,7 +70,7 @@ def max_pooling_weights(
     m = (ratio * n).clamp(min=1)
     bits = pixel_loss.view(torch.int32).clamp(min=0)  # -0.0 has its sign bit set
 
-    if p == 1:
+    if p - 1 < _NEARLY_1:
         weights = _top_weights(pixel_loss, bits, n, m)
     else:
         weights = _power_weights(pixel_loss, bits, n, m, p)

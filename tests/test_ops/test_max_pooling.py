@@ -146,6 +146,15 @@ def test_invariants(losses, p, ratio, data):
     np.testing.assert_allclose(permuted, weights[order], rtol=1e-5, atol=1e-35)
 
 
+@pytest.mark.parametrize('p', (1 + 2**-52, 1 + 1e-14, 1 + 1e-10, 1 + 1e-8))
+@pytest.mark.parametrize('losses', ([0.125], [1.0, 0.5], draw('exponential', 500)))
+@pytest.mark.parametrize('ratio', (0.01, 0.5, 0.75))
+def test_next_to_1_p_gives_the_weights_of_1(losses, p, ratio):
+    np.testing.assert_allclose(
+        weigh(losses, p, ratio), weigh(losses, 1, ratio), rtol=1e-5, atol=1e-12
+    )
+
+
 def test_pixels_that_are_not_valid_have_no_influence():
     losses, g = draw('exponential', 500), torch.Generator().manual_seed(0)
     valid = torch.rand(500, generator=g) < 0.6
