@@ -89,12 +89,20 @@ def whole_number(minimum: int) -> Callable[[str], int]:
     return parse
 
 
-def ratio(text: str) -> float:
-    """An argparse type for numbers between 0 and 1, both excluded."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a number between 0 and 1')
-    return value
+def number(fits: Callable[[float], bool], where: str) -> Callable[[str], float]:
+    """Returns an argparse type for numbers that fit; ``where`` tells in words which do."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float('nan')  # fits no comparison
+        if not fits(value):
+            raise argparse.ArgumentTypeError(f'{text!r} is not a number {where}')
+        return value
+
+    return parse
+
+
+ratio = number(lambda value: 0 < value < 1, 'between 0 and 1')
+"""An argparse type for numbers between 0 and 1, both excluded."""

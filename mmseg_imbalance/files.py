@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,11 @@ def place(path: Path, make: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_figure(path: Path, figure, dpi: int = 110) -> None:
+    """Saves a Matplotlib figure as PNG, completely or not at all, and makes its folder."""
+    place(path, partial(figure.savefig, format='png', dpi=dpi))
 
 
 def encode_png(image: np.ndarray) -> bytes:

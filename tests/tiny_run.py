@@ -33,7 +33,7 @@ def tiny_config(
     ]
     cfg.merge_from_dict(
         {
-            'work_dir': str(folder / 'work'),
+            'work_dir': str(folder / 'run'),
             'experiment_name': f'tiny {folder}',
             'visualizer.name': f'tiny {folder}',  # instances of one name are shared
             'train_cfg.max_iters': iters,

@@ -20,6 +20,7 @@ from PIL import Image
 from ..command_line import ToolError, add_nproc
 from ..files import encode_png, place, write_atomically
 from ..workers import run_in_workers
+from .label_values import count_pixels
 
 IGNORED = 255
 
@@ -140,11 +141,6 @@ def _ranges(numbers: Sequence[int]) -> str:
         else:
             runs.append([number, number])
     return ', '.join(str(a) if a == b else f'{a}-{b}' for a, b in runs)
-
-
-def count_pixels(label: np.ndarray) -> np.ndarray:
-    """Counts the pixels of each value of a uint8 label, int64 (256,)."""
-    return np.bincount(label.ravel(), minlength=256)
 
 
 def convert_pair(

@@ -1,6 +1,6 @@
 """Confusion matrices of label maps, and the scores of every class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -75,6 +75,28 @@ def class_scores(
     }
     with np.errstate(invalid='ignore'):
         return {name: true_positive / divisors[name] for name in names}
+
+
+def class_scalars(
+    tag: str, scores: Mapping[str, np.ndarray], classes: Sequence[str]
+) -> dict[str, float]:
+    """Names the scores of every class as curves, ``<tag>/<score>/<class>``; NaN are left out.
+
+    Args:
+        tag: First part of the names.
+        scores: (C,) for the name of every score.
+        classes: C names.
+
+    Example:
+        >>> class_scalars('val', {'IoU': np.array([0.5, np.nan])}, ['road', 'sky'])
+        {'val/IoU/road': 0.5}
+    """
+    return {
+        f'{tag}/{score}/{name}': float(value)
+        for score, values in scores.items()
+        for name, value in zip(classes, values, strict=True)
+        if not np.isnan(value)
+    }
 
 
 def confusion_counts(confusion: np.ndarray) -> np.ndarray:

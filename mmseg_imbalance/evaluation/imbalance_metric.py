@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ from mmengine.visualization import Visualizer
 from mmseg.registry import METRICS
 
 from ..datasets.statistics import ClassStatistics
-from ..files import place, write_atomically
+from ..files import write_atomically, write_figure
 from .class_groups import GROUPS, class_groups
-from .confusion import confusion_matrix
+from .confusion import class_scalars, confusion_matrix
 from .scores import Scores
 
 
@@ -190,12 +189,7 @@ class ImbalanceMetric(BaseMetric):
 
     def _draw_curves(self, scores: Scores, iteration: int) -> None:
         tag = '/'.join(filter(None, ('val', self.prefix)))
-        scalars = {
-            f'{tag}/{score}/{name}': float(value)
-            for score, values in scores.per_class.items()
-            for name, value in zip(scores.classes, values, strict=True)
-            if value == value  # not NaN
-        }
+        scalars = class_scalars(tag, scores.per_class, scores.classes)
         Visualizer.get_current_instance().add_scalars(scalars, step=iteration)
 
     def _write(self, scores: Scores, iteration: int | None) -> None:
@@ -212,7 +206,7 @@ class ImbalanceMetric(BaseMetric):
         try:
             write_atomically(folder / 'class_scores.csv', scores.to_csv().encode())
             write_atomically(folder / 'class_scores.json', scores.to_json().encode())
-            place(folder / 'confusion.png', partial(figure.savefig, format='png', dpi=130))
+            write_figure(folder / 'confusion.png', figure, dpi=130)
         except OSError as error:  # a full disk is no reason to end a training
             print_log(f'ImbalanceMetric wrote no files: {error}', 'current', logging.WARNING)
 

@@ -1,7 +1,6 @@
 """Scores saved predictions of several models on one data set and reports them side by side."""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import mmcv
@@ -10,7 +9,7 @@ from mmengine.dataset import BaseDataset
 from rich.progress import track
 
 from ..evaluation import class_scores, confusion_counts, confusion_matrix, prediction_path
-from ..files import place, write_atomically
+from ..files import write_atomically, write_figure
 from .comparison import comparison_figure, comparison_table
 
 
@@ -62,7 +61,7 @@ def compare_predictions(
     )
     text = f'# {" · ".join(predictions)}\n\n{preamble}\n{table}\n![report](report.png)\n'
     out_dir = Path(out_dir)
-    place(out_dir / 'report.png', partial(figure.savefig, format='png', dpi=110))
+    write_figure(out_dir / 'report.png', figure)
     write_atomically(out_dir / 'report.md', text.encode())
     return table
 

@@ -2,13 +2,11 @@
 
 import json
 import os
-from datetime import timedelta
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from batches import NoHostSync
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
@@ -19,6 +17,7 @@ from mmseg.utils import register_all_modules
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_run import run, tiny_config
 from torch import nn
+from two_ranks import on_two_ranks
 
 from mmseg_imbalance.engine import ClassFeedbackHook
 
@@ -341,7 +340,7 @@ def test_training_is_the_same_with_and_without(tmp_path, loss):
         cfg = tiny_config(folder, loss=loss, train_dataloader__sampler__class_prob='rare')
         cfg.custom_hooks = hooks
         run(cfg)
-        weights.append(torch.load(folder / 'work/iter_4.pth', weights_only=False))
+        weights.append(torch.load(folder / 'run/iter_4.pth', weights_only=False))
     for name, value in weights[0]['state_dict'].items():
         assert torch.equal(value, weights[1]['state_dict'][name]), name
     assert weights[0]['state_dict'].keys() == weights[1]['state_dict'].keys()
@@ -353,7 +352,7 @@ def test_curves_reach_every_back_end(tmp_path):
     cfg.vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
     cfg.visualizer.vis_backends = cfg.vis_backends
     trained = run(cfg)
-    vis_data = next((tmp_path / 'work').glob('*/vis_data'))
+    vis_data = next((tmp_path / 'run').glob('*/vis_data'))
     lines = [json.loads(line) for line in (vis_data / 'scalars.json').read_text().splitlines()]
     curves = {line['step']: line for line in lines if 'train/recall/common' in line}
     assert list(curves) == [2, 4]
@@ -365,7 +364,7 @@ def test_curves_reach_every_back_end(tmp_path):
     for name in curves[4].keys() - {'step'}:
         assert [event.step for event in events.Scalars(name)][-1] == 4
         assert events.Scalars(name)[-1].value == pytest.approx(curves[4][name])
-    log = next((tmp_path / 'work').glob('*/*.log')).read_text()
+    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
     assert 'train/recall' not in log and 'recall/rare' not in log  # the terminal stays readable
 
 
@@ -394,14 +393,14 @@ def train_straight_and_resumed(folder, **options):
         cfg.train_dataloader.sampler.update(uniform_ratio=0.1, gamma=4, floor=0.0)
         cfg.custom_hooks.append(dict(type='IterSeedHook'))
         if part is resumed:
-            cfg.load_from, cfg.resume = str(straight / 'work/iter_20.pth'), True
+            cfg.load_from, cfg.resume = str(straight / 'run/iter_20.pth'), True
         run(cfg)
 
 
 def ends(folder):
     """The last checkpoints of both."""
     return [
-        torch.load(folder / part / 'work/iter_40.pth', weights_only=False)
+        torch.load(folder / part / 'run/iter_40.pth', weights_only=False)
         for part in ('straight', 'resumed')
     ]
 
@@ -428,7 +427,7 @@ def test_resumed_training_equals_an_uninterrupted_one(tmp_path, options):
     assert 'decode_head.loss_decode.running_counts' in straight['state_dict']
 
     # what was said after iteration 19 holds from the first batch that no worker had by then
-    checkpoint = torch.load(tmp_path / 'straight/work/iter_20.pth', weights_only=False)
+    checkpoint = torch.load(tmp_path / 'straight/run/iter_20.pth', weights_only=False)
     since = [start for start, _ in checkpoint['class_feedback']['sampler']['schedule']]
     assert since == [0, 2 * (19 + 2 * options['workers'])]
 
@@ -452,10 +451,10 @@ def test_best_checkpoint_and_a_drawn_seed_resume_exactly(tmp_path):
         cfg.train_dataloader.sampler.update(uniform_ratio=0.1, gamma=4, floor=0.0)
         cfg.custom_hooks += [dict(type='IterSeedHook'), dict(type='SaveAfterValHook')]
         if part == 'resumed':
-            cfg.load_from, cfg.resume = str(tmp_path / 'straight/work/val_6.pth'), True
+            cfg.load_from, cfg.resume = str(tmp_path / 'straight/run/val_6.pth'), True
         run(cfg)
     straight, resumed = (
-        torch.load(tmp_path / part / 'work/iter_12.pth', weights_only=False)
+        torch.load(tmp_path / part / 'run/iter_12.pth', weights_only=False)
         for part in ('straight', 'resumed')
     )
     same(straight, resumed)
@@ -468,14 +467,14 @@ def test_feedback_is_what_makes_the_resumed_training_equal(tmp_path):
     cfg = tiny_config(straight, iters=40, interval=6)
     cfg.custom_hooks.append(dict(type='IterSeedHook'))
     run(cfg)
-    checkpoint = torch.load(straight / 'work/iter_20.pth', weights_only=False)
+    checkpoint = torch.load(straight / 'run/iter_20.pth', weights_only=False)
     del checkpoint['class_feedback']
     torch.save(checkpoint, tmp_path / 'forgetful.pth')
     cfg = tiny_config(tmp_path / 'resumed', iters=40, interval=6)
     cfg.custom_hooks.append(dict(type='IterSeedHook'))
     cfg.load_from, cfg.resume = str(tmp_path / 'forgetful.pth'), True
     run(cfg)
-    log = next((tmp_path / 'resumed/work').glob('*/*.log')).read_text()
+    log = next((tmp_path / 'resumed/run').glob('*/*.log')).read_text()
     assert 'the checkpoint holds no class feedback' in log
     with pytest.raises(AssertionError):
         same(*ends(tmp_path))
@@ -485,7 +484,7 @@ def test_only_a_resumed_training_takes_the_saved_state(tmp_path):
     """Finetuning loads weights, not another training's feedback."""
     run(tiny_config(tmp_path / 'first'))
     cfg = tiny_config(tmp_path / 'second', train_cfg__max_iters=1)
-    cfg.load_from = str(tmp_path / 'first/work/iter_4.pth')
+    cfg.load_from = str(tmp_path / 'first/run/iter_4.pth')
     trained = run(cfg)
     assert set(trained.train_dataloader.sampler.class_prob.values()) == {1 / 3, 0}
 
@@ -501,13 +500,6 @@ def test_state_of_other_classes_is_refused(tmp_path):
 def _train_of_rank(rank, folder):
     torch.set_num_threads(1)
     os.environ['LOCAL_RANK'] = str(rank)  # as torchrun sets it
-    torch.distributed.init_process_group(
-        'gloo',
-        init_method=f'file://{folder}/rendezvous',
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=60),
-    )
     register_all_modules(init_default_scope=True)
     hook, fake = ClassFeedbackHook(interval=1), runner(sampler=Sampler())
     hook.before_train(fake)
@@ -517,13 +509,12 @@ def _train_of_rank(rank, folder):
     # without sync, the loss of each rank counts for itself, and the checkpoint knows rank 0's only
     loss = dict(RECALL, sync=True)
     train_straight_and_resumed(folder, loss=loss, augment=SKIPS, launcher='pytorch')
-    torch.distributed.destroy_process_group()
 
 
 def test_two_processes(tmp_path):
     for part in ('straight', 'resumed'):
         tiny_config(tmp_path / part)  # writes the images
-    mp.spawn(_train_of_rank, (tmp_path,), nprocs=2)
+    on_two_ranks(_train_of_rank, tmp_path)
     both = [torch.load(tmp_path / f'{rank}.pt', weights_only=False) for rank in (0, 1)]
     union = brute_force(*batch(0)) + brute_force(*batch(1))
     for counts, updates in both:

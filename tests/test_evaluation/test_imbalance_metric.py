@@ -4,12 +4,10 @@ import csv
 import json
 import os
 import warnings
-from datetime import timedelta
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub, MMLogger
@@ -21,6 +19,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import jaccard_score, precision_recall_fscore_support
 from tiny_data import CLASSES
 from tiny_run import run, tiny_config
+from two_ranks import on_two_ranks
 
 from mmseg_imbalance.datasets import ClassStatistics
 from mmseg_imbalance.engine import prepare_cpu_launch
@@ -283,8 +282,8 @@ def test_validations_of_a_training(tmp_path):
     cfg = with_metrics(tiny_config(tmp_path, val=True, train_cfg__val_interval=2), tmp_path)
     cfg.default_hooks.checkpoint.save_best = 'mIoU_tail'
     run(cfg)
-    assert list((tmp_path / 'work').glob('best_mIoU_tail_iter_*.pth'))
-    (log,) = (tmp_path / 'work').glob('*/*.log')
+    assert list((tmp_path / 'run').glob('best_mIoU_tail_iter_*.pth'))
+    (log,) = (tmp_path / 'run').glob('*/*.log')
     scalars = (log.parent / 'vis_data/scalars.json').read_text().splitlines()
     lines = [json.loads(line) for line in scalars]
     means = {line['step']: line for line in lines if 'mIoU_tail' in line}
@@ -322,7 +321,7 @@ def test_test_run_with_augmentation(tmp_path):
     runner = Runner.from_cfg(cfg)
     metrics = runner.test()
     assert metrics['classes/mIoU'] == pytest.approx(metrics['mmseg/mIoU'], abs=0.0101)
-    folder = tmp_path / 'work' / runner.timestamp
+    folder = tmp_path / 'run' / runner.timestamp
     assert (folder / 'classes/class_scores.csv').is_file()
     assert not list(folder.glob('**/iter_*')) and not list(folder.glob('**/scalars.json'))
 
@@ -333,13 +332,6 @@ SIZES = ((5, True), (5, False), (4, True), (1, True))
 def _evaluate_on_rank(rank, folder):
     os.chdir(folder)  # the ranks exchange files below it
     torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        'gloo',
-        init_method=f'file://{folder}/rendezvous',
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=60),
-    )
     results = []
     for size, round_up in SIZES:
         everything = samples(*draw(4, num_images=size))
@@ -352,11 +344,10 @@ def _evaluate_on_rank(rank, folder):
                 evaluator.process([everything[i]])
             results.append(evaluator.evaluate(size))
     torch.save(results, f'{folder}/{rank}.pt')
-    torch.distributed.destroy_process_group()  # left to the interpreter's end, its threads abort
 
 
 def test_two_processes_leave_out_repeated_samples(tmp_path):
-    mp.spawn(_evaluate_on_rank, (tmp_path,), nprocs=2)
+    on_two_ranks(_evaluate_on_rank, tmp_path)
     first, second = (torch.load(tmp_path / f'{rank}.pt', weights_only=False) for rank in (0, 1))
     assert first == second
     for (size, round_up), got in zip(np.repeat(SIZES, 2, axis=0).tolist(), first, strict=True):

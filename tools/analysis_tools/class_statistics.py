@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from mmseg_imbalance.datasets.statistics import (
     ClassStatistics,
     LabelMaps,
     check_suffix,
+    class_shares,
     class_weights,
     count_and_save,
     default_path,
@@ -26,7 +26,7 @@ from mmseg_imbalance.datasets.statistics import (
     write_rare_class_files,
 )
 from mmseg_imbalance.engine import add_config_arguments, check_data, load_config
-from mmseg_imbalance.files import place
+from mmseg_imbalance.files import write_figure
 from mmseg_imbalance.visualization import class_distribution_figure, class_distribution_table
 
 EXAMPLES = """examples:
@@ -126,12 +126,11 @@ def get_statistics(labels: LabelMaps, path: Path, args: argparse.Namespace) -> C
 
 def write_all(statistics: ClassStatistics, path: Path, args: argparse.Namespace) -> list[Path]:
     """Prints the table and writes every file that was asked for; returns their paths."""
-    shares = dict(pixels=statistics.pixel_share, images=statistics.image_share())
-    shares = {'training data': shares}
+    shares = {'training data': class_shares(statistics.pixels)}
     Console().print(Markdown(class_distribution_table(statistics.classes, shares)))
     figure = args.figure or path.with_suffix('.png')
     drawn = class_distribution_figure(statistics.classes, shares)
-    place(figure, partial(drawn.savefig, format='png', dpi=110))
+    write_figure(figure, drawn)
     written = [path, figure]
     if args.rcs_dir:
         written += write_rare_class_files(statistics, args.rcs_dir)

@@ -1,13 +1,12 @@
 """Draws how loss max-pooling weighs pixels, to choose p and ratio by eye."""
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from mmseg_imbalance.command_line import ToolError, run_tool
-from mmseg_imbalance.files import place
+from mmseg_imbalance.command_line import ToolError, number, run_tool
+from mmseg_imbalance.files import write_figure
 from mmseg_imbalance.visualization import weighting_figure
 
 EXAMPLE = """examples:
@@ -18,22 +17,8 @@ The weights are in units of what the mean gives every pixel: 1 is plain averagin
 """
 
 
-def norm(text: str) -> float:
-    return _number(text, lambda p: p >= 1, 'in [1, inf]')
-
-
-def ratio(text: str) -> float:
-    return _number(text, lambda value: 0 < value <= 1, 'in (0, 1]')
-
-
-def _number(text: str, fits, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float('nan')
-    if not fits(value):
-        raise argparse.ArgumentTypeError(f'{text!r} is not a number {where}')
-    return value
+norm = number(lambda value: value >= 1, 'in [1, inf]')
+ratio = number(lambda value: 0 < value <= 1, 'in (0, 1]')
 
 
 def parse_args() -> argparse.Namespace:
@@ -77,7 +62,7 @@ def main() -> int:
         figure = weighting_figure(read_losses(args.losses), args.p, args.ratio)
     except ValueError as error:
         raise ToolError(f'{args.losses}: {error}') from error
-    place(args.out, partial(figure.savefig, format='png', dpi=110))
+    write_figure(args.out, figure)
     print(f'written: {args.out}')
     return 0
 

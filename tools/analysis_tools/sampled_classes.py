@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,12 @@ from rich.markdown import Markdown
 from mmseg_imbalance.command_line import ToolError, add_seed, run_tool, whole_number
 from mmseg_imbalance.datasets.statistics import (
     ClassStatistics,
+    class_shares,
     class_statistics,
     count_seen,
 )
 from mmseg_imbalance.engine import add_config_arguments, check_data, load_config
-from mmseg_imbalance.files import place
+from mmseg_imbalance.files import write_figure
 from mmseg_imbalance.visualization import class_distribution_figure, class_distribution_table
 
 EXAMPLE = """example, plain sampling beside class-balanced:
@@ -50,11 +50,6 @@ def parse_args() -> argparse.Namespace:
     )
     add_seed(parser, of='the sampling')
     return parser.parse_args()
-
-
-def shares_of(pixels: np.ndarray) -> dict[str, np.ndarray]:
-    total = pixels.sum(0)
-    return dict(pixels=total / max(total.sum(), 1), images=(pixels > 0).mean(0))
 
 
 def short_names(configs: list[str]) -> list[str]:
@@ -120,12 +115,12 @@ def main() -> int:
         if statistics.classes != (classes or statistics.classes):
             raise ToolError(f'{path} has other classes than {args.config[0]}')
         classes = statistics.classes
-        shares.setdefault('label maps', shares_of(statistics.pixels))
-        shares[name] = shares_of(seen)
+        shares.setdefault('label maps', class_shares(statistics.pixels))
+        shares[name] = class_shares(seen)
     Console().print(Markdown(class_distribution_table(classes, shares)))
     if args.figure:
         figure = class_distribution_figure(classes, shares)
-        place(args.figure, partial(figure.savefig, format='png', dpi=110))
+        write_figure(args.figure, figure)
         print(f'written: {args.figure}')
     return 0
 

@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from mmseg.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
-from ..statistics import ClassStatistics, class_statistics, label_rows
+from ..statistics import ClassStatistics, class_statistics, find_label_maps, label_rows
 from .class_probability import FREQUENCY_MODES, frequency_probability, performance_probability
 from .draw_stream import BLOCK, UNIFORM, DrawStream
 from .drawn_index import DrawnIndex
@@ -88,8 +88,9 @@ class ClassBalancedInfiniteSampler(Sampler):
         self.score, self.gamma, self.floor = score, gamma, floor
         self.adaptive = class_prob == PERFORMANCE
 
-        counted = class_statistics(dataset, statistics)
-        holds = (counted.pixels >= min_pixels)[label_rows(dataset, counted)]
+        labels = find_label_maps(dataset)  # once: large data sets take a while
+        counted = class_statistics(labels, statistics)
+        holds = (counted.pixels >= min_pixels)[label_rows(labels, counted)]
         self.classes = counted.classes
         self._available = holds.any(0)
         self._name_missing(counted, min_pixels, uniform_ratio)

@@ -1,8 +1,8 @@
 """How often each class occurs in a data set, and what follows from it."""
 
-from .class_statistics import ClassStatistics
+from .class_statistics import ClassStatistics, class_shares
 from .class_weights import METHODS, check_suffix, class_weights, save_class_weights
-from .count import BadLabelsError, count_classes, pixels_of_values
+from .count import BadLabelsError, count_classes
 from .label_maps import LabelMap, LabelMaps, find_label_maps
 from .rare_class_files import write_rare_class_files
 from .seen import count_seen
@@ -23,6 +23,7 @@ __all__ = [
     'LabelMaps',
     'StaleStatisticsError',
     'check_suffix',
+    'class_shares',
     'class_statistics',
     'class_weights',
     'count_and_save',
@@ -32,7 +33,6 @@ __all__ = [
     'find_label_maps',
     'label_rows',
     'load_or_count',
-    'pixels_of_values',
     'save_class_weights',
     'write_rare_class_files',
 ]

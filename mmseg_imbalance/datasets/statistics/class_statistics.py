@@ -16,6 +16,25 @@ FORMAT = 1
 _MAX_BYTES = 1 << 30  # of the arrays of a file; a damaged or hostile one can claim any size
 
 
+def class_shares(pixels: np.ndarray, min_pixels: int = 1) -> dict[str, np.ndarray]:
+    """Shares of every class, from pixel counts.
+
+    Args:
+        pixels: (n, C), pixels of each class in each of n label maps.
+        min_pixels: From how many pixels on a label map holds a class.
+
+    Returns:
+        ``'pixels'``, the share in all pixels counted, and ``'images'``, the share of the label maps
+        that hold the class; float64 (C,) in [0, 1] each.
+
+    Example:
+        >>> class_shares(np.array([[6, 2], [8, 0]]))
+        {'pixels': array([0.875, 0.125]), 'images': array([1. , 0.5])}
+    """
+    total = pixels.sum(0)
+    return {'pixels': total / max(total.sum(), 1), 'images': (pixels >= min_pixels).mean(0)}
+
+
 @dataclass(frozen=True, eq=False)
 class ClassStatistics:
     """Pixels of each class in each label map of a data set.
@@ -59,8 +78,7 @@ class ClassStatistics:
     @cached_property
     def pixel_share(self) -> np.ndarray:
         """Share of each class in all pixels that are not ignored, float64 (C,) in [0, 1]."""
-        total = self.pixels.sum(0)
-        return total / max(total.sum(), 1)
+        return class_shares(self.pixels)['pixels']
 
     def image_share(self, min_pixels: int = 1) -> np.ndarray:
         """Share of the label maps that hold a class, float64 (C,) in [0, 1].
@@ -68,7 +86,7 @@ class ClassStatistics:
         Args:
             min_pixels: From how many pixels on a label map holds a class.
         """
-        return (self.pixels >= min_pixels).mean(0)
+        return class_shares(self.pixels, min_pixels)['images']
 
     def save(self, path: str | Path) -> None:
         """Writes a compressed ``.npz``, which is there completely or not at all."""

@@ -97,7 +97,8 @@ def find_label_maps(dataset) -> LabelMaps:
 
     Args:
         dataset: A ``BaseSegDataset``, or a ``ConcatDataset``, ``RepeatDataset`` or
-            ``MultiImageMixDataset`` of such, nested or not.
+            ``MultiImageMixDataset`` of such, nested or not. What was listed before is returned as
+            it is, so that everything that takes a data set takes its :class:`LabelMaps` too.
 
     Raises:
         TypeError: If something else is among them; names its type.
@@ -107,6 +108,8 @@ def find_label_maps(dataset) -> LabelMaps:
     Note:
         Whatever the pipelines do after loading, such as mosaics, is not looked at.
     """
+    if isinstance(dataset, LabelMaps):
+        return dataset
     found: list[LabelMap] = []
     roots: list[str] = []
     positions = _collect(dataset, found, roots)

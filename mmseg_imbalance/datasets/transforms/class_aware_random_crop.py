@@ -7,8 +7,9 @@ from mmcv.transforms.utils import cache_randomness
 from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
+from ..label_values import pixels_of_values
 from ..samplers.class_probability import FREQUENCY_MODES, frequency_probability
-from ..statistics import ClassStatistics, pixels_of_values
+from ..statistics import ClassStatistics
 
 _TRIES = 10  # as in MMSegmentation's RandomCrop
 

@@ -9,7 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
-from ...evaluation import class_scores
+from ...evaluation import class_scalars, class_scores
 from ...ops import class_counts
 
 _KEY = 'class_feedback'  # in checkpoints
@@ -192,12 +192,8 @@ class ClassFeedbackHook(Hook):
         )
 
     def _scalars(self, scores: dict) -> dict[str, float]:
-        scalars = {
-            f'train/{name.lower()}/{cls}': float(value)
-            for name, values in scores.items()
-            for cls, value in zip(self._classes, values, strict=True)
-            if value == value  # NaN: the class has not occurred yet
-        }
+        curves = {name.lower(): values for name, values in scores.items()}
+        scalars = class_scalars('train', curves, self._classes)  # none of unseen classes
         if self._sampler is not None:
             for cls, probability in self._sampler.class_prob.items():
                 scalars[f'train/class_prob/{cls}'] = probability

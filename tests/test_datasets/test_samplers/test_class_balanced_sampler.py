@@ -1,16 +1,14 @@
 import itertools
-from datetime import timedelta
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATA_SAMPLERS
 from scipy.stats import chisquare
 from tiny_data import CLASSES, tiny_dataset, write_label_maps
+from two_ranks import on_two_ranks
 
 from mmseg_imbalance.datasets import ClassBalancedInfiniteSampler, class_statistics
 from mmseg_imbalance.datasets.samplers import DrawnIndex
@@ -321,25 +319,17 @@ def test_class_reaches_the_pipeline_through_a_loader(dataset, workers):
 
 
 def _draw_in_process(rank, folder):
-    dist.init_process_group(
-        'gloo',
-        init_method=f'file://{folder}/rank0',
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=60),
-    )
     built = ClassBalancedInfiniteSampler(tiny_dataset(folder / 'data'), class_prob='performance')
     draws = take(built, 100)
     built.update(scores(0.9, 0.9, 0.1, 0.5), 100)
     draws += take(built, 100)
     torch.save((built.seed, [int(d) for d in draws]), folder / f'{rank}.pt')
-    dist.destroy_process_group()
 
 
 def test_two_processes_draw_one_stream(tmp_path):
     """Without a seed, and with statistics that are not there yet."""
     write_label_maps(tmp_path / 'data', PIXELS)
-    mp.spawn(_draw_in_process, (tmp_path,), nprocs=2)
+    on_two_ranks(_draw_in_process, tmp_path)
     (seed, first), (same_seed, second) = (torch.load(tmp_path / f'{rank}.pt') for rank in (0, 1))
     assert seed == same_seed
     one = sampler(tiny_dataset(tmp_path / 'data'), seed=seed, class_prob='performance')

@@ -2,14 +2,13 @@
 
 import os
 import re
-from datetime import timedelta
 from functools import partial
 
 import numpy as np
 import pytest
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from label_files import build, config, write_labels
+from two_ranks import on_two_ranks
 
 from mmseg_imbalance.datasets.statistics import (
     BadLabelsError,
@@ -121,9 +120,6 @@ def test_unwritable_is_noticed_before_counting(root, tmp_path, monkeypatch):
 
 def in_processes(rank, folder):
     """What each of two processes does; only the first may count, and see the file."""
-    file = f'file://{folder}/rendezvous'
-    limit = timedelta(seconds=60)  # not the half hour that a process left alone would wait
-    dist.init_process_group('gloo', init_method=file, rank=rank, world_size=2, timeout=limit)
     dataset = build(config(folder / 'data'))
     path = folder / f'{rank}.npz'
     if rank:
@@ -134,11 +130,10 @@ def in_processes(rank, folder):
     with pytest.raises(error, match='0.npz: counted from 4 label maps'):
         get(build(config(folder / 'data', 'more')), path)
     dist.barrier()
-    dist.destroy_process_group()
 
 
 def test_one_process_counts_for_all_and_fails_for_all(root, tmp_path):
-    mp.spawn(in_processes, (tmp_path,), nprocs=2)
+    on_two_ranks(in_processes, tmp_path)
     expected = count_classes(build(config(root)), nproc=1)
     for rank in (0, 1):
         found = ClassStatistics.load(tmp_path / f'got by {rank}.npz')

@@ -1,0 +1,23 @@
+"""Two processes that talk through gloo."""
+
+from datetime import timedelta
+
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+
+def on_two_ranks(function, folder, *args):
+    """Calls ``function(rank, folder, *args)`` in two processes of one group, and waits."""
+    mp.spawn(_join, (function, folder, args), nprocs=2)
+
+
+def _join(rank, function, folder, args):
+    dist.init_process_group(
+        'gloo',
+        init_method=f'file://{folder}/rendezvous',
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=60),  # not the half hour that a process left alone would wait
+    )
+    function(rank, folder, *args)
+    dist.destroy_process_group()  # left to the interpreter's end, its threads abort
