@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from ..datasets.statistics import METHODS
+
 _SUFFIXES = ('.npy', '.json', '.yaml', '.yml')
 
 
@@ -49,7 +51,10 @@ def load_class_weight(class_weight: Sequence[float] | str | None) -> list[float]
 
 def _read(path: Path, source: str):
     if path.suffix not in _SUFFIXES:
-        raise ValueError(f'{source} must be one of {", ".join(_SUFFIXES)} (pickles are refused)')
+        raise ValueError(
+            f'{source} must be one of {", ".join(_SUFFIXES)} (pickles are refused), or in place of '
+            f'a file the name of a method: {", ".join(METHODS)}'
+        )
     if not path.is_file():
         raise ValueError(f'{source} does not exist')
     try:

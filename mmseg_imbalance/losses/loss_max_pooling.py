@@ -4,7 +4,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..ops import max_pooling_weights
-from .pixel_weighting import PixelWeightingLoss
+from .pixel_weighting import PixelWeighting, PixelWeightingLoss
 
 _POOLS = ('image', 'batch')
 
@@ -119,6 +119,14 @@ class LossMaxPooling(PixelWeightingLoss):
             losses, mask = pixel_loss.reshape(1, -1), valid.reshape(1, -1)
         weights = max_pooling_weights(losses.float(), mask, self.p, self.ratio)
         return weights.view_as(pixel_loss), mask.sum(1).clamp(min=1)
+
+    def curves(self, weighting: PixelWeighting) -> dict[str, Tensor]:
+        """Those of every weighting, and the share of pixels that get all that one may get."""
+        groups = weighting.weight.flatten(1 if self.pool == 'image' else 0)
+        saturated = groups >= (1 - 1e-5) * groups.amax(-1, keepdim=True)
+        saturated = saturated.view_as(weighting.valid) & weighting.valid & (weighting.weight > 0)
+        share = saturated.sum().double() / weighting.valid.sum()
+        return super().curves(weighting) | {'saturated': share}
 
     def extra_repr(self) -> str:
         """What a printed model shows."""

@@ -1,13 +1,14 @@
 """The skeleton of every loss here: pixel loss → weights without a gradient → reduction."""
 
-from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ops import check_labels
+from ..datasets.statistics import METHODS, ClassStatistics, class_weights
+from ..ops import check_labels, class_mean, weight_support
 from .class_weight import load_class_weight
 
 _REDUCTIONS = ('none', 'mean', 'sum')
@@ -15,16 +16,37 @@ _REDUCTIONS = ('none', 'mean', 'sum')
 _is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._dynamo.is_compiling
 
 
-class PixelWeightingLoss(nn.Module, metaclass=ABCMeta):
+class PixelWeighting(NamedTuple):
+    """What a loss made of one batch: for curves and pictures, without gradients.
+
+    Attributes:
+        seg_logits: (N, C, H, W).
+        seg_label: (N, H, W) int64.
+        valid: (N, H, W) bool, False where the label is ignored.
+        pixel_loss: (N, H, W), class and pixel weights included, 0 where not valid.
+        weight: (N, H, W), what the pixel losses are multiplied with.
+    """
+
+    seg_logits: Tensor
+    seg_label: Tensor
+    valid: Tensor
+    pixel_loss: Tensor
+    weight: Tensor
+
+
+class PixelWeightingLoss(nn.Module):
     """Base of losses that weigh the pixel losses by constants that depend on the batch.
 
-    A subclass writes :meth:`weigh`; checks, precision, class and pixel weights, reductions and the
-    contract with MMSegmentation's decode heads live here. Half-precision logits are computed with
-    in float32.
+    A subclass writes :meth:`weigh`, or :meth:`compute_pixel_loss`, or both; checks, precision,
+    class and pixel weights, reductions and the contract with MMSegmentation's decode heads live
+    here. Half-precision logits are computed with in float32.
 
     Args:
         class_weight: One factor ≥ 0 per class, or a ``.npy``, ``.json`` or ``.yaml`` file with such
-            a list; it multiplies the pixel loss before the weighting. None: 1 for all.
+            a list; it multiplies the pixel loss before the weighting. Or the name of a method of
+            :func:`mmseg_imbalance.datasets.class_weights`, such as ``'median_frequency'``: computed
+            from the statistics of the training data, which ``custom_hooks =
+            [dict(type='ClassStatisticsHook')]`` hands over. None: 1 for all.
         loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log; the head adds up losses of the same name, and only
             names with ``loss`` in them are trained.
@@ -48,31 +70,55 @@ class PixelWeightingLoss(nn.Module, metaclass=ABCMeta):
         check_labels: bool | None = None,
     ) -> None:
         super().__init__()
-        weights = load_class_weight(class_weight)
-        if weights is not None and num_classes is not None and len(weights) != num_classes:
-            raise ValueError(f'class_weight has {len(weights)} entries for {num_classes} classes')
+        self.num_classes = num_classes
+        self.class_weight_method = class_weight if _names_a_method(class_weight) else None
+        # Without an entry until the statistics come; training before that is an error.
+        weights = [] if self.class_weight_method else load_class_weight(class_weight)
         # A buffer follows the model to its device; it is configuration, so not in checkpoints.
         self.register_buffer(
             'class_weight', None if weights is None else torch.tensor(weights), persistent=False
         )
+        if weights:
+            self._check_length('class_weight', self.class_weight, num_classes)
         self.loss_weight = loss_weight
-        self.num_classes = num_classes
         self.check_labels = check_labels
         self._loss_name = loss_name
         # Whether single pixels' losses are asked for, as OHEM does before it asks for the loss
         # itself: what a weighting remembers must then stay as it is.
         self.probing = False
+        # Set by who wants to see what the loss makes of the next batch, and then takes it from
+        # `recorded`: nothing is kept otherwise.
+        self.recording = False
+        self.recorded: PixelWeighting | None = None
 
     @property
     def loss_name(self) -> str:
         """Key of the loss in the dictionary that the head returns."""
         return self._loss_name
 
-    @abstractmethod
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether :meth:`use_statistics` has to be called before the loss."""
+        return self.class_weight_method is not None
+
+    def use_statistics(self, statistics: ClassStatistics) -> None:
+        """Computes what is named after class statistics, such as ``class_weight``.
+
+        Args:
+            statistics: Those of the training data.
+
+        Raises:
+            ValueError: They are of another number of classes than ``num_classes``.
+        """
+        if self.class_weight_method is not None:
+            weights = class_weights(statistics, self.class_weight_method)
+            self.class_weight = self.class_weight.new_tensor(weights)
+            self._check_length('class_weight', self.class_weight, self.num_classes)
+
     def weigh(
         self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Weighs the pixels of a batch; called without gradients.
+        """Weighs the pixels of a batch, here all valid ones alike; called without gradients.
 
         Args:
             pixel_loss: (N, H, W), ≥ 0, class and pixel weights included, 0 where not valid.
@@ -85,6 +131,26 @@ class PixelWeightingLoss(nn.Module, metaclass=ABCMeta):
             groups of images; each sum of weighted losses is divided by its divisor, and the mean
             over the groups is taken.
         """
+        return valid.float(), valid.sum().clamp(min=1)[None]
+
+    def curves(self, weighting: PixelWeighting) -> dict[str, Tensor]:
+        """Numbers that show what the weighting does, to be drawn over the iterations.
+
+        Args:
+            weighting: What the loss made of a batch.
+
+        Returns:
+            ``'mean_weight'``, of the valid pixels; ``'support_90'``, the share of them that carries
+            90 % of the weight, averaged over the images; ``'class_weight'`` (C,), the mean weight
+            of each class's pixels. NaN where there is no pixel. Reading them waits for the device.
+        """
+        label = torch.where(weighting.valid, weighting.seg_label, -1)
+        weight, valid = weighting.weight.double(), weighting.valid
+        return {
+            'mean_weight': weight.sum() / valid.sum(),
+            'support_90': weight_support(weight.flatten(1), valid.flatten(1), 0.9).nanmean(),
+            'class_weight': class_mean(weight, label, weighting.seg_logits.shape[1]),
+        }
 
     def forward(
         self,
@@ -137,6 +203,10 @@ class PixelWeightingLoss(nn.Module, metaclass=ABCMeta):
 
         with torch.no_grad():
             pixel_weight, divisor = self.weigh(pixel_loss, seg_logits, seg_label, valid)
+            if self.recording and not self.probing:
+                self.recorded = PixelWeighting(
+                    seg_logits.detach(), seg_label, valid, pixel_loss.detach(), pixel_weight
+                )
         weighted = self.loss_weight * pixel_weight.to(pixel_loss.dtype) * pixel_loss
         if reduction == 'none':
             return weighted
@@ -175,16 +245,28 @@ class PixelWeightingLoss(nn.Module, metaclass=ABCMeta):
             raise ValueError(
                 f'seg_logits have {channels} channels, but num_classes={self.num_classes}'
             )
-        if self.class_weight is not None and len(self.class_weight) != channels:
-            raise ValueError(
-                f'class_weight has {len(self.class_weight)} entries, '
-                f'but seg_logits have {channels} channels'
-            )
+        if self.class_weight is not None:
+            self._check_length('class_weight', self.class_weight, channels)
         if self._checks_values(seg_label):
             check_labels(seg_label, channels, ignore_index)
+
+    @staticmethod
+    def _check_length(name: str, values: Tensor, num_classes: int | None) -> None:
+        if len(values) == 0:
+            raise RuntimeError(
+                f'{name} is computed from class statistics, and there are none yet: add '
+                "custom_hooks = [dict(type='ClassStatisticsHook')] to the config, or call "
+                'use_statistics'
+            )
+        if num_classes is not None and len(values) != num_classes:
+            raise ValueError(f'{name} has {len(values)} entries for {num_classes} classes')
 
     def _checks_values(self, tensor: Tensor) -> bool:
         """Whether to look at values: never inside a compiled graph, which it would break."""
         if _is_compiling():
             return False
         return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels
+
+
+def _names_a_method(class_weight) -> bool:
+    return isinstance(class_weight, str) and class_weight in METHODS

@@ -48,12 +48,6 @@ class SoftmaxFocalLoss(PixelWeightingLoss):
         missing = -torch.expm1(-cross_entropy)
         return missing.clamp(min=1e-7) ** self.gamma * cross_entropy
 
-    def weigh(
-        self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Every valid pixel weighs the same."""
-        return valid.float(), valid.sum().clamp(min=1)[None]
-
     def extra_repr(self) -> str:
         """What a printed model shows."""
         return f'gamma={self.gamma}'

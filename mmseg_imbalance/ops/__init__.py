@@ -4,5 +4,13 @@ from .class_counts import class_counts
 from .labels import check_labels
 from .max_pooling import max_pooling_weights
 from .recall import recall_class_weights
+from .weight_statistics import class_mean, weight_support
 
-__all__ = ['check_labels', 'class_counts', 'max_pooling_weights', 'recall_class_weights']
+__all__ = [
+    'check_labels',
+    'class_counts',
+    'class_mean',
+    'max_pooling_weights',
+    'recall_class_weights',
+    'weight_support',
+]

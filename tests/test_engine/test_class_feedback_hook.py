@@ -10,6 +10,7 @@ import torch
 from batches import NoHostSync
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.structures import PixelData
 from mmseg.registry import HOOKS, MODELS
 from mmseg.structures import SegDataSample
@@ -66,7 +67,11 @@ def runner(model=None, sampler=None, classes=CLASSES):
     dataset = SimpleNamespace(metainfo=dict(classes=classes))
     loader = SimpleNamespace(dataset=dataset, sampler=sampler, batch_size=2)
     return SimpleNamespace(
-        model=model or Model(), train_dataloader=loader, iter=0, visualizer=Scalars()
+        model=model or Model(),
+        train_dataloader=loader,
+        iter=0,
+        visualizer=Scalars(),
+        message_hub=MessageHub('fake'),
     )
 
 

@@ -5,12 +5,13 @@ import logging
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
 from ...evaluation import class_scalars, class_scores
 from ...ops import class_counts
+from .curves import write_curves
+from .find_loss import find_loss
 
 _KEY = 'class_feedback'  # in checkpoints
 
@@ -89,10 +90,8 @@ class ClassFeedbackHook(Hook):
         """Starts to listen, where a resumed training left off."""
         self._classes = runner.train_dataloader.dataset.metainfo['classes']
         self._sampler = _find_sampler(runner.train_dataloader)
-        module = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self._handle = _find_loss(module, self.loss).register_forward_hook(
-            self._count, with_kwargs=True
-        )
+        loss = find_loss(runner.model, self.loss, type(self).__name__)
+        self._handle = loss.register_forward_hook(self._count, with_kwargs=True)
         self._batch = self._counts = None
         if self._sampler is not None:
             self._sampler.expect_feedback()
@@ -117,7 +116,7 @@ class ClassFeedbackHook(Hook):
                 used = (runner.iter + 1) * _batch_size(runner.train_dataloader)
                 self._sampler.update(scores, used)
             if self.curves:
-                runner.visualizer.add_scalars(self._scalars(scores), step=runner.iter + 1)
+                write_curves(runner, self._scalars(scores))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Saves counts and the sampler's state; every process has the same."""
@@ -198,26 +197,6 @@ class ClassFeedbackHook(Hook):
             for cls, probability in self._sampler.class_prob.items():
                 scalars[f'train/class_prob/{cls}'] = probability
         return scalars
-
-
-def _find_loss(model: nn.Module, path: str | None) -> nn.Module:
-    if path is not None:
-        try:
-            return model.get_submodule(path)
-        except AttributeError as error:
-            raise ValueError(f'ClassFeedbackHook: the model has no module {path!r}') from error
-    module = getattr(model, 'decode_head', None)
-    if isinstance(module, nn.ModuleList):  # a cascade: the last head's output is the prediction
-        module = module[-1]
-    module = getattr(module, 'loss_decode', None)
-    if isinstance(module, nn.ModuleList):
-        module = module[0]
-    if not isinstance(module, nn.Module):
-        raise ValueError(
-            'ClassFeedbackHook: the model has no decode_head.loss_decode to listen at; name '
-            'another module with its argument `loss`'
-        )
-    return module
 
 
 def _find_sampler(dataloader):
