@@ -67,3 +67,31 @@ def recall_loss(
             scale += weights[y]
     divisor = {'weight': scale, 'valid': sum(total), 'all': len(labels)}[normalizer]
     return loss / divisor if divisor else 0.0
+
+
+def _valid_pixels(logits, label, ignore_index):
+    """Place, logits and label of every pixel of logits (N, C, H, W) that is not ignored."""
+    logits = np.asarray(logits, dtype=np.float64)
+    for n, row, column in np.argwhere(np.asarray(label) != ignore_index):
+        yield (n, row, column), logits[n, :, row, column], int(label[n, row, column])
+
+
+def weighted_cross_entropy(
+    logits, label, class_weight, normalizer, ignore_index=255, pixel_weight=None
+) -> float:
+    """Cross-entropy with a weight per class, divided by the sum of those or by the pixels."""
+    loss = scale = 0.0
+    for place, pixel, y in _valid_pixels(logits, label, ignore_index):
+        factor = 1.0 if pixel_weight is None else float(pixel_weight[place])
+        loss += class_weight[y] * factor * math.log(sum(np.exp(pixel - pixel[y])))
+        scale += {'weight': class_weight[y], 'valid': 1}[normalizer]
+    return loss / scale if scale else 0.0
+
+
+def logit_adjusted_loss(logits, label, prior, tau, ignore_index=255) -> float:
+    """The mean of log(1 + Σ_{c ≠ y} (π_c / π_y)^τ exp(f_c - f_y)) over the valid pixels."""
+    losses = []
+    for _, pixel, y in _valid_pixels(logits, label, ignore_index):
+        odds = (np.array(prior) / prior[y]) ** tau * np.exp(pixel - pixel[y])
+        losses.append(math.log1p(sum(np.delete(odds, y))))
+    return float(np.mean(losses)) if losses else 0.0

@@ -1,14 +1,18 @@
 """Losses for ``loss_decode``: one skeleton, one weighting of the pixels per file."""
 
+from .logit_adjusted_loss import LogitAdjustedLoss
 from .loss_max_pooling import LossMaxPooling
 from .pixel_weighting import PixelWeighting, PixelWeightingLoss
 from .recall_loss import RecallLoss
 from .softmax_focal_loss import SoftmaxFocalLoss
+from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 __all__ = [
+    'LogitAdjustedLoss',
     'LossMaxPooling',
     'PixelWeighting',
     'PixelWeightingLoss',
     'RecallLoss',
     'SoftmaxFocalLoss',
+    'WeightedCrossEntropyLoss',
 ]

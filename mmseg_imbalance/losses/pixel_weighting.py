@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..datasets.statistics import METHODS, ClassStatistics, class_weights
+from ..datasets.statistics import ClassStatistics, class_weights
 from ..ops import check_labels, class_mean, weight_support
-from .class_weight import load_class_weight
+from .class_weight import load_class_weight, names_a_method
 
 _REDUCTIONS = ('none', 'mean', 'sum')
 # PyTorch 2.1 and 2.2 have it under its older name only.
@@ -25,6 +25,7 @@ class PixelWeighting(NamedTuple):
         valid: (N, H, W) bool, False where the label is ignored.
         pixel_loss: (N, H, W), class and pixel weights included, 0 where not valid.
         weight: (N, H, W), what the pixel losses are multiplied with.
+        divisor: (G,), what their sums over G equal groups of images are divided by for the mean.
     """
 
     seg_logits: Tensor
@@ -32,6 +33,14 @@ class PixelWeighting(NamedTuple):
     valid: Tensor
     pixel_loss: Tensor
     weight: Tensor
+    divisor: Tensor
+
+    def relative_weight(self) -> Tensor:
+        """The weights (N, H, W) in units of what the mean over each group gives: 1 everywhere."""
+        groups = len(self.divisor)
+        pixels = self.valid.reshape(groups, -1).sum(1)
+        relative = self.weight.reshape(groups, -1) * (pixels / self.divisor)[:, None]
+        return relative.view_as(self.weight)
 
 
 class PixelWeightingLoss(nn.Module):
@@ -71,7 +80,7 @@ class PixelWeightingLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.class_weight_method = class_weight if _names_a_method(class_weight) else None
+        self.class_weight_method = class_weight if names_a_method(class_weight) else None
         # Without an entry until the statistics come; training before that is an error.
         weights = [] if self.class_weight_method else load_class_weight(class_weight)
         # A buffer follows the model to its device; it is configuration, so not in checkpoints.
@@ -86,9 +95,9 @@ class PixelWeightingLoss(nn.Module):
         # Whether single pixels' losses are asked for, as OHEM does before it asks for the loss
         # itself: what a weighting remembers must then stay as it is.
         self.probing = False
-        # Set by who wants to see what the loss makes of the next batch, and then takes it from
-        # `recorded`: nothing is kept otherwise.
-        self.recording = False
+        # How many want to see what the loss makes of the next batch, in `recorded`: nothing is
+        # kept where nobody does.
+        self.recording = 0
         self.recorded: PixelWeighting | None = None
 
     @property
@@ -101,19 +110,24 @@ class PixelWeightingLoss(nn.Module):
         """Whether :meth:`use_statistics` has to be called before the loss."""
         return self.class_weight_method is not None
 
-    def use_statistics(self, statistics: ClassStatistics) -> None:
+    def use_statistics(self, statistics: ClassStatistics) -> dict[str, list[float]]:
         """Computes what is named after class statistics, such as ``class_weight``.
 
         Args:
             statistics: Those of the training data.
 
+        Returns:
+            What was computed, by its name: one number per class each.
+
         Raises:
             ValueError: They are of another number of classes than ``num_classes``.
         """
-        if self.class_weight_method is not None:
-            weights = class_weights(statistics, self.class_weight_method)
-            self.class_weight = self.class_weight.new_tensor(weights)
-            self._check_length('class_weight', self.class_weight, self.num_classes)
+        if self.class_weight_method is None:
+            return {}
+        weights = class_weights(statistics, self.class_weight_method)
+        self._check_length('class_weight', weights, self.num_classes)
+        self.class_weight = self.class_weight.new_tensor(weights)
+        return {f'class_weight ({self.class_weight_method})': weights}
 
     def weigh(
         self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
@@ -205,7 +219,12 @@ class PixelWeightingLoss(nn.Module):
             pixel_weight, divisor = self.weigh(pixel_loss, seg_logits, seg_label, valid)
             if self.recording and not self.probing:
                 self.recorded = PixelWeighting(
-                    seg_logits.detach(), seg_label, valid, pixel_loss.detach(), pixel_weight
+                    seg_logits.detach(),
+                    seg_label,
+                    valid,
+                    pixel_loss.detach(),
+                    pixel_weight,
+                    divisor,
                 )
         weighted = self.loss_weight * pixel_weight.to(pixel_loss.dtype) * pixel_loss
         if reduction == 'none':
@@ -251,7 +270,7 @@ class PixelWeightingLoss(nn.Module):
             check_labels(seg_label, channels, ignore_index)
 
     @staticmethod
-    def _check_length(name: str, values: Tensor, num_classes: int | None) -> None:
+    def _check_length(name: str, values: Sequence[float] | Tensor, num_classes: int | None) -> None:
         if len(values) == 0:
             raise RuntimeError(
                 f'{name} is computed from class statistics, and there are none yet: add '
@@ -266,7 +285,3 @@ class PixelWeightingLoss(nn.Module):
         if _is_compiling():
             return False
         return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels
-
-
-def _names_a_method(class_weight) -> bool:
-    return isinstance(class_weight, str) and class_weight in METHODS

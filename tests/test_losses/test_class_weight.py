@@ -65,5 +65,12 @@ def test_missing_file(tmp_path):
 
 
 def test_bad_lists():
-    with pytest.raises(ValueError, match='class_weight: the weight of class 0 is inf'):
+    with pytest.raises(ValueError, match='class_weight: that of class 0 is inf'):
         load_class_weight([float('inf'), 1])
+
+
+@pytest.mark.parametrize('name', ('median_frequencies', 'weights'))
+def test_unknown_names_are_named(name):
+    message = f"class_weight '{name}' is neither a .npy, .* nor the name of a method; those are"
+    with pytest.raises(ValueError, match=f'{message} .*median_frequency'):
+        load_class_weight(name)

@@ -7,8 +7,10 @@ from batches import NUM_CLASSES, NoHostSync, draw_batch
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS, TASK_UTILS
 from mmseg.structures import SegDataSample
+from tiny_statistics import make_statistics
 
-import mmseg_imbalance  # noqa: F401
+from mmseg_imbalance.datasets import class_weights
+from mmseg_imbalance.datasets.statistics import METHODS
 
 LOSSES = (
     dict(type='LossMaxPooling'),
@@ -20,6 +22,10 @@ LOSSES = (
     dict(type='RecallLoss', momentum=0.1),
     dict(type='SoftmaxFocalLoss'),
     dict(type='LossMaxPooling', pixel_loss=dict(type='SoftmaxFocalLoss', check_labels=False)),
+    dict(type='WeightedCrossEntropyLoss'),
+    dict(type='WeightedCrossEntropyLoss', class_weight=[0.5, 1, 2, 3, 0.1]),
+    dict(type='WeightedCrossEntropyLoss', class_weight=[0.5, 1, 2, 3, 0.1], normalizer='valid'),
+    dict(type='LogitAdjustedLoss', prior=[0.5, 0.3, 0.15, 0.049, 0.001]),
 )
 all_losses = pytest.mark.parametrize(
     'cfg', LOSSES, ids=lambda c: '-'.join(str(v) for v in c.values())
@@ -176,12 +182,61 @@ def test_class_weight_multiplies_the_pixel_loss(cfg, batch):
     weights = [0.5, 1.0, 2.0, 3.0, 0.0]
     pixels = torch.tensor([*weights, 0.0])[torch.where(batch[1] == 255, 5, batch[1])]
     by_class = build(cfg, class_weight=weights)(*batch, reduction_override='none')
-    by_pixel = build(cfg)(*batch, weight=pixels, reduction_override='none')
+    unweighted = build(cfg, class_weight=None)
+    by_pixel = unweighted(*batch, weight=pixels, reduction_override='none')
     torch.testing.assert_close(by_class, by_pixel)
 
 
-def test_class_weight_is_configuration_and_not_in_checkpoints():
-    assert not build(LOSSES[0], class_weight=[1.0, 2.0]).state_dict()
+@pytest.mark.parametrize('class_weight', ([1.0, 2.0], 'median_frequency'))
+def test_class_weight_is_configuration_and_not_in_checkpoints(class_weight):
+    loss = build(LOSSES[0], class_weight=class_weight)
+    assert not loss.state_dict()
+    loss.use_statistics(make_statistics([[5, 3]]))
+    assert not loss.state_dict()
+    loss.load_state_dict({})  # of any checkpoint
+
+
+# of all pixels 60 %, 30 %, 0 and 10 %
+STATISTICS = make_statistics([[40, 0, 0, 0, 1], [10, 10, 0, 0, 1], [10, 20, 0, 10, 1]])
+
+
+@pytest.mark.parametrize('method', METHODS)
+@all_losses
+def test_class_weight_by_the_name_of_a_method(cfg, method, batch):
+    loss = build(cfg, class_weight=method)
+    assert loss.needs_statistics
+    with pytest.raises(RuntimeError, match=r'class_weight .* there are none yet.*ClassStatistics'):
+        loss(*batch)
+    weights = class_weights(STATISTICS, method)
+    assert loss.use_statistics(STATISTICS) == {f'class_weight ({method})': weights}
+    given = build(cfg, class_weight=weights)
+    assert not given.needs_statistics
+    torch.testing.assert_close(loss(*batch), given(*batch))
+
+
+def test_given_class_weights_are_not_replaced():
+    loss = build(LOSSES[0], class_weight=[1.0, 2, 3, 4, 5])
+    assert loss.use_statistics(STATISTICS) == {}
+    assert loss.class_weight.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_statistics_of_another_number_of_classes_are_named(batch):
+    named = build(LOSSES[0], class_weight='enet', num_classes=5)
+    with pytest.raises(ValueError, match='class_weight has 2 entries for 5 classes'):
+        named.use_statistics(make_statistics([[5, 3]]))
+    with pytest.raises(RuntimeError, match='there are none yet'):
+        named(*batch)
+    taken_from_the_logits = build(LOSSES[0], class_weight='enet')
+    taken_from_the_logits.use_statistics(make_statistics([[5, 3]]))
+    with pytest.raises(ValueError, match='class_weight has 2 entries for 5 classes'):
+        taken_from_the_logits(*batch)
+
+
+def test_computed_class_weights_follow_the_model():
+    loss = build(LOSSES[0], class_weight='enet').double()
+    loss.use_statistics(STATISTICS)
+    assert loss.class_weight.dtype == torch.float64
+    assert loss.to('meta').class_weight.device.type == 'meta'
 
 
 @all_losses
@@ -207,7 +262,7 @@ def test_misuse_is_named(cfg, batch):
         build(cfg, class_weight=[1.0, 2.0])(logits, label)
     with pytest.raises(ValueError, match='2 entries for 5 classes'):
         build(cfg, class_weight=[1.0, 2.0], num_classes=5)
-    with pytest.raises(ValueError, match='5 channels, but num_classes=4'):
+    with pytest.raises(ValueError, match='5 channels, but num_classes=4|5 entries for 4 classes'):
         build(cfg, num_classes=4)(logits, label)
 
 

@@ -1,0 +1,117 @@
+"""Logit adjustment; balanced soft-max."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ..datasets.statistics import ClassStatistics
+from .class_values import load_class_values
+from .pixel_weighting import PixelWeightingLoss
+
+
+@MODELS.register_module()
+class LogitAdjustedLoss(PixelWeightingLoss):
+    r"""Cross-entropy of logits that are shifted in training by how frequent the classes are.
+
+    A. K. Menon, S. Jayasumana, A. S. Rawat, H. Jain, A. Veit, S. Kumar, *Long-Tail Learning via
+    Logit Adjustment*, ICLR 2021, arXiv 2007.07314, equation 10; with tau = 1 the balanced soft-max
+    of J. Ren et al., *Balanced Meta-Softmax for Long-Tailed Visual Recognition*, NeurIPS 2020,
+    arXiv 2007.10740. For logits f and the shares π of the classes,
+
+    .. math:: \ell = -\log
+        \frac{\exp(f_y + \tau \log \pi_y)}{\sum_c \exp(f_c + \tau \log \pi_c)}
+
+    The prior accounts for how frequent a class is, so that the logits themselves, by which the
+    network predicts, need not: they aim at the error averaged over the classes (mean accuracy)
+    instead of over the pixels. Nothing changes at test time::
+
+        custom_imports = dict(imports=['mmseg_imbalance'])
+        model = dict(
+            decode_head=dict(loss_decode=dict(_delete_=True, type='LogitAdjustedLoss')))
+        custom_hooks = [dict(type='ClassStatisticsHook')]
+
+    Args:
+        tau: How much of the prior is used, ≥ 0: 0 gives cross-entropy.
+        prior: Share or number of pixels of each class, > 0, or a ``.npy``, ``.json`` or ``.yaml``
+            file with such a list. It should be that of the pixels that training sees: sampling by
+            class changes it. None: from the statistics of the training data, which
+            ``ClassStatisticsHook`` hands over; a class without a pixel is counted as one pixel
+            there, as the logarithm of 0 would take it out of the soft-max: nothing would push its
+            logits down then, and at test time they are compared with all others.
+        **kwargs: ``class_weight``, ``loss_weight``, ``loss_name`` (``'loss_la'``), ``num_classes``
+            and ``check_labels``, see :class:`PixelWeightingLoss`. The mean is taken over the valid
+            pixels.
+
+    Raises:
+        ValueError: tau < 0, or a prior that cannot be read, is not > 0 everywhere or has another
+            number of entries than ``num_classes``.
+
+    Example:
+        >>> import torch
+        >>> loss = LogitAdjustedLoss(prior=[0.9, 0.1])
+        >>> logits = torch.zeros(1, 2, 1, 1)
+        >>> loss(logits, torch.tensor([[[1]]]))  # -log 0.1
+        tensor(2.3026)
+    """
+
+    def __init__(
+        self,
+        tau: float = 1.0,
+        prior: Sequence[float] | str | None = None,
+        loss_name: str = 'loss_la',
+        **kwargs,
+    ) -> None:
+        super().__init__(loss_name=loss_name, **kwargs)
+        if not 0 <= tau < math.inf:
+            raise ValueError(f'tau must be finite and ≥ 0, got {tau}')
+        self.tau = float(tau)
+        self.prior_from_statistics = prior is None
+        # Configuration, like class weights; empty until the statistics come.
+        self.register_buffer('log_prior', torch.tensor([]), persistent=False)
+        if prior is not None:
+            self._set_prior(_load_prior(prior))
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether prior or class weights come from class statistics."""
+        return self.prior_from_statistics or super().needs_statistics
+
+    def use_statistics(self, statistics: ClassStatistics) -> dict[str, list[float]]:
+        """Computes the prior too, see :meth:`PixelWeightingLoss.use_statistics`."""
+        computed = super().use_statistics(statistics)
+        if not self.prior_from_statistics:
+            return computed
+        return computed | {'prior': self._set_prior(statistics.pixels.sum(0).clip(min=1).tolist())}
+
+    def compute_pixel_loss(
+        self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int
+    ) -> Tensor:
+        """The cross-entropy of the adjusted logits of every pixel, (N, H, W)."""
+        self._check_length('prior', self.log_prior, seg_logits.shape[1])
+        adjusted = seg_logits + self.tau * self.log_prior.view(-1, 1, 1)
+        return super().compute_pixel_loss(adjusted, seg_label, ignore_index)
+
+    def _set_prior(self, counts: list[float]) -> list[float]:
+        """Keeps the logarithms of the classes' shares, and returns the shares."""
+        self._check_length('prior', counts, self.num_classes)
+        total = math.fsum(counts)
+        log_prior = [math.log(count) - math.log(total) for count in counts]
+        self.log_prior = self.log_prior.new_tensor(log_prior)
+        return [count / total for count in counts]
+
+    def extra_repr(self) -> str:
+        """What a printed model shows."""
+        return f'tau={self.tau}'
+
+
+def _load_prior(prior: Sequence[float] | str) -> list[float]:
+    shares = load_class_values(prior, 'prior')
+    if 0 in shares:
+        raise ValueError(
+            f'prior: that of class {shares.index(0)} is 0, and its logarithm minus infinity; '
+            'give a class without a pixel a small share, such as that of one pixel'
+        )
+    return shares

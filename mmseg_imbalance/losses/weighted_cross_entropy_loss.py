@@ -1,0 +1,74 @@
+"""Class-weighted cross-entropy."""
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from .pixel_weighting import PixelWeightingLoss
+
+_NORMALIZERS = ('weight', 'valid')
+
+
+@MODELS.register_module()
+class WeightedCrossEntropyLoss(PixelWeightingLoss):
+    r"""Soft-max cross-entropy with a fixed weight per class, usually from the class frequencies.
+
+    .. math:: L = -\frac{1}{Z} \sum_n w_{y_n} \log p_n(y_n)
+
+    over the valid pixels n. The baseline of losses against class imbalance; in segmentation since
+    D. Eigen, R. Fergus, *Predicting Depth, Surface Normals and Semantic Labels with a Common
+    Multi-Scale Convolutional Architecture*, ICCV 2015, arXiv 1411.4734, with the weights
+    ``'median_frequency'``::
+
+        custom_imports = dict(imports=['mmseg_imbalance'])
+        loss = dict(
+            _delete_=True, type='WeightedCrossEntropyLoss', class_weight='median_frequency')
+        model = dict(decode_head=dict(loss_decode=loss))
+        custom_hooks = [dict(type='ClassStatisticsHook')]
+
+    Args:
+        class_weight: One weight ≥ 0 per class, a file with such a list, or the name of a method,
+            see :class:`PixelWeightingLoss`. None: 1 for all, which is plain cross-entropy.
+        normalizer: The divisor Z. ``'weight'``: the sum of the class weights over the valid pixels,
+            as in PyTorch's ``cross_entropy(weight=…)``; it does not change with a common factor of
+            the weights. ``'valid'``: the number of valid pixels; a batch of rare classes then has
+            a larger loss than one of frequent classes. Weights of a pixel sampler do not enter it.
+        **kwargs: ``loss_weight``, ``loss_name`` (``'loss_ce'``), ``num_classes`` and
+            ``check_labels``, see :class:`PixelWeightingLoss`.
+
+    Raises:
+        ValueError: Unknown normalizer.
+
+    Example:
+        >>> import torch
+        >>> loss = WeightedCrossEntropyLoss(class_weight=[1, 3])
+        >>> logits = torch.tensor([0.0, 2.0, 0.0, 0.0]).view(1, 2, 1, 2)
+        >>> loss(logits, torch.tensor([[[0, 1]]]))  # (log 2 + 3 · 2.1269) / (1 + 3)
+        tensor(1.7685)
+    """
+
+    def __init__(
+        self,
+        class_weight=None,
+        normalizer: str = 'weight',
+        loss_name: str = 'loss_ce',
+        **kwargs,
+    ) -> None:
+        super().__init__(class_weight, loss_name=loss_name, **kwargs)
+        if normalizer not in _NORMALIZERS:
+            raise ValueError(f'normalizer must be one of {_NORMALIZERS}, got {normalizer!r}')
+        self.normalizer = normalizer
+
+    def weigh(
+        self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """All valid pixels alike, since their losses are weighted already; and the divisor Z."""
+        weight, pixels = super().weigh(pixel_loss, seg_logits, seg_label, valid)
+        if self.normalizer == 'valid' or self.class_weight is None:
+            return weight, pixels
+        total = (weight * self.class_weight[torch.where(valid, seg_label, 0)]).sum()[None]
+        return weight, torch.where(total > 0, total, 1.0)  # 1: no pixel, or none that weighs
+
+    def extra_repr(self) -> str:
+        """What a printed model shows."""
+        return f'normalizer={self.normalizer!r}'
