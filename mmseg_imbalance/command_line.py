@@ -44,6 +44,11 @@ def run_tool(main: Callable[[], int]) -> int:
         return 130
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, in one line; its name if it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def _fail(error: Exception, exit_code: int) -> int:
     print(f'{_tool()}: error: {error}', file=sys.stderr)
     return exit_code

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 
-from ..command_line import ToolError
+from ..command_line import ToolError, first_line
 
 
 class RunConfigError(ToolError):
@@ -76,7 +76,7 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
         cfg = Config.fromfile(path)
         cfg.merge_from_dict(options or {})
     except Exception as error:  # a config is Python: it can fail in every way
-        raise RunConfigError(f'cannot load config {path}: {_first_line(error)}') from error
+        raise RunConfigError(f'cannot load config {path}: {first_line(error)}') from error
     return cfg
 
 
@@ -143,7 +143,3 @@ def enable_amp(cfg: Config) -> None:
     elif kind == 'OptimWrapper':
         wrapper.type = 'AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,90 @@
+"""Predictions of a trained segmentor outside of a runner.
+
+Not imported by the package itself, which would import all models of MMSegmentation with it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmseg.apis import MMSegInferencer
+from torch import nn
+
+from ..command_line import first_line
+from .run_config import RunConfigError
+
+
+class StrictInferencer(MMSegInferencer):
+    """An ``MMSegInferencer`` that refuses weights that are not those of the model.
+
+    MMSegmentation's own logs what does not fit and predicts with random weights in its place.
+    """
+
+    def _load_weights_to_model(self, model: nn.Module, checkpoint: dict, cfg) -> None:
+        misfits = _misfits(model, checkpoint.get('state_dict', checkpoint))
+        if misfits:
+            raise RunConfigError(
+                f'its weights are of another model: {len(misfits)} are missing or of another '
+                f'shape, such as {misfits[0]}'
+            )
+        super()._load_weights_to_model(model, checkpoint, cfg)
+        names, colours = model.dataset_meta['classes'], model.dataset_meta['palette']
+        if not len(names or ()) == len(colours or ()) == model.num_classes:
+            raise RunConfigError(
+                f'it names {len(names or ())} classes and {len(colours or ())} colours '
+                f'(meta.dataset_meta), but the model predicts {model.num_classes} classes'
+            )
+
+
+def build_inferencer(cfg: Config, checkpoint: str, device: str) -> StrictInferencer:
+    """Builds the model of a config with the weights of a checkpoint, and its test pipeline.
+
+    Args:
+        cfg: A training's config.
+        checkpoint: File or URL.
+        device: A PyTorch device, such as ``'cpu'`` or ``'cuda:0'``.
+
+    Raises:
+        RunConfigError: There is no such device or checkpoint, the checkpoint cannot be read or is
+            that of another model, or config and checkpoint make no model.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter: PyTorch without CUDA
+        raise RunConfigError(f'device {device!r} cannot be used: {first_line(error)}') from error
+    if '://' not in checkpoint and not Path(checkpoint).is_file():
+        raise RunConfigError(f'checkpoint not found: {checkpoint}')
+    try:
+        return StrictInferencer(cfg, checkpoint, device=device)
+    except Exception as error:  # both files are the user's, and a config is Python
+        raise RunConfigError(
+            f'cannot use checkpoint {checkpoint} with config {cfg.filename}: {first_line(error)}'
+        ) from error
+
+
+def predict(inferencer: MMSegInferencer, paths: Sequence[Path]) -> list[np.ndarray]:
+    """Segments images in one batch.
+
+    Args:
+        inferencer: What :func:`build_inferencer` returned.
+        paths: Image files; the test pipeline has to make arrays of one size of them, as it does
+            of images of one size.
+
+    Returns:
+        For every image its prediction (H, W), class indices in the image's own resolution.
+    """
+    # not inferencer(…): upstream's draws a progress bar of its own for every call
+    (batch,) = inferencer.preprocess(list(map(str, paths)), batch_size=len(paths))
+    return [sample.pred_sem_seg.data[0].cpu().numpy() for sample in inferencer.forward(batch)]
+
+
+def _misfits(model: nn.Module, weights: dict) -> list[str]:
+    """The model's weights that are not there; what losses remember counts in trainings alone."""
+    found = {key.removeprefix('module.'): value.shape for key, value in weights.items()}
+    return [
+        key
+        for key, value in model.state_dict().items()
+        if found.get(key) != value.shape and '.loss_decode.' not in key
+    ]

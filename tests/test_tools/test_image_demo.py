@@ -1,0 +1,225 @@
+"""demo/image_demo.py as users run it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmseg.apis import inference_model, init_model
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = '../demo/image_demo.py'  # seen from the tools
+SHIPPED = 'recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
+TOY_CONFIG = f'configs/{SHIPPED}'
+
+
+@pytest.fixture(scope='module')
+def checkpoint(trained, tmp_path_factory):
+    """The trained weights, the last layer's so large that every image shows several classes."""
+    state = torch.load(trained[0] / 'iter_2.pth', weights_only=False)
+    weights = state['state_dict']
+    rng = torch.Generator().manual_seed(0)
+    shape = weights['decode_head.conv_seg.weight'].shape
+    weights['decode_head.conv_seg.weight'] = torch.randn(shape, generator=rng)
+    path = tmp_path_factory.mktemp('checkpoint') / 'several classes.pth'
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory, toy_data):
+    """A folder of images of many kinds, its name and theirs not made for programs."""
+    folder = tmp_path_factory.mktemp('pictures') / 'Straße im März'
+    a, b, c = (cv2.imread(str(p)) for p in sorted((toy_data / 'leftImg8bit/val').rglob('*.png')))
+    alpha = np.random.default_rng(0).integers(0, 256, a.shape[:2], np.uint8)
+    for name, image in {
+        'left/000.png': a,
+        'right/000.png': b,
+        'right/000.bmp': c[:100],
+        'right/DEEP/ночь 1.PNG': c,
+        'right/smaller.JPG': b[:60, :200],
+        'grey.tif': cv2.cvtColor(a, cv2.COLOR_BGR2GRAY),
+        'see through.png': np.dstack([b, alpha]),
+        'sixteen.png': a.astype(np.uint16) * 256 + 99,
+    }.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+    (folder / 'notes.txt').write_text('no image')
+    (folder / 'left' / 'empty.png').touch()
+    whole = (folder / 'right/000.png').read_bytes()
+    (folder / 'left' / 'half.png').write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+@pytest.fixture(scope='module')
+def overlays(run_tool, checkpoint, pictures, tmp_path_factory):
+    """The folder that a run wrote, the whole folder segmented in batches, and the process."""
+    folder = tmp_path_factory.mktemp('demo')
+    done = run_tool(
+        DEMO, pictures, SHIPPED, checkpoint, '--out-dir', 'out dir', '--batch-size', 3,
+        '--opacity', 0.25, cwd=folder,
+    )  # fmt: skip
+    return folder / 'out dir', done
+
+
+def files(folder):
+    return {str(p.relative_to(folder)) for p in folder.rglob('*') if p.is_file()}
+
+
+def test_every_image_gets_its_overlay_and_damaged_ones_are_named(overlays, pictures):
+    folder, done = overlays
+    assert done.returncode == 1, done.stderr
+    damaged = {'left/empty.png', 'left/half.png'}
+    assert files(folder) == files(pictures) - damaged - {'notes.txt'}
+    failed = [line for line in done.stderr.splitlines() if line.startswith('failed: ')]
+    assert len(failed) == 2
+    for line, name in zip(failed, sorted(damaged), strict=True):
+        assert line.startswith(f'failed: {pictures / name}: not a complete image file')
+    assert '100%' in done.stdout and 'overlays written to out dir: 8' in done.stdout
+
+
+def test_overlays_show_what_mmseg_predicts(overlays, pictures, checkpoint):
+    model = init_model(str(ROOT / TOY_CONFIG), str(checkpoint), device='cpu')
+    palette = np.array(model.dataset_meta['palette'])[:, ::-1]
+    for name in sorted(files(overlays[0])):
+        image = cv2.imread(str(pictures / name))  # three channels of 8 bits, as mmseg reads it
+        label = inference_model(model, str(pictures / name)).pred_sem_seg.data[0].numpy()
+        assert len(np.unique(label)) > 2
+        overlay = cv2.imread(str(overlays[0] / name), cv2.IMREAD_UNCHANGED)
+        with Image.open(pictures / name) as before, Image.open(overlays[0] / name) as after:
+            assert before.format == after.format
+        assert overlay.dtype == np.uint8 and overlay.shape[2:] == (3,), name
+        height, width = label.shape
+        mixed = 0.75 * image + 0.25 * palette[label]
+        error = abs(overlay[:height, :width] - mixed)
+        lossy = name.endswith('JPG')
+        assert error.mean() < 3 if lossy else error.max() <= 0.51, name
+        assert (overlay[height:].size or overlay[:, width:].size) > 0  # the legend
+
+
+def test_grey_transparent_and_deep_images_look_like_their_colours(overlays, pictures):
+    image = cv2.imread(str(pictures / 'left/000.png'))
+    assert (cv2.imread(str(pictures / 'sixteen.png')) == image).all()
+    pairs = {'sixteen.png': 'left/000.png', 'see through.png': 'right/000.png'}
+    for kind, plain in pairs.items():
+        assert (overlays[0] / kind).read_bytes() == (overlays[0] / plain).read_bytes()
+
+
+def test_an_overlay_is_not_segmented_in_the_next_run(
+    call_tool, capsys, checkpoint, pictures, tmp_path
+):
+    images = tmp_path / 'images'
+    shutil.copytree(pictures / 'left', images)
+    options = (images, TOY_CONFIG, checkpoint, '--out-dir', images / 'overlays')
+    assert call_tool(DEMO, *options) == 1
+    found = {'000.png', 'empty.png', 'half.png', 'overlays/000.png'}
+    assert files(images) == found
+    (images / 'overlays/000.png').write_text('mine')
+    assert call_tool(DEMO, *options, '--skip-existing') == 1
+    assert capsys.readouterr().out.endswith('overlays: 0\n')
+    assert files(images) == found
+    assert (images / 'overlays/000.png').read_text() == 'mine'
+
+
+def test_an_interrupted_run_and_a_single_image(run_tool, checkpoint, pictures, tmp_path):
+    images = tmp_path / 'images'
+    images.mkdir()
+    for i in range(300):
+        os.link(pictures / 'left/000.png', images / f'{i:03}.png')
+    out = tmp_path / 'out'
+    command = [sys.executable, ROOT / 'demo/image_demo.py', images, SHIPPED, checkpoint]
+    process = subprocess.Popen(
+        [*map(str, command), '--out-dir', str(out)],
+        env={**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1'},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 100
+        while not (out / '001.png').exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    done = files(out)
+    assert err.splitlines()[-1].endswith('interrupted; the same with --skip-existing goes on')
+    assert done == {f'{i:03}.png' for i in range(len(done))} and 1 < len(done) < 300
+
+    single = run_tool(DEMO, images / '299.png', SHIPPED, checkpoint, '--out-dir', out)
+    assert single.returncode == 0, single.stderr
+    assert files(out) == done | {'299.png'}
+    assert (out / '299.png').read_bytes() == (out / '000.png').read_bytes()
+
+
+def one_line(capsys):
+    """The error, one line after warnings and what is logged while a model is built."""
+    return capsys.readouterr().err.splitlines()[-1].removeprefix('image_demo.py: error: ')
+
+
+def test_bad_input_is_one_line_and_exit_code_2(call_tool, capsys, checkpoint, pictures, tmp_path):
+    image = pictures / 'left/000.png'
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'text.txt').touch()
+    nowhere = tmp_path / 'none'
+    for arguments, message in (
+        ((nowhere, SHIPPED, checkpoint), f'image or folder not found: {nowhere}'),
+        ((tmp_path / 'empty', SHIPPED, checkpoint), 'no images (.bmp, .jpeg, .jpg, .png,'),
+        ((tmp_path / 'text.txt', SHIPPED, checkpoint), 'text.txt is none of .bmp, .jpeg,'),
+        ((image, SHIPPED, nowhere), f'checkpoint not found: {nowhere}'),
+        ((image, 'recall_loss/none.py', checkpoint), 'config file not found: recall_loss/none.py'),
+        ((image, SHIPPED, checkpoint, '--device', 'cuda:99'), "device 'cuda:99' cannot be used"),
+        ((image, SHIPPED, image), f'cannot use checkpoint {image} with config'),
+        ((image, SHIPPED, checkpoint, '--out-dir', image.parent), f'{image} is an image to segm'),
+        ((pictures, SHIPPED, checkpoint, '--out-dir', pictures), 'choose another --out-dir'),
+    ):
+        assert call_tool(DEMO, *arguments) == 2
+        assert message in one_line(capsys)
+    assert image.read_bytes().startswith(b'\x89PNG') and cv2.imread(str(image)).shape[1] == 256
+
+
+def test_weights_of_another_model_are_refused(call_tool, capsys, checkpoint, pictures, tmp_path):
+    image = pictures / 'left/000.png'
+    other = SHIPPED.replace('recall_loss/recall', 'cross_entropy/ce')
+    out = ('--out-dir', tmp_path)
+    assert call_tool(DEMO, image, other, checkpoint, *out) == 0  # the loss is no part of it
+
+    larger = ('--cfg-options', 'model.decode_head.num_classes=11')
+    assert call_tool(DEMO, image, SHIPPED, checkpoint, *out, *larger) == 2
+    message = 'its weights are of another model: 2 are missing or of another shape, such as decode'
+    assert message in one_line(capsys)
+
+    state = torch.load(checkpoint, weights_only=False)
+    meta = state['meta']['dataset_meta']
+    for classes, palette, message in (
+        (meta['classes'], None, '10 classes and 0 colours'),
+        (meta['classes'][:9], meta['palette'][:9], '9 classes and 9 colours'),
+    ):
+        state['meta']['dataset_meta'] = dict(classes=classes, palette=palette)
+        torch.save(state, tmp_path / 'other names.pth')
+        assert call_tool(DEMO, image, SHIPPED, tmp_path / 'other names.pth', *out) == 2
+        assert message in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [(('--opacity', 1.5), "'1.5' is not a number from 0 to 1"),
+     (('--batch-size', 0), "'0' is not a whole number >= 1")],
+)  # fmt: skip
+def test_options_out_of_range(option, message, call_tool, capsys):
+    assert call_tool(DEMO, 'image.png', SHIPPED, 'checkpoint.pth', *option) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_shows_an_example(call_tool, capsys):
+    assert call_tool(DEMO, '--help') == 0
+    assert 'python demo/image_demo.py data' in capsys.readouterr().out
