@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 # Named after the release: another TORCH or a changed pyproject.toml installs anew.
 INSTALLED := $(VENV)/.installed-torch-$(TORCH)
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint docs docs-test clean
 
 install: $(INSTALLED)
 
@@ -29,12 +29,23 @@ demo: install
 
 # One thread per process: with more, the test processes wait for one another's cores.
 test: install
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m 'not docs'
 
 lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
+# Warnings are errors, also those about names and links that lead nowhere.
+docs: install
+	@$(RUN) -c 'import furo, myst_parser, sphinx' 2>/dev/null || \
+		$(RUN) -m pip install torch==$(TORCH) -e '.[docs]'
+	$(RUN) -m sphinx -c docs -W --keep-going --quiet . docs/_build/html
+	@echo "written: docs/_build/html/index.html"
+
+# The commands of all pages take minutes, so they are no part of `make test`.
+docs-test: install
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m docs
+
 clean:
-	rm -rf $(VENV) build dist work_dirs/demo data/toy_streets .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build work_dirs/demo data/toy_streets .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,257 @@
+"""The errors on the page of troubleshooting are those that the code gives, word for word."""
+
+import importlib
+import re
+import runpy
+import signal
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tiny_run
+import torch
+from batches import draw_batch
+from mmengine.logging import HistoryBuffer
+from pages import ROOT
+from tiny_data import tiny_dataset, write_label_maps
+
+from mmseg_imbalance.datasets import (
+    ClassAwareRandomCrop,
+    ClassBalancedInfiniteSampler,
+    ClassStatistics,
+    class_statistics,
+)
+from mmseg_imbalance.datasets.convert_synthia import read_class_ids
+from mmseg_imbalance.datasets.samplers import class_balanced_sampler
+from mmseg_imbalance.evaluation import ImbalanceMetric
+from mmseg_imbalance.losses import LossMaxPooling, RecallLoss
+from mmseg_imbalance.stack import check_stack
+
+PAGE = 'docs/troubleshooting.md'
+HOME = '/home/you/project'  # stands for the test's folder on the page
+CAMVID = 'cross_entropy/ce_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py'
+
+
+def shown() -> dict[str, str]:
+    """The text of every error on the page, by the anchor of its heading."""
+    sections = re.findall(
+        r'^### (.+?)\n\n```text\n(.*?)^```$', (ROOT / PAGE).read_text(), re.M | re.S
+    )
+    return {heading.lower().replace(' ', '-').replace("'", ''): text for heading, text in sections}
+
+
+def fails(function, *args, **kwargs) -> str:
+    with pytest.raises(Exception) as error:
+        function(*args, **kwargs)
+    return str(error.value)
+
+
+def tool_fails(case, tool, *args) -> str:
+    """The one line with which a tool ends."""
+    before = signal.getsignal(signal.SIGTERM)
+    case.monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+    signal.signal(signal.SIGTERM, before)
+    assert end.value.code == 2
+    (line,) = [s for s in case.capsys.readouterr().err.splitlines() if 'error: ' in s]
+    return line.replace(tool, tool.split('/')[-1])
+
+
+def data(case, pixels=((4, 2), (3, 0), (5, 0))):
+    write_label_maps(case.path / 'data', pixels)
+    return tiny_dataset(case.path / 'data')
+
+
+def warned(case, act) -> str:
+    """What the sampler warns of."""
+    said = []
+    case.monkeypatch.setattr(
+        class_balanced_sampler, 'print_log', lambda message, **_: said.append(message)
+    )
+    act()
+    return said[-1]
+
+
+def run_and_read_warning(cfg) -> str:
+    tiny_run.run(cfg)
+    logs = sorted((ROOT / cfg.work_dir).glob('*/*.log'))
+    return re.findall(r'WARNING - (the checkpoint .*)', logs[-1].read_text())[-1]
+
+
+class Case:
+    """An empty folder that is the working directory, and what a provocation may use."""
+
+    def __init__(self, path, monkeypatch, capsys):
+        self.path, self.monkeypatch, self.capsys = path, monkeypatch, capsys
+
+
+def no_stack(case):
+    case.monkeypatch.delitem(sys.modules, 'mmseg')
+    case.monkeypatch.setattr(sys, 'meta_path', [])
+    return fails(check_stack)
+
+
+def old_stack(case):
+    case.monkeypatch.setattr(importlib.import_module('mmseg'), '__version__', '0.30.0')
+    return fails(check_stack)
+
+
+def checkpoint_of_upstream(case):
+    torch.save({'message_hub': HistoryBuffer([1.0], [1])}, 'iter_800.pth')
+    return fails(torch.load, 'iter_800.pth', weights_only=True)
+
+
+def other_toy_streets(case):
+    (case.path / 'data/toy_streets').mkdir(parents=True)
+    (case.path / 'data/toy_streets/meta.json').write_text(
+        '{"version": 1, "seed": 0, "size": [256, 128]}'
+    )
+    return tool_fails(
+        case, 'dataset_converters/toy_streets.py', 'data/toy_streets', '--seed', 1, '--nproc', 1
+    )
+
+
+def label_of_8_bits(case):
+    cv2.imwrite('0000000.png', np.zeros((4, 4, 3), np.uint8))
+    return fails(read_class_ids, Path('0000000.png'))
+
+
+def bad_label_map(case):
+    dataset = data(case)
+    path = case.path / 'data/labels/00001.png'
+    assert cv2.imwrite(str(path), np.full((8, 16), 11, np.uint8))
+    return fails(class_statistics, dataset, nproc=1)
+
+
+def stale_statistics(case):
+    class_statistics(data(case), 'data/train.npz', nproc=1)
+    (case.path / 'data/images/00002.png').unlink()
+    return fails(class_statistics, tiny_dataset(case.path / 'data'), 'data/train.npz')
+
+
+def label_out_of_range(case):
+    logits, label = draw_batch()
+    label[0, 0, 0] = 11
+    return fails(RecallLoss(), logits, label)
+
+
+def negative_loss(case):
+    loss = LossMaxPooling(pixel_loss=dict(type='CrossEntropyLoss', loss_weight=-1.0))
+    return fails(loss, torch.zeros(1, 2, 3, 3), torch.zeros(1, 3, 3, dtype=torch.int64))
+
+
+def loss_per_class(case):
+    loss = LossMaxPooling(pixel_loss=dict(type='CrossEntropyLoss', use_sigmoid=True))
+    return fails(loss, *draw_batch())
+
+
+def never_drawn(case):
+    dataset = data(case)
+    return warned(case, lambda: ClassBalancedInfiniteSampler(dataset, seed=0))
+
+
+def nothing_to_draw(case):
+    return fails(ClassBalancedInfiniteSampler, data(case), seed=0, min_pixels=1000)
+
+
+def sampling_without_feedback(case):
+    dataset = data(case)
+
+    def draw():
+        sampler = ClassBalancedInfiniteSampler(
+            dataset, seed=0, class_prob='performance', min_pixels=1
+        )
+        draws = iter(sampler)
+        for _ in range(1025):
+            next(draws)
+
+    return warned(case, draw)
+
+
+def hook_at_no_module(case):
+    hook = [dict(type='ClassFeedbackHook', loss='decode_head.loss')]
+    return fails(tiny_run.run, tiny_run.tiny_config(case.path, custom_hooks=hook))
+
+
+def hook_at_another_module(case):
+    hook = [dict(type='ClassFeedbackHook', loss='decode_head.conv_seg')]
+    return fails(tiny_run.run, tiny_run.tiny_config(case.path, custom_hooks=hook))
+
+
+def checkpoint_without_feedback(case):
+    tiny_run.run(tiny_run.tiny_config(case.path, iters=1, custom_hooks=[]))
+    cfg = tiny_run.tiny_config(case.path, iters=2, load_from=str(case.path / 'run/iter_1.pth'))
+    cfg.resume = True
+    return run_and_read_warning(cfg)
+
+
+def statistics_of_other_classes(case):
+    class_statistics(data(case), 'data/train.npz', nproc=1)
+    metric = ImbalanceMetric(statistics='data/train.npz')
+    return fails(setattr, metric, 'dataset_meta', dict(classes=('road', 'car')))
+
+
+def weights_without_statistics(case):
+    return fails(RecallLoss(class_weight='median_frequency'), *draw_batch())
+
+
+PROVOKED = {
+    'no-stack': no_stack,
+    'a-stack-that-is-too-old': old_stack,
+    'upstream-cannot-load-its-own-checkpoint': checkpoint_of_upstream,
+    'no-config': lambda case: tool_fails(case, 'train.py', 'configs/my_config.py'),
+    'no-data': lambda case: tool_fails(case, 'train.py', ROOT / 'configs' / CAMVID),
+    'no-checkpoint': lambda case: tool_fails(
+        case, 'test.py', ROOT / 'configs' / CAMVID, 'work_dirs/recall/iter_800.pth'
+    ),
+    'slurm-without-a-gpu': lambda case: (
+        (case.path / 'your_config.py').write_text('model = {}\n')
+        and tool_fails(case, 'train.py', 'your_config.py', '--launcher', 'slurm')
+    ),
+    'other-toy-streets-in-the-folder': other_toy_streets,
+    'a-synthia-label-that-was-converted-before': label_of_8_bits,
+    'label-maps-that-cannot-be-counted': bad_label_map,
+    'statistics-of-other-label-maps': stale_statistics,
+    'no-statistics-file': lambda case: fails(ClassStatistics.load, 'data/train.npz'),
+    'statistics-of-other-classes': statistics_of_other_classes,
+    'a-label-out-of-range': label_out_of_range,
+    'class-weights-of-another-number-of-classes': lambda case: fails(
+        RecallLoss(class_weight=[1.0] * 19), *draw_batch()
+    ),
+    'class-weights-by-name-without-statistics': weights_without_statistics,
+    'no-file-of-class-weights': lambda case: fails(
+        RecallLoss, class_weight='work_dirs/weights.json'
+    ),
+    'negative-losses-cannot-be-pooled': negative_loss,
+    'a-loss-per-class-cannot-be-pooled': loss_per_class,
+    'a-class-is-never-drawn': never_drawn,
+    'no-class-can-be-drawn': nothing_to_draw,
+    'sampling-without-feedback': sampling_without_feedback,
+    'the-crop-needs-frequencies': lambda case: fails(
+        ClassAwareRandomCrop, crop_size=(512, 1024), class_prob='rare'
+    ),
+    'the-hook-finds-no-loss': hook_at_no_module,
+    'the-hook-listens-at-the-wrong-module': hook_at_another_module,
+    'a-checkpoint-without-feedback': checkpoint_without_feedback,
+}
+
+
+@pytest.mark.parametrize('anchor', PROVOKED)
+def test_error_is_shown_word_for_word(anchor, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    message = PROVOKED[anchor](Case(tmp_path, monkeypatch, capsys))
+    message = ' '.join(message.replace(str(tmp_path), HOME).split())
+    expected = ' '.join(shown()[anchor].split())
+    if expected.endswith(' …'):  # the rest depends on the release of PyTorch
+        assert message.startswith(expected[:-2])
+    else:
+        assert message == expected
+
+
+def test_every_error_on_the_page_is_provoked():
+    text = (ROOT / PAGE).read_text()
+    assert list(shown()) and set(shown()) == set(PROVOKED)
+    assert text.count('```text') == len(PROVOKED)
