@@ -5,6 +5,8 @@ MMEngine takes for granted that a launched process owns a GPU: it calls
 (which refuses CPU tensors) in the model.
 """
 
+import atexit
+
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -35,6 +37,8 @@ def prepare_cpu_launch(cfg: Config) -> None:
         )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
+        # left to the interpreter's end, gloo's threads abort some processes that have done well
+        atexit.register(torch.distributed.destroy_process_group)
     cfg.setdefault(
         'model_wrapper_cfg',
         dict(

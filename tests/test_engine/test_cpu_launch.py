@@ -1,6 +1,7 @@
 """What changes in a config that is launched without an accelerator (two processes: test_dist)."""
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmseg_imbalance.engine import RunConfigError, cpu_launch, prepare_cpu_launch
@@ -29,11 +30,12 @@ def test_other_runs_are_left_alone(cfg, device, launcher, name):
 
 def test_cpu_launch(cfg, device, monkeypatch):
     device('cpu')
-    started = []
+    started, ended = [], []
     monkeypatch.setattr('torch.distributed.init_process_group', started.append)
+    monkeypatch.setattr('atexit.register', ended.append)
     monkeypatch.setattr('torch.distributed.get_rank', lambda: 0)
     prepare_cpu_launch(cfg)
-    assert started == ['gloo']
+    assert started == ['gloo'] and ended == [torch.distributed.destroy_process_group]
     assert cfg.model.norm_cfg == dict(type='BN', requires_grad=True)
     assert [head.norm_cfg.type for head in cfg.model.heads] == ['BN', 'GN']
     assert cfg.model_wrapper_cfg.device_ids is None
