@@ -1,18 +1,28 @@
-"""What is read off predictions: confusion matrices, scores per class, and a metric of both."""
+"""Confusion matrices, scores of classes, a metric of both, and comparisons of whole runs."""
 
 from .class_groups import class_groups
+from .compared_runs import Comparison, Method, NotComparableError, Spread, compare_runs
 from .confusion import class_scalars, class_scores, confusion_counts, confusion_matrix
 from .imbalance_metric import ImbalanceMetric
 from .predictions import prediction_path
+from .run_log import Run, RunLogError, read_run
 from .scores import Scores
 
 __all__ = [
+    'Comparison',
     'ImbalanceMetric',
+    'Method',
+    'NotComparableError',
+    'Run',
+    'RunLogError',
     'Scores',
+    'Spread',
     'class_groups',
     'class_scalars',
     'class_scores',
+    'compare_runs',
     'confusion_counts',
     'confusion_matrix',
     'prediction_path',
+    'read_run',
 ]

@@ -57,5 +57,5 @@ val_dataloader = dict(
 # The test split: --cfg-options test_dataloader.dataset.data_prefix.img_path=images/test …
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='ImbalanceMetric')
 test_evaluator = val_evaluator

@@ -70,5 +70,5 @@ test_dataloader = dict(
     ),
 )
 
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='ImbalanceMetric')
 test_evaluator = val_evaluator

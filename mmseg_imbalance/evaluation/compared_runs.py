@@ -1,0 +1,300 @@
+"""Runs side by side: repetitions grouped into methods, means and spreads over them."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .run_log import KINDS, Run
+
+_CROSS_ENTROPY = re.compile(r'(ce|cross[-_ ]?entropy)(_.*)?', re.IGNORECASE)
+_FIRST = ('mIoU', 'mAcc', 'aAcc')
+
+
+class NotComparableError(ValueError):
+    """Runs that were scored on different things; the message names two and the difference."""
+
+
+class Spread(NamedTuple):
+    """A score over repetitions.
+
+    Attributes:
+        mean: Their mean, without those where it is undefined; NaN if it is so in all.
+        std: Their sample standard deviation (divisor n - 1), NaN for fewer than two.
+        runs: How many of them there are.
+    """
+
+    mean: float
+    std: float
+    runs: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> 'Spread':
+        """Summarizes the values of repetitions.
+
+        Example:
+            >>> Spread.of([1, 3, float('nan')])
+            Spread(mean=2.0, std=1.4142135623730951, runs=2)
+        """
+        known = np.array([value for value in values if not np.isnan(value)], float)
+        mean = float(known.mean()) if known.size else float('nan')
+        std = float(known.std(ddof=1)) if known.size > 1 else float('nan')
+        return cls(mean, std, known.size)
+
+    def __sub__(self, other: 'Spread') -> 'Spread':
+        """The difference of two independent scores: variances add up, if both are known."""
+        std = float(np.hypot(self.std, other.std))
+        return Spread(self.mean - other.mean, std, min(self.runs, other.runs))
+
+
+@dataclass(frozen=True)
+class Method:
+    """Runs that differ in their seeds, under a name."""
+
+    name: str
+    runs: list[Run]
+
+    def mean(self, key: str) -> Spread:
+        """A mean over classes, such as ``'mIoU'``, in percent."""
+        return Spread.of([run.means[key] for run in self.runs])
+
+    def score(self, kind: str, name: str) -> Spread:
+        """The score of a kind (:data:`KINDS`) of the class ``name``, in percent."""
+        return Spread.of([run.scores[kind][name] for run in self.runs])
+
+    def detail(self, key: str) -> str:
+        """A detail of the settings, several if the runs differ in it."""
+        return ' / '.join(dict.fromkeys(str(run.details[key]) for run in self.runs))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods that were validated on the same data.
+
+    Args:
+        methods: In the order of the tables.
+        baseline: Name of the method that the others are compared with.
+        left_out: Path and reason of every run that could not be read.
+        warnings: What to mind when reading the numbers.
+
+    Raises:
+        NotComparableError: The runs were validated on different data or classes.
+    """
+
+    methods: list[Method]
+    baseline: str
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        first, *others = self.runs
+        for run in others:
+            _check_comparable(first, run)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs of all methods."""
+        return [run for method in self.methods for run in method.runs]
+
+    @property
+    def base(self) -> Method:
+        """The baseline."""
+        return next(method for method in self.methods if method.name == self.baseline)
+
+    @property
+    def others(self) -> list[Method]:
+        """All methods but the baseline."""
+        return [method for method in self.methods if method.name != self.baseline]
+
+    @property
+    def means(self) -> list[str]:
+        """Names of the means that all runs have, the usual ones first."""
+        shared = [key for key in self.runs[0].means if all(key in run.means for run in self.runs)]
+        return sorted(shared, key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
+
+    @property
+    def share_of(self) -> str | None:
+        """Of which pixels :meth:`shares` are shares: training or evaluated ones, None if unknown.
+
+        The training's are those of the first run that knows them.
+        """
+        if any(run.training_share for run in self.runs):
+            return 'training pixels'
+        return 'evaluated pixels' if any(run.pixels for run in self.runs) else None
+
+    def shares(self) -> dict[str, float | None]:
+        """Classes from tail to head with their share of the pixels in percent.
+
+        Where no run knows shares, they are None, and the order is that of the data set.
+        """
+        if self.share_of is None:
+            return dict.fromkeys(self.runs[0].classes)
+        if self.share_of == 'training pixels':
+            share = next(run.training_share for run in self.runs if run.training_share)
+        else:
+            pixels = next(run.pixels for run in self.runs if run.pixels)
+            share = {name: 100 * n / sum(pixels.values()) for name, n in pixels.items()}
+        return dict(sorted(share.items(), key=lambda item: item[1]))
+
+    def difference(self, method: Method, kind: str, name: str) -> Spread:
+        """How much a class's score is above the baseline's, in percentage points."""
+        return method.score(kind, name) - self.base.score(kind, name)
+
+    def to_json(self) -> str:
+        """Every run's scores, and all that is computed from them; NaN are null."""
+        shares = self.shares()
+        content = {
+            'baseline': self.baseline,
+            'share_of': self.share_of,
+            'classes': [{'class': name, 'share %': share} for name, share in shares.items()],
+            'methods': [self._method_dict(method) for method in self.methods],
+            'left_out': [list(entry) for entry in self.left_out],
+            'warnings': self.warnings,
+        }
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + '\n'
+
+    @classmethod
+    def from_json(cls, text: str) -> 'Comparison':
+        """The comparison, without the runs' settings and curves, from :meth:`to_json`."""
+        content = json.loads(text)
+        methods = [
+            Method(method['name'], [Run.from_dict(run) for run in method['runs']])
+            for method in content['methods']
+        ]
+        left_out = [(path, reason) for path, reason in content['left_out']]
+        return cls(methods, content['baseline'], left_out, content['warnings'])
+
+    def _method_dict(self, method: Method) -> dict:
+        shares = self.shares()
+        per_class = {
+            kind: {name: _as_dict(method.score(kind, name)) for name in shares} for kind in KINDS
+        }
+        differences = {
+            kind: {name: _as_dict(self.difference(method, kind, name)) for name in shares}
+            for kind in KINDS
+        }
+        return {
+            'name': method.name,
+            'means': {key: _as_dict(method.mean(key)) for key in self.means},
+            'scores': per_class,
+            'differences': differences if method.name != self.baseline else {},
+            'runs': [run.to_dict() for run in method.runs],
+        }
+
+
+def compare_runs(
+    runs: Sequence[tuple[str | None, Run]],
+    baseline: str | None = None,
+    left_out: Sequence[tuple[str, str]] = (),
+) -> Comparison:
+    """Groups runs into methods and compares these.
+
+    Runs of one given name are one method; the others are if their settings are equal. A method
+    without a name gets that of its config up to the first '_' where that tells all methods apart,
+    else the config's, else the work dir's.
+
+    Args:
+        runs: Name, or None, and run; at least one.
+        baseline: Name of a method. None: cross-entropy by its name, or the first method.
+        left_out: Path and reason of runs that could not be read.
+
+    Raises:
+        NotComparableError: The runs were validated on different data or classes.
+        ValueError: There is no method of the baseline's name.
+    """
+    groups: list[tuple[str | None, list[Run]]] = []
+    for name, run in runs:
+        for other, members in groups:
+            if name == other and (name is not None or run.settings == members[0].settings):
+                members.append(run)
+                break
+        else:
+            groups.append((name, [run]))
+    methods = _named(groups)
+    names = [method.name for method in methods]
+    if baseline is None:
+        baseline = next(filter(_CROSS_ENTROPY.fullmatch, names), names[0])
+    elif baseline not in names:
+        raise ValueError(f'there is no method {baseline!r} to compare with: {", ".join(names)}')
+    warnings = [warning for method in methods for warning in _warnings(method)]
+    return Comparison(methods, baseline, list(left_out), warnings)
+
+
+def _named(groups: list[tuple[str | None, list[Run]]]) -> list[Method]:
+    for name_of in (
+        lambda run: run.config.partition('_')[0],
+        lambda run: run.config,
+        lambda run: Path(run.work_dir).name,
+        lambda run: run.work_dir,
+    ):
+        names = [name or name_of(runs[0]) for name, runs in groups]
+        if all(names) and len(set(names)) == len(names):
+            break
+    return [Method(name, runs) for name, (_, runs) in zip(names, groups, strict=True)]
+
+
+def _warnings(method: Method) -> list[str]:
+    """What makes the runs of a method other than repetitions with seeds of their own."""
+    warnings = []
+    first, *others = method.runs
+    for run in others:
+        differing = sorted(
+            key
+            for key in first.settings.keys() | run.settings.keys()
+            if first.settings.get(key) != run.settings.get(key)
+        )
+        if differing:
+            listed = ', '.join(differing[:3]) + (', …' if len(differing) > 3 else '')
+            warnings.append(
+                f'{first.work_dir} and {run.work_dir} are both {method.name}, but differ in '
+                f'{len(differing)} settings: {listed}'
+            )
+    for one, two in combinations(method.runs, 2):
+        if one.seed is not None and one.seed == two.seed and one.settings == two.settings:
+            warnings.append(
+                f'{one.work_dir} and {two.work_dir} have the seed {one.seed} and equal settings: '
+                'they are no independent runs, and the standard deviation is too small'
+            )
+    return warnings
+
+
+def _check_comparable(one: Run, two: Run) -> None:
+    """Pixel counts tell whether label maps are the same; without them, the paths do."""
+    if set(one.classes) != set(two.classes):
+        difference = [
+            f'{len(run.classes)} classes, {_listed(set(run.classes) - set(other.classes))}'
+            for run, other in ((one, two), (two, one))
+        ]
+    elif one.data['type'] != two.data['type']:
+        difference = [str(run.data['type']) for run in (one, two)]
+    elif one.pixels and two.pixels:
+        name = next((n for n in one.pixels if one.pixels[n] != two.pixels[n]), None)
+        difference = name and [f'{run.pixels[name]:.0f} pixels of {name}' for run in (one, two)]
+    else:
+        difference = one.data != two.data and [
+            ', '.join(f'{key} {value}' for key, value in run.data.items()) for run in (one, two)
+        ]
+    if difference:
+        raise NotComparableError(
+            f'the runs were validated on different data: {one.work_dir} ({difference[0]}) and '
+            f'{two.work_dir} ({difference[1]}); compare them apart'
+        )
+
+
+def _listed(names: set[str]) -> str:
+    if not names:
+        return 'none of its own'
+    shown = sorted(names)[:3]
+    return f'among them {", ".join(shown)}' + (', …' if len(names) > 3 else '')
+
+
+def _as_dict(spread: Spread) -> Mapping[str, float | None]:
+    return {
+        key: None if isinstance(value, float) and np.isnan(value) else value
+        for key, value in spread._asdict().items()
+    }

@@ -1,0 +1,295 @@
+"""Reads what a training left in its work dir: settings, curves and the scores of every class."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+
+from ..command_line import first_line
+from .log_table import last_validated_classes
+from .run_settings import readable_details, training_settings, validation_data
+
+KINDS = ('IoU', 'Acc')
+"""The scores of every class that are compared; ``'Acc'`` is the recall."""
+
+_MEAN = re.compile(r'aAcc|m[A-Z]\w*')
+_TIMESTAMP = re.compile(r'\d{8}_\d{6}')
+
+
+class RunLogError(ValueError):
+    """The run cannot be compared; the message says why, and how far the run got."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training.
+
+    Attributes:
+        work_dir: Its folder.
+        config: Name of its config file without suffix, '' if the config was made in Python.
+        seed: Seed of its random numbers, None if they were not seeded.
+        data: What it was validated on: ``'type'`` and, if set, ``'ann_file'`` and paths.
+        unit: What its length is counted in, ``'iteration'`` or ``'epoch'``.
+        length: Its length in iterations or epochs.
+        details: Network, optimizer, lr, batch size and length in words, for readers.
+        means: Means of the last validation in percent, ``'mIoU'`` and so on.
+        scores: By kind (:data:`KINDS`) and class the scores of the last validation in percent, NaN
+            where undefined.
+        pixels: Evaluated pixels by class, None where the run has no record of them.
+        training_share: Share of the training pixels by class in percent, None if not recorded.
+        settings: What determines the training apart from its seed, by dotted key. Runs with equal
+            settings are repetitions of one another.
+        curves: ``'loss'`` and the means: steps (n,) in iterations, for the means in :attr:`unit`,
+            and values (n,).
+    """
+
+    work_dir: str
+    config: str
+    seed: int | None
+    data: dict[str, object]
+    unit: str
+    length: int
+    details: dict[str, object]
+    means: dict[str, float]
+    scores: dict[str, dict[str, float]]
+    pixels: dict[str, int] | None
+    training_share: dict[str, float] | None
+    settings: dict[str, object] = field(default_factory=dict)
+    curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names in the order of the run's own table."""
+        return list(self.scores['IoU'])
+
+    def to_dict(self) -> dict:
+        """All but settings and curves, which the work dir has, for JSON; NaN become None."""
+        kept = asdict(self) | {'scores': _finite(self.scores), 'means': _finite(self.means)}
+        return {key: value for key, value in kept.items() if key not in ('settings', 'curves')}
+
+    @classmethod
+    def from_dict(cls, content: Mapping) -> 'Run':
+        """The reverse of :meth:`to_dict`, without settings and curves."""
+        known = {key: _with_nan(content[key]) for key in ('means', 'scores')}
+        return cls(**(dict(content) | known))
+
+
+def read_run(work_dir: str | Path) -> Run:
+    """Reads a finished training.
+
+    Read are, of the last training in the work dir and the sessions that resumed it,
+    ``<timestamp>/vis_data/scalars.json`` and the ``config.py`` beside it (where that is missing,
+    the newest config in the work dir), and the scores of every class in the last validation: from
+    the file that :class:`ImbalanceMetric` wrote, else from the table in the log, which IoUMetric
+    writes as well. Configs are executed, but import no modules.
+
+    Args:
+        work_dir: The folder of a training with MMEngine's runner.
+
+    Raises:
+        RunLogError: Something is missing or damaged, or the training is not finished.
+    """
+    work_dir = Path(work_dir)
+    sessions = _last_training(_sessions(work_dir))
+    config = sessions[-1].config
+    unit, length = _length(config)
+    records = _join(sessions, unit)
+    name = _config_file(work_dir)
+    if _reached(records, unit) < length:
+        raise RunLogError(
+            f'stopped at {unit} {_reached(records, unit)} of {length}; resume it with '
+            f'tools/train.py {name or "CONFIG"} --work-dir {work_dir} --resume'
+        )
+    validation = _last_validation(records, unit, length)
+    folder = next(s.folder for s in reversed(sessions) if validation in s.records)
+    rows = _class_rows(folder, validation, unit)
+    return Run(
+        work_dir=str(work_dir),
+        config='' if name is None or _TIMESTAMP.fullmatch(name.stem) else name.stem,
+        seed=(config.get('randomness') or {}).get('seed'),
+        data=validation_data(config),
+        unit=unit,
+        length=length,
+        details=readable_details(config) | {'length': f'{length} {unit}s'},
+        means={k: _number(v) for k, v in validation.items() if _MEAN.fullmatch(k)},
+        scores={kind: {row['class']: _number(row[kind]) for row in rows} for kind in KINDS},
+        pixels=_column(rows, 'pixels'),
+        training_share=_column(rows, 'training %'),
+        settings=training_settings(config, started=sessions[0].config),
+        curves=_curves(records),
+    )
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What was logged from one start of a training to its end."""
+
+    folder: Path
+    config: Config
+    records: list[dict]
+
+
+def _sessions(work_dir: Path) -> list[_Session]:
+    """All sessions that logged something, oldest first."""
+    if not work_dir.is_dir():
+        raise RunLogError('there is no such folder')
+    sessions = []
+    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        records = _read_scalars(file)
+        if records:
+            own = file.with_name('config.py')
+            path = own if own.is_file() else _config_file(work_dir)
+            if path is None:
+                raise RunLogError(f'its config is missing: {own}, or any .py in {work_dir}')
+            sessions.append(_Session(file.parents[1], _load(path), records))
+    if not sessions:
+        raise RunLogError(
+            'nothing is logged in <timestamp>/vis_data/scalars.json: this is no work dir of a '
+            'training, or of one that ended before its first log, or that has no LocalVisBackend'
+        )
+    return sessions
+
+
+def _config_file(work_dir: Path) -> Path | None:
+    """The newest config in the work dir itself, whose name is that of the user's."""
+    return max(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _read_scalars(file: Path) -> list[dict]:
+    records, lines = [], file.read_bytes().split(b'\n')
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            record['step'] + 0  # a TypeError if this is not a record
+        except (KeyError, TypeError, ValueError) as error:
+            if number == len(lines):  # no line break: the training was killed while it wrote
+                break
+            raise RunLogError(f'{file} is damaged: line {number} is no record') from error
+        if 'loss' in record or 'mIoU' in record:  # not the curves that hooks and metrics add
+            records.append(record)
+    return records
+
+
+def _load(path: Path) -> Config:
+    try:
+        return Config.fromfile(path, import_custom_modules=False)
+    except Exception as error:  # a config is Python: it can fail in every way
+        raise RunLogError(f'{path} is no readable config: {first_line(error)}') from error
+
+
+def _last_training(sessions: list[_Session]) -> list[_Session]:
+    """The last session and those that it goes on from."""
+    fresh = [i for i, session in enumerate(sessions) if not session.config.get('resume')]
+    return sessions[fresh[-1] if fresh else 0 :]
+
+
+def _join(sessions: list[_Session], unit: str) -> list[dict]:
+    """The records of all sessions; each replaces what was logged beyond its checkpoint before."""
+    joined = []
+    for session in sessions:
+        first = min(_progress(record, unit) for record in session.records)
+        joined = [record for record in joined if _progress(record, unit) < first]
+        joined += session.records
+    return joined
+
+
+def _progress(record: dict, unit: str) -> int:
+    """Iterations or epochs: a validation's step is in the loop's unit, a loss's in iterations."""
+    return record['step'] if unit == 'iteration' or 'mIoU' in record else record.get('epoch', 0)
+
+
+def _reached(records: list[dict], unit: str) -> int:
+    return max(_progress(record, unit) for record in records)
+
+
+def _length(config: Config) -> tuple[str, int]:
+    train_cfg = config.get('train_cfg') or {}
+    for unit, key in (('iteration', 'max_iters'), ('epoch', 'max_epochs')):
+        if train_cfg.get(key):
+            return unit, train_cfg[key]
+    raise RunLogError('its config has neither train_cfg.max_iters nor train_cfg.max_epochs')
+
+
+def _last_validation(records: list[dict], unit: str, length: int) -> dict:
+    """The validation at the end of the training, or the reason why there is none."""
+    steps = {record['step']: record for record in records if 'mIoU' in record}
+    if not steps:
+        raise RunLogError(f'trained to {unit} {length}, but logged no validation with mIoU')
+    if max(steps) < length:
+        raise RunLogError(
+            f'trained to {unit} {length}, but last validated at {max(steps)}; train the rest anew, '
+            'with tools/train.py … --resume --cfg-options load_from=AN_EARLIER_CHECKPOINT'
+        )
+    return steps[max(steps)]
+
+
+def _class_rows(folder: Path, validation: dict, unit: str) -> list[dict]:
+    """The scores of every class, from the metric's file or else from the log."""
+    miou = _number(validation['mIoU'])
+    # a validation in a training by epochs logs the epoch, its folder has the iterations
+    pattern = f'iter_{validation["step"]}' if unit == 'iteration' else 'iter_*'
+    files = {int(f.parent.name[5:]): f for f in folder.glob(f'{pattern}/class_scores.json')}
+    if files:
+        return _read_class_scores(files[max(files)], miou)
+    for log in sorted(folder.glob('*.log')):
+        text = log.read_text(encoding='utf-8', errors='replace')
+        rows = last_validated_classes(text, miou)
+        if rows and all(kind in rows[0] for kind in KINDS):
+            return rows
+    raise RunLogError(
+        f'the scores of its classes are missing: there is neither {pattern}/class_scores.json nor '
+        f"a .log with the last validation's table of IoU and Acc in {folder}"
+    )
+
+
+def _read_class_scores(file: Path, miou: float) -> list[dict]:
+    try:
+        content = json.loads(file.read_bytes())
+        found, rows = _number(content['means']['mIoU']), content['classes']
+        if not rows or any(key not in row for row in rows for key in ('class', *KINDS)):
+            raise ValueError('a column is missing')
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunLogError(f'{file} is damaged: {error}') from error
+    if abs(found - miou) > 0.01:
+        raise RunLogError(f'{file} has an mIoU of {found:.2f}, the last validation {miou:.2f}')
+    return rows
+
+
+def _number(value: float | None) -> float:
+    return float('nan') if value is None else float(value)
+
+
+def _column(rows: list[dict], key: str) -> dict[str, float] | None:
+    return {row['class']: row[key] for row in rows} if key in rows[0] else None
+
+
+def _curves(records: list[dict]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    points = {}
+    for record in records:
+        for key, value in record.items():
+            if _MEAN.fullmatch(key) or key == 'loss':
+                points.setdefault(key, {})[record['step']] = _number(value)
+    return {
+        key: (np.array(sorted(values)), np.array([values[step] for step in sorted(values)]))
+        for key, values in points.items()
+    }
+
+
+def _finite(value):
+    """Numbers in nested dicts as JSON knows them, NaN as None."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return None if math.isnan(value) else value
+
+
+def _with_nan(value):
+    if isinstance(value, dict):
+        return {key: _with_nan(inner) for key, inner in value.items()}
+    return _number(value)
