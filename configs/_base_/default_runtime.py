@@ -1,5 +1,11 @@
 default_scope = 'mmseg'
 custom_imports = dict(imports=['mmseg_imbalance'], allow_failed_imports=False)
+# Curves of every class and of the loss's weights; `custom_hooks = []` turns them off.
+custom_hooks = [
+    dict(type='ClassStatisticsHook'),  # for losses that are computed from class statistics
+    dict(type='ClassFeedbackHook'),
+    dict(type='WeightingCurvesHook'),
+]
 
 env_cfg = dict(
     cudnn_benchmark=True,

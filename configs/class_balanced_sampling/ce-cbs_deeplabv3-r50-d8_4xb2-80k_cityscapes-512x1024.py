@@ -10,4 +10,3 @@ train_dataloader = dict(
     sampler=dict(_delete_=True, type='ClassBalancedInfiniteSampler', class_prob='performance'),
     dataset=dict(pipeline=train_pipeline),
 )
-custom_hooks = [dict(type='ClassFeedbackHook')]

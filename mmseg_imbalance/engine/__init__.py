@@ -1,7 +1,14 @@
 """What acts around training and testing: launching without an accelerator, precision, hooks."""
 
 from .cpu_launch import prepare_cpu_launch
-from .hooks import ClassFeedbackHook, IterSeedHook, PredictionWriterHook
+from .hooks import (
+    ClassFeedbackHook,
+    ClassStatisticsHook,
+    IterSeedHook,
+    PixelWeightPictureHook,
+    PredictionWriterHook,
+    WeightingCurvesHook,
+)
 from .optim_wrapper import BFloat16OptimWrapper
 from .run_config import (
     RunConfigError,
@@ -16,9 +23,12 @@ from .run_config import (
 __all__ = [
     'BFloat16OptimWrapper',
     'ClassFeedbackHook',
+    'ClassStatisticsHook',
     'IterSeedHook',
+    'PixelWeightPictureHook',
     'PredictionWriterHook',
     'RunConfigError',
+    'WeightingCurvesHook',
     'add_config_arguments',
     'add_run_arguments',
     'check_data',

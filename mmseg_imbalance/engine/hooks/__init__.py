@@ -1,7 +1,17 @@
 """Hooks, registered in the framework's registry."""
 
 from .class_feedback_hook import ClassFeedbackHook
+from .class_statistics_hook import ClassStatisticsHook
 from .iter_seed_hook import IterSeedHook
+from .pixel_weight_picture_hook import PixelWeightPictureHook
 from .prediction_writer_hook import PredictionWriterHook
+from .weighting_curves_hook import WeightingCurvesHook
 
-__all__ = ['ClassFeedbackHook', 'IterSeedHook', 'PredictionWriterHook']
+__all__ = [
+    'ClassFeedbackHook',
+    'ClassStatisticsHook',
+    'IterSeedHook',
+    'PixelWeightPictureHook',
+    'PredictionWriterHook',
+    'WeightingCurvesHook',
+]

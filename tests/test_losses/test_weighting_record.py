@@ -1,0 +1,166 @@
+"""What a loss keeps of a batch for who asks, and the curves it makes of that."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from batches import NUM_CLASSES, NoHostSync, draw_batch
+from mmseg.registry import MODELS, TASK_UTILS
+from references import max_pooling_weights
+
+import mmseg_imbalance  # noqa: F401
+
+LMP, RECALL = dict(type='LossMaxPooling'), dict(type='RecallLoss')
+LOSSES = (LMP, RECALL, dict(LMP, pool='batch'), dict(RECALL, normalizer='valid'))
+all_losses = pytest.mark.parametrize('cfg', LOSSES, ids=lambda c: '-'.join(map(str, c.values())))
+
+
+def record(cfg, *batch, **kwargs):
+    loss = MODELS.build(cfg)
+    loss.recording = 1
+    return loss, loss(*batch, **kwargs), loss.recorded
+
+
+@all_losses
+def test_nothing_is_kept_unless_asked_for(cfg):
+    loss = MODELS.build(cfg)
+    loss(*draw_batch())
+    assert loss.recorded is None
+
+
+@all_losses
+def test_record_is_what_the_loss_is_made_of(cfg):
+    logits, label = draw_batch()
+    logits.requires_grad_()
+    loss, value, kept = record(cfg, logits, label)
+    assert not any(tensor.requires_grad for tensor in kept)
+    assert torch.equal(kept.seg_logits, logits) and torch.equal(kept.seg_label, label)
+    assert torch.equal(kept.valid, label != 255)
+    pixel_loss = F.cross_entropy(logits, label, ignore_index=255, reduction='none')
+    torch.testing.assert_close(kept.pixel_loss, pixel_loss.detach())
+    groups = len(kept.divisor)
+    sums = (kept.weight * kept.pixel_loss).reshape(groups, -1).sum(1)
+    torch.testing.assert_close((sums / kept.divisor).mean().float(), value.detach())
+
+
+@all_losses
+def test_relative_weight_is_in_units_of_the_mean(cfg):
+    """The gradient of the loss with respect to a pixel loss, over that of the mean."""
+    logits, label = draw_batch()
+    loss, _, kept = record(cfg, logits, label)
+    mean = F.cross_entropy(logits, label, ignore_index=255, reduction='none')
+    grouped = (label != 255).reshape(len(kept.divisor), -1)
+    of_the_mean = (grouped / grouped.sum(1, keepdim=True) / len(grouped)).view_as(label)
+    pixels = mean.clone().requires_grad_()
+    loss.compute_pixel_loss = lambda *args: pixels
+    (gradient,) = torch.autograd.grad(loss(logits, label), pixels)
+    valid = label != 255
+    relative = kept.relative_weight()
+    torch.testing.assert_close(
+        relative[valid].float(), gradient[valid] / of_the_mean[valid], rtol=1e-4, atol=1e-6
+    )
+    assert (relative[~valid] == 0).all()
+
+
+def test_relative_weight_of_a_weighted_mean_averages_to_one():
+    _, _, kept = record(RECALL, *draw_batch())
+    assert kept.relative_weight()[kept.valid].mean().item() == pytest.approx(1)
+    assert kept.weight[kept.valid].mean() < 0.95
+
+
+@all_losses
+def test_probing_of_single_pixels_is_not_kept(cfg):
+    loss, _, kept = record(cfg, *draw_batch(), reduction_override='none')
+    assert kept is None
+    loss(*draw_batch(1))
+    probed = loss.recorded
+    loss(*draw_batch(2), reduction_override='none')
+    assert loss.recorded is probed
+
+
+def test_with_the_hard_example_pixel_sampler():
+    """The sampler's factors are in what is kept, not its own look at the pixels."""
+    logits, label = draw_batch()
+    loss = MODELS.build(LMP)
+    loss.recording = 1
+    context = type('Head', (), dict(ignore_index=255, loss_decode=loss))()
+    sampler = TASK_UTILS.build(dict(type='OHEMPixelSampler', min_kept=5, context=context))
+    weight = sampler.sample(logits, label[:, None])
+    assert loss.recorded is None
+    loss(logits, label, weight=weight)
+    assert 0 < (loss.recorded.pixel_loss > 0).sum() < (label != 255).sum()
+
+
+@all_losses
+def test_recording_changes_nothing(cfg):
+    logits, label = draw_batch()
+    gradients = []
+    for recording in (0, 1, 2):
+        loss, x = MODELS.build(cfg), logits.clone().requires_grad_()
+        loss.recording = recording
+        value = loss(x, label)
+        gradients.append((value.detach(), *torch.autograd.grad(value, x)))
+    for value, gradient in gradients[1:]:
+        assert torch.equal(value, gradients[0][0]) and torch.equal(gradient, gradients[0][1])
+
+
+@all_losses
+def test_recording_waits_for_nothing(cfg):
+    loss, batch = MODELS.build(dict(cfg, check_labels=False)), draw_batch()
+    loss.recording = 1
+    with NoHostSync():
+        loss(*batch)
+    assert loss.recorded is not None
+
+
+@all_losses
+def test_curves(cfg):
+    logits, label = draw_batch(ignored=0.3)
+    loss, _, kept = record(cfg, logits, label)
+    curves = {name: value.numpy() for name, value in loss.curves(kept).items()}
+    label, weight = label.numpy(), kept.weight.double().numpy()
+    valid = label != 255
+    assert curves['mean_weight'] == pytest.approx(weight[valid].mean())
+    supports = []
+    for w, v in zip(weight, valid, strict=True):
+        carried = np.cumsum(np.sort(w[v])[::-1]) / w.sum()
+        supports.append((1 + np.sum(carried < 0.9 - 1e-9)) / v.sum())
+    assert curves['support_90'] == pytest.approx(np.mean(supports))
+    expected = [weight[label == c].mean() for c in range(NUM_CLASSES)]
+    np.testing.assert_allclose(curves['class_weight'], expected, rtol=1e-6)
+
+
+def test_class_weight_of_the_recall_loss_is_its_own():
+    logits, label = draw_batch()
+    label[label == 3] = 255
+    loss, _, kept = record(dict(RECALL, floor=0), logits, label)
+    curve = loss.curves(kept)['class_weight'].numpy()
+    pred = logits.argmax(1)
+    for c in range(NUM_CLASSES):
+        total, missed = (label == c).sum().item(), ((label == c) & (pred != c)).sum().item()
+        if total:
+            assert curve[c] == pytest.approx(missed / total, rel=1e-12)
+    assert np.isnan(curve).tolist() == [False, False, False, True, False]
+
+
+@pytest.mark.parametrize('pool', ('image', 'batch'))
+def test_saturated_pixels_of_loss_max_pooling(pool):
+    logits, label = draw_batch(shape=(3, NUM_CLASSES, 20, 30))
+    logits[0] *= 4  # larger losses: they take the weight of the batch
+    loss, _, kept = record(dict(LMP, pool=pool, p=1.3, ratio=0.1), logits, label)
+    losses, valid = kept.pixel_loss.numpy(), kept.valid.numpy()
+    groups = [(losses, valid)] if pool == 'batch' else zip(losses, valid, strict=True)
+    saturated = 0
+    for group, mask in groups:
+        weight = max_pooling_weights(group[mask], 1.3, 0.1)
+        saturated += np.sum(weight >= (1 - 1e-5) * weight.max())
+    assert loss.curves(kept)['saturated'].item() == pytest.approx(saturated / valid.sum())
+    assert saturated > 3
+
+
+def test_curves_without_a_valid_pixel_are_not_defined():
+    label = torch.full((2, 3, 4), 255)
+    for cfg in LOSSES:
+        loss, _, kept = record(cfg, torch.randn(2, NUM_CLASSES, 3, 4), label)
+        for value in loss.curves(kept).values():
+            assert value.isnan().all()

@@ -1,0 +1,198 @@
+"""Draws which pixels the loss of a trained segmentor listens to, a picture per image."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS, MODELS
+from rich.progress import track
+from torch import nn
+
+from mmseg_imbalance.command_line import ToolError, number, run_tool, whole_number
+from mmseg_imbalance.datasets import class_statistics
+from mmseg_imbalance.engine import add_config_arguments, check_data, load_config
+from mmseg_imbalance.engine.hooks.find_loss import find_losses
+from mmseg_imbalance.engine.hooks.weighting_recorder import (
+    check_classes,
+    describe,
+    first_weighting,
+    weigh,
+    weighed_images,
+)
+from mmseg_imbalance.engine.inference import build_inferencer
+from mmseg_imbalance.evaluation import prediction_path
+from mmseg_imbalance.files import write_figure
+from mmseg_imbalance.losses import PixelWeightingLoss
+from mmseg_imbalance.visualization import WeighedImage, pixel_weight_figure
+
+EXAMPLE = """examples:
+  NAME=lmp_deeplabv3-r18-d16_1xb6-2k_camvid-240x320
+  python tools/analysis_tools/show_pixel_weights.py configs/loss_max_pooling/$NAME.py \\
+      work_dirs/$NAME/iter_2000.pth --images 4
+  python tools/analysis_tools/show_pixel_weights.py configs/loss_max_pooling/$NAME.py \\
+      work_dirs/$NAME/iter_2000.pth --names 0016E5_07959 --p 1.2 --ratio 0.1
+
+Each picture shows image, label, prediction, pixel loss and weight, the weight in units of what
+the mean gives every pixel. They are named like the images. A config whose loss weighs all pixels
+alike, such as cross-entropy, is drawn with the weights that loss max-pooling would give.
+"""
+NORM, RATIO = 1.7, 0.25
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    parser.add_argument('checkpoint', help='checkpoint, a file or a URL')
+    parser.add_argument(
+        '--split',
+        choices=('train', 'val', 'test'),
+        default='val',
+        help='whose images: those of the train_dataloader, val_… or test_… (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--images',
+        type=whole_number(minimum=1),
+        default=8,
+        metavar='N',
+        help='how many images, evenly spread over the split (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--names',
+        nargs='+',
+        metavar='NAME',
+        help='these images instead, by file name or path below the image folder, without suffix',
+    )
+    parser.add_argument(
+        '--out-dir',
+        type=Path,
+        metavar='DIR',
+        help="where the pictures go (default: pixel_weights/SPLIT in the config's work_dir, or in "
+        'work_dirs/<config name>)',
+    )
+    parser.add_argument(
+        '--p',
+        type=number(lambda value: value >= 1, 'in [1, inf]'),
+        help="show loss max-pooling with this norm, whatever the config's loss (default: "
+        f'{NORM} where --ratio is given)',
+    )
+    parser.add_argument(
+        '--ratio',
+        type=number(lambda value: 0 < value <= 1, 'in (0, 1]'),
+        help='the same, with this least share of the pixels that carries the weight (default: '
+        f'{RATIO} where --p is given)',
+    )
+    parser.add_argument(
+        '--device',
+        default='cuda:0' if torch.cuda.is_available() else 'cpu',
+        help='cpu, cuda:0, … (default: the first GPU if there is one, here %(default)s)',
+    )
+    return parser.parse_args()
+
+
+def build_dataset(cfg: Config, split: str) -> BaseSegDataset:
+    """The images of a split, without augmentation and with labels."""
+    pipeline = (cfg.get('test_dataloader') or cfg.val_dataloader).dataset.pipeline
+    if not any('LoadAnnotations' in str(step.type) for step in pipeline):
+        raise ToolError(
+            "the config's test pipeline loads no labels: add dict(type='LoadAnnotations') to "
+            'test_dataloader.dataset.pipeline, after Resize'
+        )
+    dataset = DATASETS.build(dict(cfg[f'{split}_dataloader'].dataset, pipeline=pipeline))
+    if not isinstance(dataset, BaseSegDataset):
+        raise ToolError(
+            f'{split}_dataloader.dataset is a {type(dataset).__name__}; point it at one of the '
+            'data sets in it with --cfg-options'
+        )
+    return dataset
+
+
+def picture_paths(dataset: BaseSegDataset, out_dir: Path) -> list[Path]:
+    """Where the picture of every image of a data set goes."""
+    folder = dataset.data_prefix['img_path']
+    infos = (dataset.get_data_info(i) for i in range(len(dataset)))
+    return [prediction_path(out_dir, info['img_path'], folder) for info in infos]
+
+
+def choose(paths: Sequence[Path], out_dir: Path, args: argparse.Namespace) -> list[int]:
+    """Indices of the images to draw."""
+    if not args.names:
+        count = min(args.images, len(paths))
+        return np.linspace(0, len(paths) - 1, count).round().astype(int).tolist()
+    chosen = []
+    for name in args.names:
+        relative = [path.relative_to(out_dir).with_suffix('').as_posix() for path in paths]
+        found = [i for i, path in enumerate(relative) if name in (path, path.rpartition('/')[2])]
+        if not found:
+            raise ToolError(
+                f'no image of {args.split}_dataloader is named {name!r}, as {relative[0]!r} is'
+            )
+        chosen += found
+    return chosen
+
+
+def choose_loss(
+    model: nn.Module, cfg: Config, args: argparse.Namespace
+) -> tuple[PixelWeightingLoss, str]:
+    """The loss whose weights are drawn, ready for use, and the title of the pictures."""
+    losses = find_losses(model, None, 'show_pixel_weights.py')
+    loss = first_weighting(losses)
+    if loss is None or args.p is not None or args.ratio is not None:
+        settings = dict(p=args.p or NORM, ratio=args.ratio or RATIO)
+        loss, instead_of = MODELS.build(dict(type='LossMaxPooling', **settings)), loss or losses[0]
+        return loss, describe(loss, instead_of)
+    needing = [m for m in loss.modules() if getattr(m, 'needs_statistics', False)]
+    if needing:
+        check_data(cfg, 'train')
+        statistics = class_statistics(DATASETS.build(cfg.train_dataloader.dataset))
+        for module in needing:
+            module.use_statistics(statistics)
+    return loss, describe(loss)
+
+
+@torch.no_grad()
+def weigh_sample(model: nn.Module, loss: PixelWeightingLoss, dataset, index: int) -> WeighedImage:
+    """Predicts one image and weighs its pixels, in the resolution of its label."""
+    (result,) = model.test_step(pseudo_collate([dataset[index]]))
+    logits, label = result.seg_logits.data[None], result.gt_sem_seg.data.long()
+    weighting = weigh(loss, logits, label.to(logits.device), dataset.ignore_index)
+    check_classes(weighting, len(dataset.metainfo['classes']), result.img_path)
+    height, width = label.shape[1:]
+    image = cv2.resize(mmcv.imread(result.img_path, channel_order='rgb'), (width, height))
+    return weighed_images(weighting, [image], [Path(result.img_path).stem])[0]
+
+
+def main() -> int:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    if not cfg.get(f'{args.split}_dataloader'):
+        raise ToolError(f'{args.config} has no {args.split}_dataloader')
+    check_data(cfg, args.split)
+    work_dir = cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
+    out_dir = args.out_dir or Path(work_dir, 'pixel_weights', args.split)
+    model = build_inferencer(cfg, args.checkpoint, args.device).model
+    try:
+        dataset = build_dataset(cfg, args.split)
+        loss, title = choose_loss(model, cfg, args)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ToolError(f'{args.config}: {error}') from error
+    paths = picture_paths(dataset, out_dir)
+    meta = dataset.metainfo
+    for index in track(choose(paths, out_dir, args), description='drawing'):
+        row = weigh_sample(model, loss, dataset, index)
+        figure = pixel_weight_figure([row], meta['classes'], meta['palette'], title)
+        write_figure(paths[index], figure)
+    print(f'written: {out_dir}')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_tool(main))
