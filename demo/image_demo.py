@@ -20,7 +20,7 @@ from mmseg_imbalance.datasets.image_files import (
     read_image,
 )
 from mmseg_imbalance.engine import add_config_arguments, load_config
-from mmseg_imbalance.engine.inference import build_inferencer, predict
+from mmseg_imbalance.engine.inference import build_inferencer, check_reading, predict
 from mmseg_imbalance.files import write_atomically
 from mmseg_imbalance.visualization import overlay_image
 
@@ -138,7 +138,7 @@ def segment(jobs: dict[Path, Path], inferencer, args: argparse.Namespace) -> dic
     meta = inferencer.model.dataset_meta
     paths = track(jobs, description='segmenting')
     for batch in read_batches(paths, args.batch_size, failed):
-        labels = predict(inferencer, list(batch))
+        labels = predict(inferencer, list(batch.values()))
         for (path, image), label in zip(batch.items(), labels, strict=True):
             overlay = overlay_image(
                 image[..., ::-1], label, meta['classes'], meta['palette'], args.opacity
@@ -154,6 +154,7 @@ def main() -> int:
         jobs = {path: overlay for path, overlay in jobs.items() if not overlay.exists()}
     cfg = load_config(config_file(args.config), args.cfg_options)
     inferencer = build_inferencer(cfg, args.checkpoint, args.device)
+    check_reading(inferencer)
     try:
         failed = segment(jobs, inferencer, args)
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(
-    r'^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<language>[\w{}]*)\n(?P<text>.*?)^```$'
+    r'^(?:<!-- not run: (?P<reason>.+?) -->\n)?```(?P<language>[\w{}-]*)\n(?P<text>.*?)^```$'
     r'|`(?P<command>python [^`\n]+)`',
     flags=re.DOTALL | re.MULTILINE,
 )
@@ -41,8 +41,8 @@ class Block(NamedTuple):
 
 
 def pages() -> list[str]:
-    """README, CONTRIBUTING, the guides and the pages of the methods."""
-    patterns = ('README.md', 'CONTRIBUTING.md', 'docs/*.md', 'configs/*/README.md')
+    """All pages of the documentation: guides, reference, the pages of the methods."""
+    patterns = ('*.md', 'docs/*.md', 'docs/api/*.md', 'configs/*/README.md')
     found = [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
     return [path.relative_to(ROOT).as_posix() for path in found]
 

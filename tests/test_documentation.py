@@ -22,7 +22,7 @@ NOT_RUN = {
     'docs/seeing.md': 1,
     'docs/stacks.md': 1,
 }
-LANGUAGES = {'', 'bash', 'python', 'text', '{toctree}'}
+LANGUAGES = {'', 'bash', 'python', 'text', '{toctree}', '{eval-rst}'}
 CONFIGS = [block for block in all_blocks() if block.is_config and not block.file]
 
 

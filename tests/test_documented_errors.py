@@ -181,6 +181,12 @@ def hook_at_another_module(case):
     return fails(tiny_run.run, tiny_run.tiny_config(case.path, custom_hooks=hook))
 
 
+def curves_of_another_loss(case):
+    hook = [dict(type='WeightingCurvesHook', loss='decode_head.loss_decode')]
+    loss = dict(type='CrossEntropyLoss')
+    return fails(tiny_run.run, tiny_run.tiny_config(case.path, loss=loss, custom_hooks=hook))
+
+
 def checkpoint_without_feedback(case):
     tiny_run.run(tiny_run.tiny_config(case.path, iters=1, custom_hooks=[]))
     cfg = tiny_run.tiny_config(case.path, iters=2, load_from=str(case.path / 'run/iter_1.pth'))
@@ -235,6 +241,7 @@ PROVOKED = {
     ),
     'the-hook-finds-no-loss': hook_at_no_module,
     'the-hook-listens-at-the-wrong-module': hook_at_another_module,
+    'curves-of-a-loss-that-does-not-weigh': curves_of_another_loss,
     'a-checkpoint-without-feedback': checkpoint_without_feedback,
 }
 

@@ -1,10 +1,10 @@
 default_scope = 'mmseg'
 custom_imports = dict(imports=['mmseg_imbalance'], allow_failed_imports=False)
-# Curves of every class and of the loss's weights; `custom_hooks = []` turns them off.
+# `custom_hooks = []` turns the curves off, where neither loss nor sampler needs one of these.
 custom_hooks = [
     dict(type='ClassStatisticsHook'),  # for losses that are computed from class statistics
-    dict(type='ClassFeedbackHook'),
-    dict(type='WeightingCurvesHook'),
+    dict(type='ClassFeedbackHook'),  # curves of every class; feedback for class-balanced sampling
+    dict(type='WeightingCurvesHook'),  # curves of how the loss weighs pixels
 ]
 
 env_cfg = dict(

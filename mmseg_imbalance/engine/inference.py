@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmseg.apis import MMSegInferencer
+from mmseg.datasets.transforms.loading import InferencerLoader
 from torch import nn
 
 from ..command_line import first_line
@@ -64,27 +65,58 @@ def build_inferencer(cfg: Config, checkpoint: str, device: str) -> StrictInferen
         ) from error
 
 
-def predict(inferencer: MMSegInferencer, paths: Sequence[Path]) -> list[np.ndarray]:
+def check_reading(inferencer: MMSegInferencer) -> None:
+    """Makes sure that the test pipeline reads images as :func:`predict` wants them.
+
+    Args:
+        inferencer: What :func:`build_inferencer` returned.
+
+    Raises:
+        RunConfigError: It reads them with other settings, such as four channels.
+    """
+    for step in inferencer.pipeline.transforms:
+        if isinstance(step, InferencerLoader):
+            found = step.from_file.color_type, step.from_file.imdecode_backend
+            if found != ('color', 'cv2'):
+                raise RunConfigError(
+                    'the test pipeline has to read images in colour with OpenCV; LoadImageFromFile '
+                    "has color_type={!r} and imdecode_backend={!r} in place of 'color' and "
+                    "'cv2'".format(*found)
+                )
+
+
+def predict(inferencer: MMSegInferencer, images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Segments images in one batch.
 
     Args:
         inferencer: What :func:`build_inferencer` returned.
-        paths: Image files; the test pipeline has to make arrays of one size of them, as it does
-            of images of one size.
+        images: (H, W, 3) uint8 BGR each; the test pipeline has to make arrays of one size of
+            them, as it does of images of one size.
 
     Returns:
-        For every image its prediction (H, W), class indices in the image's own resolution.
+        For every image its prediction (H, W) int64, class indices in the image's own resolution.
     """
     # not inferencer(…): upstream's draws a progress bar of its own for every call
-    (batch,) = inferencer.preprocess(list(map(str, paths)), batch_size=len(paths))
-    return [sample.pred_sem_seg.data[0].cpu().numpy() for sample in inferencer.forward(batch)]
+    (batch,) = inferencer.preprocess(list(images), batch_size=len(images))
+    samples = inferencer.forward(batch)
+    # A head with one channel for two classes predicts in floating point.
+    return [sample.pred_sem_seg.data[0].long().cpu().numpy() for sample in samples]
 
 
 def _misfits(model: nn.Module, weights: dict) -> list[str]:
-    """The model's weights that are not there; what losses remember counts in trainings alone."""
+    """The weights that a prediction needs and that are not there."""
     found = {key.removeprefix('module.'): value.shape for key, value in weights.items()}
     return [
         key
         for key, value in model.state_dict().items()
-        if found.get(key) != value.shape and '.loss_decode.' not in key
+        if found.get(key) != value.shape and not _in_trainings_alone(key)
     ]
+
+
+def _in_trainings_alone(key: str) -> bool:
+    """Whether a weight is of a further head, counts batches, or is what a loss remembers."""
+    return (
+        key.startswith('auxiliary_head.')
+        or key.endswith('.num_batches_tracked')
+        or '.loss_decode.' in key
+    )

@@ -121,11 +121,15 @@ class LossMaxPooling(PixelWeightingLoss):
         return weights.view_as(pixel_loss), mask.sum(1).clamp(min=1)
 
     def curves(self, weighting: PixelWeighting) -> dict[str, Tensor]:
-        """Those of every weighting, and the share of pixels that get all that one may get."""
-        groups = weighting.weight.flatten(1 if self.pool == 'image' else 0)
-        saturated = groups >= (1 - 1e-5) * groups.amax(-1, keepdim=True)
-        saturated = saturated.view_as(weighting.valid) & weighting.valid & (weighting.weight > 0)
-        share = saturated.sum().double() / weighting.valid.sum()
+        """Those of every weighting, and the share of pixels that pooling gives the largest weight.
+
+        That is (n / m)^(1/p) for the n valid pixels of an image or batch, m = max(1, ratio · n).
+        """
+        start = 1 if self.pool == 'image' else 0
+        weighing, valid = (t.flatten(start) for t in (weighting.weighing, weighting.valid))
+        n = valid.sum(-1, keepdim=True).double()
+        largest = (n / (self.ratio * n).clamp(min=1)) ** (1 / self.p)
+        share = (valid & (weighing >= (1 - 1e-5) * largest)).sum().double() / valid.sum()
         return super().curves(weighting) | {'saturated': share}
 
     def extra_repr(self) -> str:

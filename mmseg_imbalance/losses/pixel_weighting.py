@@ -23,8 +23,10 @@ class PixelWeighting(NamedTuple):
         seg_logits: (N, C, H, W).
         seg_label: (N, H, W) int64.
         valid: (N, H, W) bool, False where the label is ignored.
-        pixel_loss: (N, H, W), class and pixel weights included, 0 where not valid.
-        weight: (N, H, W), what the pixel losses are multiplied with.
+        pixel_loss: (N, H, W), not yet multiplied with anything, 0 where not valid.
+        weighing: (N, H, W), what :meth:`PixelWeightingLoss.weigh` returned.
+        weight: (N, H, W), all that the pixel losses are multiplied with: ``weighing``, and the
+            weights of classes and of a pixel sampler; 0 where not valid.
         divisor: (G,), what their sums over G equal groups of images are divided by for the mean.
     """
 
@@ -32,6 +34,7 @@ class PixelWeighting(NamedTuple):
     seg_label: Tensor
     valid: Tensor
     pixel_loss: Tensor
+    weighing: Tensor
     weight: Tensor
     divisor: Tensor
 
@@ -104,6 +107,12 @@ class PixelWeightingLoss(nn.Module):
     def loss_name(self) -> str:
         """Key of the loss in the dictionary that the head returns."""
         return self._loss_name
+
+    @property
+    def weighs_pixels(self) -> bool:
+        """Whether pixels can differ in their weights: nothing is to be seen of them otherwise."""
+        own = type(self).weigh is not PixelWeightingLoss.weigh
+        return own or self.class_weight is not None
 
     @property
     def needs_statistics(self) -> bool:
@@ -208,22 +217,22 @@ class PixelWeightingLoss(nn.Module):
         if seg_logits.dtype != torch.float64:
             seg_logits = seg_logits.float()
         valid = seg_label != ignore_index
-        pixel_loss = self.compute_pixel_loss(seg_logits, seg_label, ignore_index)
-        if self.class_weight is not None:
-            pixel_loss = pixel_loss * self.class_weight[torch.where(valid, seg_label, 0)]
-        if weight is not None:
-            pixel_loss = pixel_loss * weight
+        plain_loss = self.compute_pixel_loss(seg_logits, seg_label, ignore_index)
+        factor = self._factor(seg_label, valid, weight)
+        pixel_loss = plain_loss if factor is None else plain_loss * factor
         pixel_loss = torch.where(valid, pixel_loss, 0.0)
 
         with torch.no_grad():
             pixel_weight, divisor = self.weigh(pixel_loss, seg_logits, seg_label, valid)
             if self.recording and not self.probing:
+                total = pixel_weight if factor is None else pixel_weight * factor
                 self.recorded = PixelWeighting(
                     seg_logits.detach(),
                     seg_label,
                     valid,
-                    pixel_loss.detach(),
+                    torch.where(valid, plain_loss.detach(), 0.0),
                     pixel_weight,
+                    torch.where(valid, total, 0.0),
                     divisor,
                 )
         weighted = self.loss_weight * pixel_weight.to(pixel_loss.dtype) * pixel_loss
@@ -242,6 +251,13 @@ class PixelWeightingLoss(nn.Module):
     ) -> Tensor:
         """The loss of every pixel, (N, H, W): soft-max cross-entropy."""
         return F.cross_entropy(seg_logits, seg_label, ignore_index=ignore_index, reduction='none')
+
+    def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
+        """Class weight times the pixel sampler's weight, None where there is neither."""
+        if self.class_weight is None:
+            return weight
+        factor = self.class_weight[torch.where(valid, seg_label, 0)]
+        return factor if weight is None else factor * weight
 
     def _check_input(
         self, seg_logits: Tensor, seg_label: Tensor, weight: Tensor | None, ignore_index: int

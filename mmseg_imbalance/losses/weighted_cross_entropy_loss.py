@@ -59,6 +59,11 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
             raise ValueError(f'normalizer must be one of {_NORMALIZERS}, got {normalizer!r}')
         self.normalizer = normalizer
 
+    @property
+    def weighs_pixels(self) -> bool:
+        """Whether there are class weights."""
+        return self.class_weight is not None
+
     def weigh(
         self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from ..ops import weight_support
 from .pixel_weight_layout import DPI, Layout
 
 COLUMNS = ('image', 'label', 'prediction', 'pixel loss', 'weight')
@@ -126,11 +128,9 @@ def _notes(row: WeighedImage) -> tuple[str, ...]:
 
 
 def _support(row: WeighedImage) -> str:
-    weight = np.sort(row.weight[row.valid].astype(np.float64))[::-1]
-    if not weight[0] > 0:
-        return 'no weight'
-    pixels = np.searchsorted(weight.cumsum(), 0.9 * weight.sum()) + 1
-    return f'90 % on {100 * pixels / len(weight):.3g} % of the pixels'
+    weight = torch.from_numpy(np.where(row.valid, row.weight, 0)).reshape(1, -1)
+    support = weight_support(weight, torch.from_numpy(row.valid).reshape(1, -1)).item()
+    return 'no weight' if np.isnan(support) else f'90 % on {100 * support:.3g} % of the pixels'
 
 
 def _where_valid(row: WeighedImage, values: np.ndarray) -> np.ndarray:

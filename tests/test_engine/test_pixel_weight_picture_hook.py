@@ -16,8 +16,7 @@ from tiny_run import run, tiny_config
 from two_ranks import on_two_ranks
 
 from mmseg_imbalance.engine import PixelWeightPictureHook
-from mmseg_imbalance.engine.hooks import pixel_weight_picture_hook
-from mmseg_imbalance.engine.hooks.weighting_recorder import StandInRecorder
+from mmseg_imbalance.engine.weighting import StandInRecorder
 from mmseg_imbalance.visualization import pixel_weight_figure
 from mmseg_imbalance.visualization.pixel_weights import IGNORED
 
@@ -41,7 +40,7 @@ def drawn(monkeypatch):
         pictures.append((rows, title))
         return pixel_weight_figure(rows, classes, palette, title)
 
-    monkeypatch.setattr(pixel_weight_picture_hook, 'pixel_weight_figure', draw)
+    monkeypatch.setattr('mmseg_imbalance.visualization.pixel_weight_figure', draw)
     return pictures
 
 

@@ -64,8 +64,9 @@ def brute_force(loss, logits, label):
         return weight, saturated
     losses = cross_entropy(logits, label)
     for i, mask in enumerate(valid):
-        weight[i][mask] = mask.sum() * max_pooling_weights(losses[i][mask], 1.7, 0.25)
-        saturated[i] = mask & (weight[i] >= (1 - 1e-5) * weight[i].max())
+        n = mask.sum()
+        weight[i][mask] = n * max_pooling_weights(losses[i][mask], 1.7, 0.25)
+        saturated[i] = mask & (weight[i] >= (1 - 1e-5) * (n / max(1, 0.25 * n)) ** (1 / 1.7))
     return weight, saturated
 
 

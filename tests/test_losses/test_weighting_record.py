@@ -11,7 +11,12 @@ from references import max_pooling_weights
 import mmseg_imbalance  # noqa: F401
 
 LMP, RECALL = dict(type='LossMaxPooling'), dict(type='RecallLoss')
-LOSSES = (LMP, RECALL, dict(LMP, pool='batch'), dict(RECALL, normalizer='valid'))
+CLASS_WEIGHT = [0.5, 1.0, 2.0, 30.0, 0.1]
+WCE = dict(type='WeightedCrossEntropyLoss', class_weight=CLASS_WEIGHT)
+LOSSES = (
+    LMP, RECALL, dict(LMP, pool='batch'), dict(RECALL, normalizer='valid'), WCE,
+    dict(LMP, class_weight=CLASS_WEIGHT), dict(RECALL, class_weight=CLASS_WEIGHT),
+)  # fmt: skip
 all_losses = pytest.mark.parametrize('cfg', LOSSES, ids=lambda c: '-'.join(map(str, c.values())))
 
 
@@ -56,16 +61,45 @@ def test_relative_weight_is_in_units_of_the_mean(cfg):
     (gradient,) = torch.autograd.grad(loss(logits, label), pixels)
     valid = label != 255
     relative = kept.relative_weight()
+    assert relative[valid].min() >= 0
     torch.testing.assert_close(
         relative[valid].float(), gradient[valid] / of_the_mean[valid], rtol=1e-4, atol=1e-6
     )
     assert (relative[~valid] == 0).all()
 
 
-def test_relative_weight_of_a_weighted_mean_averages_to_one():
-    _, _, kept = record(RECALL, *draw_batch())
+@pytest.mark.parametrize('cfg', [RECALL, dict(RECALL, class_weight=CLASS_WEIGHT), WCE])
+def test_relative_weight_of_a_weighted_mean_averages_to_one(cfg):
+    _, _, kept = record(cfg, *draw_batch())
     assert kept.relative_weight()[kept.valid].mean().item() == pytest.approx(1)
-    assert kept.weight[kept.valid].mean() < 0.95
+    assert abs(kept.weight[kept.valid].mean() - 1) > 0.05
+
+
+def test_class_weights_and_a_sampler_are_in_the_weight_and_not_in_the_pixel_loss():
+    logits, label = draw_batch()
+    drawn = torch.rand(label.shape)
+    _, _, kept = record(WCE, logits, label, weight=drawn)
+    valid = label != 255
+    factor = torch.tensor(CLASS_WEIGHT)[label[valid]] * drawn[valid]
+    torch.testing.assert_close(kept.weight[valid], factor)
+    assert (kept.weighing[valid] == 1).all() and (kept.weight[~valid] == 0).all()
+    plain = F.cross_entropy(logits, label, ignore_index=255, reduction='none')
+    torch.testing.assert_close(kept.pixel_loss, plain)
+
+
+@pytest.mark.parametrize(
+    ('cfg', 'expected'),
+    [
+        *((cfg, True) for cfg in LOSSES),
+        (dict(type='SoftmaxFocalLoss', class_weight=CLASS_WEIGHT), True),
+        (dict(type='WeightedCrossEntropyLoss', class_weight='enet'), True),
+        (dict(type='WeightedCrossEntropyLoss'), False),
+        (dict(type='SoftmaxFocalLoss'), False),
+        (dict(type='LogitAdjustedLoss'), False),
+    ],
+)
+def test_which_losses_weigh_pixels(cfg, expected):
+    assert MODELS.build(cfg).weighs_pixels == expected
 
 
 @all_losses
@@ -88,7 +122,7 @@ def test_with_the_hard_example_pixel_sampler():
     weight = sampler.sample(logits, label[:, None])
     assert loss.recorded is None
     loss(logits, label, weight=weight)
-    assert 0 < (loss.recorded.pixel_loss > 0).sum() < (label != 255).sum()
+    assert 0 < (loss.recorded.weight > 0).sum() < (label != 255).sum()
 
 
 @all_losses
@@ -143,19 +177,29 @@ def test_class_weight_of_the_recall_loss_is_its_own():
     assert np.isnan(curve).tolist() == [False, False, False, True, False]
 
 
+@pytest.mark.parametrize('ratio', (0.1, 1e-9))
 @pytest.mark.parametrize('pool', ('image', 'batch'))
-def test_saturated_pixels_of_loss_max_pooling(pool):
+def test_saturated_pixels_of_loss_max_pooling(pool, ratio):
     logits, label = draw_batch(shape=(3, NUM_CLASSES, 20, 30))
     logits[0] *= 4  # larger losses: they take the weight of the batch
-    loss, _, kept = record(dict(LMP, pool=pool, p=1.3, ratio=0.1), logits, label)
+    loss, _, kept = record(dict(LMP, pool=pool, p=1.3, ratio=ratio), logits, label)
     losses, valid = kept.pixel_loss.numpy(), kept.valid.numpy()
     groups = [(losses, valid)] if pool == 'batch' else zip(losses, valid, strict=True)
     saturated = 0
     for group, mask in groups:
-        weight = max_pooling_weights(group[mask], 1.3, 0.1)
-        saturated += np.sum(weight >= (1 - 1e-5) * weight.max())
+        n = mask.sum()
+        tau = (n / max(1, ratio * n)) ** (1 / 1.3)  # in units of 1 / n
+        saturated += np.sum(max_pooling_weights(group[mask], 1.3, ratio) * n >= (1 - 1e-5) * tau)
     assert loss.curves(kept)['saturated'].item() == pytest.approx(saturated / valid.sum())
-    assert saturated > 3
+    assert (saturated > 3) == (ratio == 0.1)
+
+
+def test_equal_losses_saturate_nothing():
+    logits, label = torch.zeros(2, NUM_CLASSES, 4, 5), torch.zeros(2, 4, 5, dtype=torch.int64)
+    loss, _, kept = record(LMP, logits, label)
+    assert loss.curves(kept)['saturated'] == 0
+    loss, _, kept = record(dict(LMP, p=float('inf')), logits, label)
+    assert loss.curves(kept)['saturated'] == 1
 
 
 def test_curves_without_a_valid_pixel_are_not_defined():

@@ -9,11 +9,16 @@ import time
 from pathlib import Path
 
 import cv2
+import mmcv
 import numpy as np
 import pytest
 import torch
 from mmseg.apis import inference_model, init_model
 from PIL import Image
+
+from mmseg_imbalance.datasets.image_files import read_image
+from mmseg_imbalance.engine import load_config
+from mmseg_imbalance.engine.inference import build_inferencer, predict
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = '../demo/image_demo.py'  # seen from the tools
@@ -159,6 +164,82 @@ def test_an_interrupted_run_and_a_single_image(run_tool, checkpoint, pictures, t
     assert single.returncode == 0, single.stderr
     assert files(out) == done | {'299.png'}
     assert (out / '299.png').read_bytes() == (out / '000.png').read_bytes()
+
+
+def test_two_classes_in_one_channel(call_tool, checkpoint, pictures, tmp_path):
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = {str(ROOT / TOY_CONFIG)!r}\n'
+        'model = dict(decode_head=dict(num_classes=2, out_channels=1, threshold=0.6,\n'
+        "    loss_decode=dict(_delete_=True, type='CrossEntropyLoss', use_sigmoid=True)))\n"
+    )
+    state = torch.load(checkpoint, weights_only=False)
+    for name in ('weight', 'bias'):
+        key = f'decode_head.conv_seg.{name}'
+        state['state_dict'][key] = state['state_dict'][key][:1]
+    palette = np.array([[0, 200, 0], [200, 0, 0]])
+    state['meta']['dataset_meta'] = dict(classes=('free', 'taken'), palette=palette.tolist())
+    torch.save(state, tmp_path / 'binary.pth')
+    image, out = pictures / 'left/000.png', tmp_path / 'out'
+    command = (image, config, tmp_path / 'binary.pth', '--out-dir', out, '--opacity', 1)
+    assert call_tool(DEMO, *command) == 0
+    model = init_model(str(config), str(tmp_path / 'binary.pth'), device='cpu')
+    label = inference_model(model, str(image)).seg_logits.data[0].numpy() > 0.6
+    assert 0 < label.mean() < 1
+    overlay = cv2.imread(str(out / '000.png'))[: label.shape[0], : label.shape[1], ::-1]
+    np.testing.assert_array_equal(overlay, palette[label.astype(int)])
+
+
+def test_weights_of_trainings_alone_may_be_missing(
+    call_tool, capsys, checkpoint, pictures, overlays, tmp_path
+):
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = {str(ROOT / TOY_CONFIG)!r}\n'
+        "model = dict(auxiliary_head=dict(_delete_=True, type='FCNHead', in_channels=64,\n"
+        '    in_index=2, channels=8, num_convs=1, num_classes=10))\n'
+    )
+    state = torch.load(checkpoint, weights_only=False)
+    weights = state['state_dict']
+    assert not any(key.startswith('auxiliary_head.') for key in weights)
+    for key in [key for key in weights if key.endswith('.num_batches_tracked')]:
+        del weights[key]
+    torch.save(state, tmp_path / 'bare.pth')
+    image = pictures / 'left/000.png'
+    command = (DEMO, image, config, tmp_path / 'bare.pth', '--out-dir', tmp_path)
+    assert call_tool(*command, '--opacity', 0.25) == 0
+    assert (tmp_path / '000.png').read_bytes() == (overlays[0] / 'left/000.png').read_bytes()
+
+    del weights[next(key for key in weights if key.endswith('.running_mean'))]
+    torch.save(state, tmp_path / 'bare.pth')
+    assert call_tool(*command) == 2
+    assert 'its weights are of another model: 1 are missing' in one_line(capsys)
+
+
+def test_an_image_is_decoded_once_and_segmented_as_by_its_path(checkpoint, pictures, monkeypatch):
+    paths = [pictures / 'sixteen.png', pictures / 'see through.png', pictures / 'grey.tif']
+    inferencer = build_inferencer(load_config(ROOT / TOY_CONFIG), str(checkpoint), 'cpu')
+    (batch,) = inferencer.preprocess(list(map(str, paths)), batch_size=len(paths))
+    expected = [sample.pred_sem_seg.data[0].numpy() for sample in inferencer.forward(batch)]
+    images = [read_image(path) for path in paths]
+    monkeypatch.setattr(mmcv, 'imfrombytes', None)
+    for label, by_path in zip(predict(inferencer, images), expected, strict=True):
+        np.testing.assert_array_equal(label, by_path)
+        assert label.dtype == np.int64
+
+
+@pytest.mark.parametrize('setting', [dict(color_type='unchanged'), dict(imdecode_backend='pillow')])
+def test_a_config_that_reads_images_otherwise_is_refused(
+    call_tool, capsys, checkpoint, pictures, tmp_path, setting
+):
+    options = [f'test_dataloader.dataset.pipeline.0.{k}={v}' for k, v in setting.items()]
+    out = tmp_path / 'out'
+    args = (pictures, SHIPPED, checkpoint, '--out-dir', out, '--cfg-options', *options)
+    assert call_tool(DEMO, *args) == 2
+    ((key, value),) = setting.items()
+    line = one_line(capsys)
+    assert f'{key}={value!r}' in line and 'has to read images in colour with OpenCV' in line
+    assert not out.exists()
 
 
 def one_line(capsys):

@@ -1,14 +1,21 @@
 """Pictures of the weights from the command line: of which images, of whose weights, and where."""
 
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, TOY_CONFIG
+from mmseg.apis import inference_model, init_model
+from mmseg.datasets.transforms import PackSegInputs
+from mmseg.registry import DATASETS, TRANSFORMS
 from references import max_pooling_weights
 
 from mmseg_imbalance import visualization
+from mmseg_imbalance.datasets import class_statistics
+from mmseg_imbalance.engine import load_config
 
 TOOL = 'analysis_tools/show_pixel_weights.py'
 CE_CONFIG = TOY_CONFIG.replace('recall_loss/recall_', 'cross_entropy/ce_')
@@ -159,3 +166,150 @@ def test_a_pipeline_without_labels_is_named(show, capsys, tmp_path):
     )
     assert show(config, '--out-dir', tmp_path / 'out') == 2
     assert "the config's test pipeline loads no labels" in capsys.readouterr().err
+
+
+def write_config(path, base, text):
+    path.write_text(f'_base_ = {str(ROOT / base)!r}\n{text}')
+    return path
+
+
+def test_a_head_with_one_channel_for_two_classes(call_tool, trained, toy_options, tmp_path, drawn):
+    """The loss is that of the logits before the sigmoid, the prediction that of the threshold."""
+    loss = dict(_delete_=True, type='CrossEntropyLoss', use_sigmoid=True)
+    head = dict(num_classes=2, out_channels=1, threshold=0.6, loss_decode=loss)
+    data = dict(dataset=dict(metainfo=dict(classes=('road', 'building'))))
+    config = write_config(
+        tmp_path / 'config.py',
+        CE_CONFIG,
+        f'model = dict(decode_head={head!r})\nval_dataloader = test_dataloader = {data!r}\n',
+    )
+    state = torch.load(trained[0] / 'iter_2.pth', weights_only=False)
+    rng = torch.Generator().manual_seed(0)
+    weight = torch.randn(1, 64, 1, 1, generator=rng)
+    state['state_dict']['decode_head.conv_seg.weight'] = weight
+    state['state_dict']['decode_head.conv_seg.bias'] = torch.zeros(1)
+    state['meta']['dataset_meta'] = dict(classes=('a', 'b'), palette=[[0, 0, 0], [255, 0, 0]])
+    torch.save(state, tmp_path / 'binary.pth')
+    args = (TOOL, config, tmp_path / 'binary.pth', '--out-dir', tmp_path / 'out', '--images', 1)
+    assert call_tool(*args, *toy_options) == 0
+    ((row, title),) = drawn
+    assert title.startswith('trained with CrossEntropyLoss; weights that LossMaxPooling(')
+
+    (image,) = Path(toy_options[1].split('=')[1]).rglob(f'val/*/{row.name}.png')
+    model = init_model(str(config), str(tmp_path / 'binary.pth'), device='cpu')
+    result = inference_model(model, str(image))
+    share = result.seg_logits.data[0].double().numpy()
+    np.testing.assert_array_equal(row.prediction, share > 0.6)
+    assert ((share > 0.5) & (share < 0.6)).any() and 0 < row.prediction.mean() < 1
+    assert set(np.unique(row.label)) == {0, 1, 255}
+    expected = -np.log(np.where(row.label == 1, share, 1 - share))
+    valid = row.valid & (expected < 10)  # single precision rounds what is next to 1
+    assert valid.sum() > 0.9 * row.valid.sum()
+    np.testing.assert_allclose(row.pixel_loss[valid], expected[valid], rtol=1e-2, atol=1e-5)
+
+
+def test_statistics_of_the_file_that_the_hook_names(show, toy_data, toy_options, tmp_path, drawn):
+    root = tmp_path / 'data'
+    shutil.copytree(toy_data, root, ignore=shutil.ignore_patterns('class_statistics'))
+    cfg = load_config(ROOT / WCE_CONFIG)
+    dataset = DATASETS.build(dict(cfg.train_dataloader.dataset, data_root=str(root)))
+    statistics = tmp_path / 'mine' / 'statistics.npz'
+    class_statistics(dataset, statistics, nproc=1)
+    written = statistics.read_bytes()
+    config = write_config(
+        tmp_path / 'config.py',
+        WCE_CONFIG,
+        f"custom_hooks = [dict(type='ClassStatisticsHook', statistics={str(statistics)!r})]\n",
+    )
+    options = [f'train_dataloader.dataset.data_root={root}']
+    assert show(config, '--images', 1, '--out-dir', tmp_path / 'out', options=options) == 0
+    assert drawn[0][1].startswith('WeightedCrossEntropyLoss(')
+    assert not (root / 'class_statistics').exists()  # neither counted again nor kept elsewhere
+    assert statistics.read_bytes() == written
+
+    statistics.write_bytes(b'damaged')
+    assert show(config, '--images', 1, '--out-dir', tmp_path / 'out', options=options) == 2
+
+
+@pytest.mark.parametrize('wrapper', ['RepeatDataset', 'ConcatDataset'])
+def test_images_of_the_data_set_in_a_wrapper(
+    call_tool, trained, toy_data, tmp_path, drawn, wrapper
+):
+    inner = f'dict(_base_.train_dataloader.dataset, data_root={str(toy_data)!r})'
+    inside = {'RepeatDataset': f'times=3, dataset={inner}', 'ConcatDataset': f'datasets=[{inner}]'}
+    config = write_config(
+        tmp_path / 'config.py',
+        LMP_CONFIG,
+        'train_dataloader = dict(dataset=dict(\n'
+        f'    _delete_=True, type={wrapper!r}, {inside[wrapper]}))\n',
+    )
+    out = tmp_path / 'out'
+    args = ('--split', 'train', '--images', 8, '--out-dir', out)
+    assert call_tool(TOOL, config, trained[0] / 'iter_2.pth', *args) == 0
+    assert len(drawn) == len(pictures(out)) == 8  # each once
+
+
+def test_the_loss_that_is_named(show, tmp_path, drawn, capsys):
+    losses = [
+        dict(type='RecallLoss'),
+        dict(type='LossMaxPooling', p=1.3, loss_name='loss_pooled'),
+    ]
+    config = write_config(
+        tmp_path / 'config.py', CE_CONFIG, f'model = dict(decode_head=dict(loss_decode={losses}))\n'
+    )
+    args = (config, '--images', 1, '--out-dir', tmp_path / 'out', '--loss')
+    assert show(*args, 'decode_head.loss_decode.1') == 0
+    assert drawn[0][1].startswith('LossMaxPooling(p=1.3')
+    assert show(*args, 'neck.loss') == 2
+    assert "the model has no module 'neck.loss'" in capsys.readouterr().err
+
+
+class PackWithoutLabel(PackSegInputs):
+    def transform(self, results):
+        results.pop('gt_seg_map')
+        return super().transform(results)
+
+
+PIPELINE = """test_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='LoadImageFromFile'),
+    {}
+]))
+"""
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (
+            PIPELINE.format(
+                "dict(type='LoadAnnotations'), dict(type='Resize', scale=(128, 64)),"
+                "dict(type='PackSegInputs')"
+            ),
+            '.png: its label is of 128 x 64 pixels, its prediction of 256 x 128; LoadAnnotations',
+        ),
+        (
+            PIPELINE.format("dict(type='mmseg.LoadAnnotations'), dict(type='PackWithoutLabel')"),
+            '.png: the test pipeline hands over no label (gt_sem_seg)',
+        ),
+        ("val_dataloader = dict(dataset=dict(\n"
+         "    data_prefix=dict(_delete_=True, img_path='leftImg8bit/val')))", '.png has no label'),
+        ("val_dataloader = dict(dataset=dict(metainfo=dict(classes=('road', 'car'))))",
+         'the ToyStreetsDataset of val_dataloader has 2 classes, the model predicts 10'),
+        ("val_dataloader = dict(dataset=dict(ignore_index=9))", '.png: '),
+    ],
+    ids=('size', 'packed', 'no labels', 'classes', 'labels'),
+)  # fmt: skip
+def test_an_image_that_cannot_be_weighed_is_named(
+    show, capsys, tmp_path, toy_data, monkeypatch, text, message
+):
+    monkeypatch.setitem(TRANSFORMS.module_dict, 'PackWithoutLabel', PackWithoutLabel)
+    config = write_config(tmp_path / 'config.py', TOY_CONFIG, text)
+    assert show(config, '--out-dir', tmp_path / 'out') == 2
+    error = capsys.readouterr().err
+    (line,) = [line for line in error.splitlines() if 'show_pixel_weights.py: error' in line]
+    print(line)
+    assert message in line
+    if message.startswith('.png'):
+        (name,) = [p.stem for p in toy_data.rglob('val/*/*leftImg8bit.png') if p.name in line]
+        assert name
+    assert not (tmp_path / 'out').exists()

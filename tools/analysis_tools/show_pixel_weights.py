@@ -8,25 +8,25 @@ import cv2
 import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, MODELS
+from mmseg.structures import SegDataSample
 from rich.progress import track
-from torch import nn
+from torch import Tensor, nn
 
-from mmseg_imbalance.command_line import ToolError, number, run_tool, whole_number
-from mmseg_imbalance.datasets import class_statistics
+from mmseg_imbalance.command_line import ToolError, first_line, number, run_tool, whole_number
+from mmseg_imbalance.datasets import ClassStatistics, class_statistics
 from mmseg_imbalance.engine import add_config_arguments, check_data, load_config
-from mmseg_imbalance.engine.hooks.find_loss import find_losses
-from mmseg_imbalance.engine.hooks.weighting_recorder import (
-    check_classes,
+from mmseg_imbalance.engine.find_loss import find_losses
+from mmseg_imbalance.engine.inference import build_inferencer
+from mmseg_imbalance.engine.weighting import (
     describe,
     first_weighting,
     weigh,
     weighed_images,
 )
-from mmseg_imbalance.engine.inference import build_inferencer
 from mmseg_imbalance.evaluation import prediction_path
 from mmseg_imbalance.files import write_figure
 from mmseg_imbalance.losses import PixelWeightingLoss
@@ -56,7 +56,8 @@ def parse_args() -> argparse.Namespace:
         '--split',
         choices=('train', 'val', 'test'),
         default='val',
-        help='whose images: those of the train_dataloader, val_… or test_… (default: %(default)s)',
+        help='whose images: those of the train_dataloader, val_… or test_…, of several data sets '
+        'in it those of the first (default: %(default)s)',
     )
     parser.add_argument(
         '--images',
@@ -77,6 +78,12 @@ def parse_args() -> argparse.Namespace:
         metavar='DIR',
         help="where the pictures go (default: pixel_weights/SPLIT in the config's work_dir, or in "
         'work_dirs/<config name>)',
+    )
+    parser.add_argument(
+        '--loss',
+        metavar='PATH',
+        help='the module whose weights are drawn, as a path in the model such as '
+        'decode_head.loss_decode.1 (default: the first loss of decode_head that weighs pixels)',
     )
     parser.add_argument(
         '--p',
@@ -100,18 +107,26 @@ def parse_args() -> argparse.Namespace:
 
 def build_dataset(cfg: Config, split: str) -> BaseSegDataset:
     """The images of a split, without augmentation and with labels."""
-    pipeline = (cfg.get('test_dataloader') or cfg.val_dataloader).dataset.pipeline
+    pipeline = unwrap((cfg.get('test_dataloader') or cfg.val_dataloader).dataset).pipeline
     if not any('LoadAnnotations' in str(step.type) for step in pipeline):
         raise ToolError(
             "the config's test pipeline loads no labels: add dict(type='LoadAnnotations') to "
             'test_dataloader.dataset.pipeline, after Resize'
         )
-    dataset = DATASETS.build(dict(cfg[f'{split}_dataloader'].dataset, pipeline=pipeline))
+    wrapped = cfg[f'{split}_dataloader'].dataset
+    dataset = DATASETS.build(dict(unwrap(wrapped), pipeline=pipeline))
     if not isinstance(dataset, BaseSegDataset):
         raise ToolError(
-            f'{split}_dataloader.dataset is a {type(dataset).__name__}; point it at one of the '
-            'data sets in it with --cfg-options'
+            f'{split}_dataloader.dataset is a {type(dataset).__name__}, not a data set of '
+            'MMSegmentation; give it another one with --cfg-options'
         )
+    return dataset
+
+
+def unwrap(dataset: ConfigDict) -> ConfigDict:
+    """The data set in wrappers such as RepeatDataset and ConcatDataset, of several the first."""
+    while 'dataset' in dataset or 'datasets' in dataset:
+        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
     return dataset
 
 
@@ -143,7 +158,7 @@ def choose_loss(
     model: nn.Module, cfg: Config, args: argparse.Namespace
 ) -> tuple[PixelWeightingLoss, str]:
     """The loss whose weights are drawn, ready for use, and the title of the pictures."""
-    losses = find_losses(model, None, 'show_pixel_weights.py')
+    losses = find_losses(model, args.loss, '--loss')
     loss = first_weighting(losses)
     if loss is None or args.p is not None or args.ratio is not None:
         settings = dict(p=args.p or NORM, ratio=args.ratio or RATIO)
@@ -151,23 +166,65 @@ def choose_loss(
         return loss, describe(loss, instead_of)
     needing = [m for m in loss.modules() if getattr(m, 'needs_statistics', False)]
     if needing:
-        check_data(cfg, 'train')
-        statistics = class_statistics(DATASETS.build(cfg.train_dataloader.dataset))
+        statistics = training_statistics(cfg)
         for module in needing:
             module.use_statistics(statistics)
     return loss, describe(loss)
 
 
+def training_statistics(cfg: Config) -> ClassStatistics:
+    """The class statistics that a training with the config hands to its losses."""
+    check_data(cfg, 'train')
+    hooks = cfg.get('custom_hooks') or []
+    hook = next((hook for hook in hooks if 'ClassStatisticsHook' in str(hook['type'])), {})
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    return class_statistics(dataset, hook.get('statistics'), hook.get('nproc'))
+
+
+def check_classes(model: nn.Module, dataset: BaseSegDataset, split: str) -> None:
+    """Makes sure that the labels are of the model's classes."""
+    found = len(dataset.metainfo['classes'])
+    if found != model.num_classes:
+        raise ToolError(
+            f'the {type(dataset).__name__} of {split}_dataloader has {found} classes, the model '
+            f'predicts {model.num_classes}'
+        )
+
+
 @torch.no_grad()
 def weigh_sample(model: nn.Module, loss: PixelWeightingLoss, dataset, index: int) -> WeighedImage:
     """Predicts one image and weighs its pixels, in the resolution of its label."""
+    info = dataset.get_data_info(index)
+    if not info.get('seg_map_path'):
+        raise ToolError(f'{info["img_path"]} has no label')
     (result,) = model.test_step(pseudo_collate([dataset[index]]))
-    logits, label = result.seg_logits.data[None], result.gt_sem_seg.data.long()
-    weighting = weigh(loss, logits, label.to(logits.device), dataset.ignore_index)
-    check_classes(weighting, len(dataset.metainfo['classes']), result.img_path)
+    if 'gt_sem_seg' not in result:
+        raise ToolError(f'{result.img_path}: the test pipeline hands over no label (gt_sem_seg)')
+    logits, label = logits_of(result), result.gt_sem_seg.data.long()
     height, width = label.shape[1:]
+    if logits.shape[2:] != label.shape[1:]:
+        size = '{} x {}'.format(*logits.shape[:1:-1])
+        raise ToolError(
+            f'{result.img_path}: its label is of {width} x {height} pixels, its prediction of '
+            f'{size}; LoadAnnotations belongs after Resize in the test pipeline'
+        )
+    try:
+        weighting = weigh(loss, logits, label.to(logits.device), dataset.ignore_index)
+    except ValueError as error:
+        raise ToolError(f'{result.img_path}: {first_line(error)}') from error
     image = cv2.resize(mmcv.imread(result.img_path, channel_order='rgb'), (width, height))
-    return weighed_images(weighting, [image], [Path(result.img_path).stem])[0]
+    (row,) = weighed_images(weighting, [image], [Path(result.img_path).stem])
+    # The network's own: of two classes in one channel it depends on the head's threshold.
+    return row._replace(prediction=result.pred_sem_seg.data[0].long().cpu().numpy())
+
+
+def logits_of(result: SegDataSample) -> Tensor:
+    """The logits (1, C, H, W) of a prediction, (1, 1, H, W) of a head with one channel."""
+    logits = result.seg_logits.data[None]
+    if logits.shape[1] > 1:
+        return logits
+    # Of one channel MMSegmentation keeps the sigmoid; rounded to 1 it would give an infinite loss.
+    return torch.logit(logits.float(), eps=torch.finfo(torch.float32).eps)
 
 
 def main() -> int:
@@ -184,6 +241,7 @@ def main() -> int:
         loss, title = choose_loss(model, cfg, args)
     except (KeyError, TypeError, ValueError) as error:
         raise ToolError(f'{args.config}: {error}') from error
+    check_classes(model, dataset, args.split)
     paths = picture_paths(dataset, out_dir)
     meta = dataset.metainfo
     for index in track(choose(paths, out_dir, args), description='drawing'):

@@ -9,10 +9,8 @@ from mmseg.registry import HOOKS, MODELS
 from torch import Tensor
 
 from ...losses import PixelWeighting, PixelWeightingLoss
-from ...visualization import WeighedImage, figure_to_array, pixel_weight_figure
-from ...visualization.pixel_weights import IGNORED
-from .find_loss import find_losses
-from .weighting_recorder import (
+from ..find_loss import find_losses
+from ..weighting import (
     StandInRecorder,
     WeightingRecorder,
     check_classes,
@@ -20,6 +18,8 @@ from .weighting_recorder import (
     first_weighting,
     weighed_images,
 )
+
+_PADDING = 200  # the grey of ignored pixels in the other panels
 
 
 @HOOKS.register_module()
@@ -103,15 +103,19 @@ class PixelWeightPictureHook(Hook):
                 f'PixelWeightPictureHook: {self.loss or "the loss of decode_head"} took no part '
                 'in the iteration; name another with its argument `loss`'
             )
+        meta = runner.train_dataloader.dataset.metainfo
+        check_classes(weighting, len(meta['classes']), type(self).__name__)
         if is_main_process():
-            meta = runner.train_dataloader.dataset.metainfo
-            check_classes(weighting, len(meta['classes']), type(self).__name__)
-            rows = self._rows(weighting, data_batch)
-            figure = pixel_weight_figure(rows, meta['classes'], meta['palette'], self._title)
-            picture = figure_to_array(figure)
+            picture = self._draw(self._rows(weighting, data_batch), meta)
             runner.visualizer.add_image('pixel_weights', picture, step=runner.iter + 1)
 
-    def _rows(self, weighting: PixelWeighting, data_batch: dict) -> list[WeighedImage]:
+    def _draw(self, rows: list, meta: dict) -> np.ndarray:
+        from ...visualization import figure_to_array, pixel_weight_figure  # late: it takes its time
+
+        figure = pixel_weight_figure(rows, meta['classes'], meta['palette'], self._title)
+        return figure_to_array(figure)
+
+    def _rows(self, weighting: PixelWeighting, data_batch: dict) -> list:
         size = weighting.seg_label.shape[1:]
         images = [_padded_rgb(image, size) for image in data_batch['inputs'][: self.num_images]]
         samples = data_batch['data_samples'][: self.num_images]
@@ -121,7 +125,7 @@ class PixelWeightPictureHook(Hook):
 
 def _padded_rgb(image: Tensor, size: tuple[int, int]) -> np.ndarray:
     """An image (1, h, w), or (3, h, w) in BGR, padded as its label is, as (H, W, 3) RGB."""
-    padded = np.full((*size, 3), IGNORED, np.uint8)
+    padded = np.full((*size, 3), _PADDING, np.uint8)
     pixels = image[:3].expand(3, -1, -1).flip(0).permute(1, 2, 0).cpu().numpy()
     padded[: len(pixels), : pixels.shape[1]] = pixels
     return padded

@@ -6,9 +6,9 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch import Tensor
 
+from ..find_loss import find_losses
+from ..weighting import WeightingRecorder, check_classes, first_weighting
 from .curves import write_curves
-from .find_loss import find_losses
-from .weighting_recorder import WeightingRecorder, check_classes, first_weighting
 
 
 @HOOKS.register_module()
@@ -22,14 +22,18 @@ class WeightingCurvesHook(Hook):
 
     - ``train/mean_weight``: the mean weight of the valid pixels;
     - ``train/support_90``: the share of the pixels that carries 90 % of the weight, in (0, 1];
-    - ``train/saturated``: for :class:`LossMaxPooling`, the share that gets as much as a pixel may;
-    - ``train/class_weight/<class>``: the mean weight of a class's pixels, which for
-      :class:`RecallLoss` is its class weight 1 - recall. A class that is not in the batch has no
-      point there.
+    - ``train/saturated``: for :class:`LossMaxPooling`, the share that the pooling gives as much as
+      a pixel may get;
+    - ``train/class_weight/<class>``: the mean weight of a class's pixels: of :class:`RecallLoss`
+      its weight of the class, about 1 - recall. A class that is not in the batch has no point
+      there.
+
+    Weights are what the pixel losses are multiplied with, all together: by the loss's own weighing,
+    by ``class_weight``, and by a pixel sampler.
 
     They are the loss's own :meth:`PixelWeightingLoss.curves`, in a distributed training averaged
     over the processes; the training itself stays the same, bit for bit. A model that is trained
-    with other losses has no such curves.
+    with other losses, which weigh all pixels alike, has no such curves.
 
     Args:
         interval: Iterations ≥ 1 from one batch that is looked at to the next.
@@ -38,8 +42,9 @@ class WeightingCurvesHook(Hook):
             weighs pixels.
 
     Raises:
-        ValueError: ``interval`` < 1; at the start of a training, a named ``loss`` that is not there
-            or does not weigh pixels; logits of another number of classes than the data set.
+        ValueError: ``interval`` < 1; at the start of a training, a ``loss``, or without a name a
+            ``decode_head.loss_decode``, that is not there, and a named one that does not weigh
+            pixels; logits of another number of classes than the data set.
         RuntimeError: The loss took no part in an iteration that was to be looked at.
     """
 

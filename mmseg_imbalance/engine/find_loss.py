@@ -4,14 +4,14 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 
-def find_losses(model: nn.Module, path: str | None, hook: str) -> list[nn.Module]:
+def find_losses(model: nn.Module, path: str | None, who: str) -> list[nn.Module]:
     """The modules that compute the loss of a segmentor, one or several that are added up.
 
     Args:
         model: The segmentor, or a wrapper of it such as DistributedDataParallel.
         path: Path of a loss, or of a list of them, in the segmentor. None: those of
             ``decode_head``, of the last one if there are several, whose output is the prediction.
-        hook: Who asks, for the error.
+        who: Who asks, a hook or an option of a tool, for the error.
 
     Raises:
         ValueError: There is no such module.
@@ -26,16 +26,16 @@ def find_losses(model: nn.Module, path: str | None, hook: str) -> list[nn.Module
         try:
             module = model.get_submodule(path)
         except AttributeError as error:
-            raise ValueError(f'{hook}: the model has no module {path!r}') from error
+            raise ValueError(f'{who}: the model has no module {path!r}') from error
     losses = list(module) if isinstance(module, nn.ModuleList) else [module]
     if not losses or not isinstance(losses[0], nn.Module):
         raise ValueError(
-            f'{hook}: the model has no decode_head.loss_decode to listen at; name another module '
-            'with its argument `loss`, or leave the hook out of custom_hooks'
+            f'{who}: the model has no decode_head.loss_decode to listen at; name the module of its '
+            'loss, a hook with the argument `loss`, a tool with --loss'
         )
     return losses
 
 
-def find_loss(model: nn.Module, path: str | None, hook: str) -> nn.Module:
+def find_loss(model: nn.Module, path: str | None, who: str) -> nn.Module:
     """The first of :func:`find_losses`."""
-    return find_losses(model, path, hook)[0]
+    return find_losses(model, path, who)[0]

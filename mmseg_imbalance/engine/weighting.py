@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...losses import PixelWeighting, PixelWeightingLoss
-from ...visualization import WeighedImage
+from ..losses import PixelWeighting, PixelWeightingLoss
 
 
 class WeightingRecorder:
@@ -42,8 +41,7 @@ class WeightingRecorder:
 class StandInRecorder:
     """Shows what one loss would make of the logits and labels that another one is called with.
 
-    Used as :class:`WeightingRecorder`, for losses that do not weigh pixels. Logits (N, 1, H, W) of
-    two classes are taken for what the sigmoid makes of them.
+    Used as :class:`WeightingRecorder`, for losses that do not weigh pixels.
 
     Args:
         loss: The loss, to be called with (logits, label) as MMSegmentation's heads do it.
@@ -51,7 +49,7 @@ class StandInRecorder:
     """
 
     def __init__(self, loss: nn.Module, stand_in: PixelWeightingLoss) -> None:
-        self.loss = stand_in
+        self.stand_in = stand_in
         self._listening = False
         self._call: tuple[Tensor, Tensor, int] | None = None
         # Registered once: a compiled loss keeps to the hooks that it was compiled with.
@@ -71,9 +69,7 @@ class StandInRecorder:
         if call is None:
             return None
         logits, label, ignore_index = call
-        if logits.dim() == 4 and logits.shape[1] == 1:
-            logits = torch.cat([torch.zeros_like(logits), logits], 1)
-        return weigh(self.loss.to(logits.device), logits, label, ignore_index)
+        return weigh(self.stand_in.to(logits.device), logits, label, ignore_index)
 
     def close(self) -> None:
         """To be called when no further iteration is wanted."""
@@ -87,7 +83,12 @@ class StandInRecorder:
 def weigh(
     loss: PixelWeightingLoss, seg_logits: Tensor, seg_label: Tensor, ignore_index: int
 ) -> PixelWeighting:
-    """What a loss makes of logits (N, C, H, W) and labels (N, H, W)."""
+    """What a loss makes of logits (N, C, H, W) and labels (N, H, W).
+
+    Logits (N, 1, H, W) of two classes are taken for what the sigmoid makes of them.
+    """
+    if seg_logits.dim() == 4 and seg_logits.shape[1] == 1:
+        seg_logits = torch.cat([torch.zeros_like(seg_logits), seg_logits], 1)
     recorder = WeightingRecorder(loss)
     recorder.start()
     try:
@@ -102,7 +103,7 @@ def first_weighting(losses: Sequence[nn.Module]) -> PixelWeightingLoss | None:
     """The first of several losses that weighs pixels, also if ``torch.compile`` wraps it."""
     for loss in losses:
         loss = getattr(loss, '_orig_mod', loss)
-        if isinstance(loss, PixelWeightingLoss):
+        if isinstance(loss, PixelWeightingLoss) and loss.weighs_pixels:
             return loss
     return None
 
@@ -131,14 +132,16 @@ def describe(loss: PixelWeightingLoss, instead_of: nn.Module | None = None) -> s
 
 def weighed_images(
     weighting: PixelWeighting, images: Sequence[np.ndarray], names: Sequence[str]
-) -> list[WeighedImage]:
-    """The first images of a batch as rows of :func:`pixel_weight_figure`.
+) -> list:
+    """The first images of a batch as the rows, :class:`WeighedImage`, of a picture.
 
     Args:
         weighting: What a loss made of the batch.
         images: (H, W, 3) uint8 RGB each, as many as to show.
         names: What to call them.
     """
+    from ..visualization import WeighedImage  # late: Matplotlib takes its time
+
     count = len(images)
     arrays = (
         weighting.seg_label,
