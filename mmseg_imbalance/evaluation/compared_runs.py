@@ -68,8 +68,8 @@ class Method:
         return Spread.of([run.scores[kind][name] for run in self.runs])
 
     def detail(self, key: str) -> str:
-        """A detail of the settings, several if the runs differ in it."""
-        return ' / '.join(dict.fromkeys(str(run.details[key]) for run in self.runs))
+        """A detail of the settings, several if the runs differ in it, '?' where it is unknown."""
+        return ' / '.join(dict.fromkeys(str(run.details.get(key, '?')) for run in self.runs))
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,14 @@ from mmengine.config import Config
 
 from ..command_line import first_line
 from .log_table import last_validated_classes
-from .run_settings import readable_details, training_settings, validation_data
+from .run_position import RunLogError, positions, training_length
+from .run_settings import processes, readable_details, training_settings, validation_data
 
 KINDS = ('IoU', 'Acc')
 """The scores of every class that are compared; ``'Acc'`` is the recall."""
 
 _MEAN = re.compile(r'aAcc|m[A-Z]\w*')
 _TIMESTAMP = re.compile(r'\d{8}_\d{6}')
-
-
-class RunLogError(ValueError):
-    """The run cannot be compared; the message says why, and how far the run got."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,8 @@ class Run:
         data: What it was validated on: ``'type'`` and, if set, ``'ann_file'`` and paths.
         unit: What its length is counted in, ``'iteration'`` or ``'epoch'``.
         length: Its length in iterations or epochs.
-        details: Network, optimizer, lr, batch size and length in words, for readers.
+        details: Network, optimizer, lr, batch size of a process, length in words and, if known, the
+            number of processes, for readers.
         means: Means of the last validation in percent, ``'mIoU'`` and so on.
         scores: By kind (:data:`KINDS`) and class the scores of the last validation in percent, NaN
             where undefined.
@@ -44,8 +42,8 @@ class Run:
         training_share: Share of the training pixels by class in percent, None if not recorded.
         settings: What determines the training apart from its seed, by dotted key. Runs with equal
             settings are repetitions of one another.
-        curves: ``'loss'`` and the means: steps (n,) in iterations, for the means in :attr:`unit`,
-            and values (n,).
+        curves: ``'loss'`` and the means: steps (n,), of the loss in iterations, of the means in
+            :attr:`unit`, whatever the log counts validations in, and values (n,).
     """
 
     work_dir: str
@@ -97,17 +95,19 @@ def read_run(work_dir: str | Path) -> Run:
     work_dir = Path(work_dir)
     sessions = _last_training(_sessions(work_dir))
     config = sessions[-1].config
-    unit, length = _length(config)
-    records = _join(sessions, unit)
+    unit, length = training_length(config)
+    records = _join(sessions)
     name = _config_file(work_dir)
-    if _reached(records, unit) < length:
+    reached = max(record['position'] for record in records)
+    if reached < length:
         raise RunLogError(
-            f'stopped at {unit} {_reached(records, unit)} of {length}; resume it with '
+            f'stopped at {unit} {reached} of {length}; resume it with '
             f'tools/train.py {name or "CONFIG"} --work-dir {work_dir} --resume'
         )
     validation = _last_validation(records, unit, length)
     folder = next(s.folder for s in reversed(sessions) if validation in s.records)
     rows = _class_rows(folder, validation, unit)
+    started_on = _processes(sessions)
     return Run(
         work_dir=str(work_dir),
         config='' if name is None or _TIMESTAMP.fullmatch(name.stem) else name.stem,
@@ -115,12 +115,12 @@ def read_run(work_dir: str | Path) -> Run:
         data=validation_data(config),
         unit=unit,
         length=length,
-        details=readable_details(config) | {'length': f'{length} {unit}s'},
+        details=readable_details(config) | {'length': f'{length} {unit}s'} | started_on,
         means={k: _number(v) for k, v in validation.items() if _MEAN.fullmatch(k)},
         scores={kind: {row['class']: _number(row[kind]) for row in rows} for kind in KINDS},
         pixels=_column(rows, 'pixels'),
         training_share=_column(rows, 'training %'),
-        settings=training_settings(config, started=sessions[0].config),
+        settings=training_settings(config, started=sessions[0].config) | started_on,
         curves=_curves(records),
     )
 
@@ -132,6 +132,7 @@ class _Session:
     folder: Path
     config: Config
     records: list[dict]
+    log: str
 
 
 def _sessions(work_dir: Path) -> list[_Session]:
@@ -146,7 +147,8 @@ def _sessions(work_dir: Path) -> list[_Session]:
             path = own if own.is_file() else _config_file(work_dir)
             if path is None:
                 raise RunLogError(f'its config is missing: {own}, or any .py in {work_dir}')
-            sessions.append(_Session(file.parents[1], _load(path), records))
+            folder = file.parents[1]
+            sessions.append(_Session(folder, _load(path), records, ''.join(_logs(folder))))
     if not sessions:
         raise RunLogError(
             'nothing is logged in <timestamp>/vis_data/scalars.json: this is no work dir of a '
@@ -177,6 +179,12 @@ def _read_scalars(file: Path) -> list[dict]:
     return records
 
 
+def _logs(folder: Path) -> list[str]:
+    return [
+        log.read_text(encoding='utf-8', errors='replace') for log in sorted(folder.glob('*.log'))
+    ]
+
+
 def _load(path: Path) -> Config:
     try:
         return Config.fromfile(path, import_custom_modules=False)
@@ -190,36 +198,32 @@ def _last_training(sessions: list[_Session]) -> list[_Session]:
     return sessions[fresh[-1] if fresh else 0 :]
 
 
-def _join(sessions: list[_Session], unit: str) -> list[dict]:
-    """The records of all sessions; each replaces what was logged beyond its checkpoint before."""
+def _join(sessions: list[_Session]) -> list[dict]:
+    """The records of all sessions with their ``'position'``.
+
+    Each session replaces what was logged beyond its checkpoint before.
+    """
     joined = []
     for session in sessions:
-        first = min(_progress(record, unit) for record in session.records)
-        joined = [record for record in joined if _progress(record, unit) < first]
+        placed = positions(session.records, session.config, session.log)
+        for record, position in zip(session.records, placed, strict=True):
+            record['position'] = position
+        joined = [record for record in joined if record['position'] < min(placed)]
         joined += session.records
     return joined
 
 
-def _progress(record: dict, unit: str) -> int:
-    """Iterations or epochs: a validation's step is in the loop's unit, a loss's in iterations."""
-    return record['step'] if unit == 'iteration' or 'mIoU' in record else record.get('epoch', 0)
-
-
-def _reached(records: list[dict], unit: str) -> int:
-    return max(_progress(record, unit) for record in records)
-
-
-def _length(config: Config) -> tuple[str, int]:
-    train_cfg = config.get('train_cfg') or {}
-    for unit, key in (('iteration', 'max_iters'), ('epoch', 'max_epochs')):
-        if train_cfg.get(key):
-            return unit, train_cfg[key]
-    raise RunLogError('its config has neither train_cfg.max_iters nor train_cfg.max_epochs')
+def _processes(sessions: list[_Session]) -> dict[str, int | str]:
+    """The number of processes, all of them where sessions differ, nothing where it is unknown."""
+    counts = list(dict.fromkeys(processes(s.config, s.log) for s in sessions))
+    if None in counts:
+        return {}
+    return {'processes': counts[0] if len(counts) == 1 else ', then '.join(map(str, counts))}
 
 
 def _last_validation(records: list[dict], unit: str, length: int) -> dict:
     """The validation at the end of the training, or the reason why there is none."""
-    steps = {record['step']: record for record in records if 'mIoU' in record}
+    steps = {record['position']: record for record in records if 'mIoU' in record}
     if not steps:
         raise RunLogError(f'trained to {unit} {length}, but logged no validation with mIoU')
     if max(steps) < length:
@@ -233,14 +237,13 @@ def _last_validation(records: list[dict], unit: str, length: int) -> dict:
 def _class_rows(folder: Path, validation: dict, unit: str) -> list[dict]:
     """The scores of every class, from the metric's file or else from the log."""
     miou = _number(validation['mIoU'])
-    # a validation in a training by epochs logs the epoch, its folder has the iterations
-    pattern = f'iter_{validation["step"]}' if unit == 'iteration' else 'iter_*'
+    # the folder's name has iterations, also in a training by epochs
+    pattern = f'iter_{validation["position"]}' if unit == 'iteration' else 'iter_*'
     files = {int(f.parent.name[5:]): f for f in folder.glob(f'{pattern}/class_scores.json')}
     if files:
         return _read_class_scores(files[max(files)], miou)
-    for log in sorted(folder.glob('*.log')):
-        text = log.read_text(encoding='utf-8', errors='replace')
-        rows = last_validated_classes(text, miou)
+    for log in _logs(folder):
+        rows = last_validated_classes(log, miou)
         if rows and all(kind in rows[0] for kind in KINDS):
             return rows
     raise RunLogError(
@@ -275,7 +278,8 @@ def _curves(records: list[dict]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     for record in records:
         for key, value in record.items():
             if _MEAN.fullmatch(key) or key == 'loss':
-                points.setdefault(key, {})[record['step']] = _number(value)
+                step = record['step' if key == 'loss' else 'position']
+                points.setdefault(key, {})[step] = _number(value)
     return {
         key: (np.array(sorted(values)), np.array([values[step] for step in sorted(values)]))
         for key, values in points.items()

@@ -25,6 +25,7 @@ _VOLATILE = re.compile(
     r'|train_cfg\.(val_interval|val_begin|dynamic_intervals(\..*)?)'
     r'|default_hooks\.(timer|logger|checkpoint|visualization)(\..*)?'
 )
+_GPU_NUMBER = re.compile(r'^ +GPU number: (\d+)$', re.MULTILINE)  # of processes, also on CPUs
 _WATCHING = ('WeightingCurvesHook', 'PixelWeightPictureHook', 'PredictionWriterHook')
 
 
@@ -50,8 +51,16 @@ def readable_details(config: Config) -> dict[str, object]:
     }
 
 
+def processes(config: Config, log: str) -> int | None:
+    """How many processes trained, by the head of the log or the launcher; None if unknown."""
+    found = _GPU_NUMBER.search(log)
+    if found:
+        return int(found[1])
+    return 1 if config.get('launcher') == 'none' else None
+
+
 def training_settings(config: Config, started: Config) -> dict[str, object]:
-    """What determines a training apart from its seed; trainings that are equal in it repeat one.
+    """What determines a training apart from its seed, as far as its config says.
 
     Args:
         config: The config.
@@ -61,13 +70,32 @@ def training_settings(config: Config, started: Config) -> dict[str, object]:
         Values by dotted key, without those that change only speed, logs and files.
     """
     kept = {key: config.get(key) for key in _SETTINGS}
-    hooks = config.get('custom_hooks') or []
-    kept['custom_hooks'] = [hook for hook in hooks if hook.get('type') not in _WATCHING]
+    kept['custom_hooks'] = _steering_hooks(config)
     kept['validated'] = (config.get('val_dataloader') or {}).get('dataset')
     # to resume is to load the run's own checkpoint: what counts is where it came from at first
     kept['load_from'] = None if started.get('resume') else started.get('load_from')
     flat = _flatten(kept)
     return {key: value for key, value in flat.items() if not _VOLATILE.fullmatch(key)}
+
+
+def _steering_hooks(config: Config) -> list[dict]:
+    """The hooks that can change what is trained, with the arguments that can."""
+    sampler = (config.get('train_dataloader') or {}).get('sampler') or {}
+    kept = []
+    for hook in config.get('custom_hooks') or []:
+        name, hook = str(hook.get('type')).rpartition('.')[2], dict(hook)
+        if name == 'ClassFeedbackHook':
+            if sampler.get('class_prob') != 'performance':
+                continue  # nothing takes its feedback
+            hook.pop('curves', None)
+        elif name == 'ClassStatisticsHook':
+            hook.pop('nproc', None)
+            if hook.get('statistics') is None:
+                continue  # the losses that need it cannot train without it
+        elif name in _WATCHING:
+            continue
+        kept.append(hook)
+    return kept
 
 
 def _flatten(value: object, prefix: str = '') -> dict[str, object]:

@@ -95,7 +95,7 @@ def summary_table(comparison: Comparison, means: Sequence[str]) -> Table:
 def details(comparison: Comparison) -> dict[str, str | None]:
     """The details of the settings that all runs share, None for those in which they differ."""
     shared = {}
-    for key in comparison.runs[0].details:
+    for key in dict.fromkeys(key for run in comparison.runs for key in run.details):
         values = {method.detail(key) for method in comparison.methods}
         shared[key] = values.pop() if len(values) == 1 else None
     return shared

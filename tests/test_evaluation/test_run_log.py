@@ -10,8 +10,9 @@ from made_runs import confusion_scores, scalars, train
 from mmengine.config import Config
 from tiny_data import CLASSES
 
-from mmseg_imbalance.evaluation import Run, RunLogError, read_run
+from mmseg_imbalance.evaluation import Run, RunLogError, compare_runs, read_run
 from mmseg_imbalance.evaluation.log_table import last_validated_classes
+from mmseg_imbalance.evaluation.run_position import positions
 
 EPOCHS = dict(
     train_cfg=dict(
@@ -129,6 +130,82 @@ def test_training_by_epochs(folder):
         read_run(work_dir)
 
 
+@pytest.mark.parametrize('steps_by_epoch', [False, True])
+@pytest.mark.parametrize('losses_by_epoch', [False, True])
+def test_steps_of_validations_in_a_training_by_epochs(tmp_path, losses_by_epoch, steps_by_epoch):
+    """Their steps are epochs or iterations; losses may be logged without an epoch."""
+    options = EPOCHS | dict(
+        train_cfg=EPOCHS['train_cfg'] | dict(max_epochs=3),
+        log_processor__by_epoch=losses_by_epoch,
+        default_hooks__logger__log_metric_by_epoch=steps_by_epoch,
+        default_hooks__logger__interval=3,
+    )
+    work_dir = train(tmp_path, 'epochs', stop=7, **options)
+    (logged,) = (r['step'] for r in scalars(work_dir) if 'mIoU' in r)
+    assert logged == (1 if steps_by_epoch else 4)
+    with pytest.raises(RunLogError, match='stopped at epoch 2 of 3; resume it'):
+        read_run(work_dir)
+    next_second()
+    train(tmp_path, 'epochs', resume=True, **options)
+    run = read_run(work_dir)
+    assert run.curves['mIoU'][0].tolist() == [1, 2, 3]
+    assert run.curves['loss'][0].tolist() == [3, 7, 11]
+    (file,) = work_dir.glob('*/iter_12/class_scores.json')
+    assert run.scores['IoU']['rare'] == pytest.approx(confusion_scores(file)[0]['rare'], abs=0.005)
+    if losses_by_epoch:
+        return
+    for log in work_dir.glob('*/*.log'):
+        log.unlink()
+    with pytest.raises(RunLogError, match='logged without an epoch .* no .log with lines'):
+        read_run(work_dir)
+
+
+@pytest.mark.parametrize('steps_by_epoch', [False, True])
+def test_steps_of_validations_in_a_training_by_iterations(tmp_path, steps_by_epoch):
+    """Their steps are iterations, or epochs, which are not counted: 0 all the time."""
+    options = dict(
+        iters=7,
+        train_cfg__val_interval=3,
+        default_hooks__checkpoint__interval=4,
+        default_hooks__logger__interval=2,
+        default_hooks__logger__log_metric_by_epoch=steps_by_epoch,
+    )
+    work_dir = train(tmp_path, 'run', stop=5, **options)
+    (logged,) = (r['step'] for r in scalars(work_dir) if 'mIoU' in r)
+    assert logged == (0 if steps_by_epoch else 3)
+    with pytest.raises(RunLogError, match='stopped at iteration 4 of 7'):
+        read_run(work_dir)
+    next_second()
+    train(tmp_path, 'run', resume=True, **options)
+    run = read_run(work_dir)
+    assert run.curves['loss'][0].tolist() == [2, 4, 6]
+    assert run.curves['mIoU'][0].tolist() == [3, 6, 7]
+    (file,) = work_dir.glob('*/iter_7/class_scores.json')
+    assert run.scores['IoU']['rare'] == pytest.approx(confusion_scores(file)[0]['rare'], abs=0.005)
+
+
+def test_validations_that_no_loss_is_logged_between():
+    """As the loop makes them, also from where a training was resumed."""
+    config = Config(
+        dict(
+            train_cfg=dict(
+                max_iters=100, val_begin=20, val_interval=10, dynamic_intervals=[(50, 5), (70, 40)]
+            )
+        )
+    )
+    intervals = [10] * 49 + [5] * 20 + [40] * 31  # after iteration 1, 2, …
+    due = [i for i in range(20, 101) if i % intervals[i - 1] == 0 or i == 100]
+    assert len(due) == 9
+    validation = {'mIoU': 1.0, 'step': 0}
+    assert positions([validation] * len(due), config, '') == due
+    resumed = 'mmengine - INFO - resumed epoch: 0, iter: 40\n'
+    assert positions([validation] * (len(due) - 3), config, resumed) == due[3:]
+    loss = {'loss': 1.0, 'step': 30}
+    assert positions([loss, validation, loss | {'step': 57}, validation], config, '') == [
+        30, 30, 57, 60
+    ]  # fmt: skip
+
+
 def test_resumed_training_by_epochs(folder):
     work_dir = train(folder, 'resumed epochs', stop=6, **EPOCHS)
     with pytest.raises(RunLogError, match='trained to epoch 2, but last validated at 1'):
@@ -220,7 +297,10 @@ def test_settings_leave_out_what_makes_no_difference(folder, finished, copy):
         train_dataloader__num_workers=5, train_cfg__val_interval=1, env_cfg__cudnn_benchmark=False,
         default_hooks__logger__interval=9, default_hooks__checkpoint=None, experiment_name='x',
         val_evaluator__type='IoUMetric', val_dataloader__batch_size=3, vis_backends=[],
-        custom_hooks=[dict(type='WeightingCurvesHook'), dict(type='PixelWeightPictureHook')],
+        custom_hooks=[
+            dict(type='WeightingCurvesHook'), dict(type='PixelWeightPictureHook'),
+            dict(type='ClassStatisticsHook', nproc=2), dict(type='ClassFeedbackHook', interval=9),
+        ],
     )  # fmt: skip
     for key, value in volatile.items():
         assert settings(**{key: value}) == same, key
@@ -231,7 +311,51 @@ def test_settings_leave_out_what_makes_no_difference(folder, finished, copy):
         val_dataloader__dataset__ann_file='few.txt', custom_hooks=[dict(type='EMAHook')],
     ).items():  # fmt: skip
         assert settings(**{key: value}) != same, key
+    counted = dict(type='ClassStatisticsHook', statistics='other.json')
+    assert settings(custom_hooks=[counted]) != same
+    assert settings(custom_hooks=[counted | {'nproc': 3}]) == settings(custom_hooks=[counted])
+    # feedback counts where the sampler takes it, curves of it do not
+    hook = dict(type='ClassFeedbackHook')
+    for taken, class_prob in ((True, 'performance'), (False, 'rare')):
+        sampler = dict(_delete_=True, type='ClassBalancedInfiniteSampler', class_prob=class_prob)
+
+        def sampled(*hooks, sampler=sampler):
+            return settings(train_dataloader__sampler=dict(sampler), custom_hooks=list(hooks))
+
+        assert sampled(hook | {'curves': False}) == sampled(hook)
+        assert (sampled(hook | {'interval': 9}) != sampled(hook)) == taken
+        assert (sampled() != sampled(hook)) == taken
     assert settings(load_from='iter_2.pth', resume=True) == same
+
+
+def test_number_of_processes(copy, finished):
+    """It is no setting of the config: the log's head tells it, or that there was no launcher."""
+    (log,) = copy.glob('*/*.log')
+    own = next(copy.glob('*/vis_data/config.py'))
+    text = log.read_text()
+    one = read_run(copy)
+    assert one.details['processes'] == 1 and one.settings == read_run(finished).settings
+    assert text.count('    GPU number: 1\n') == 1
+    log.write_text(text.replace('GPU number: 1', 'GPU number: 4'))
+    four = read_run(copy)
+    assert four.details['processes'] == 4
+    assert four.settings.items() ^ one.settings.items() == {('processes', 1), ('processes', 4)}
+    assert len(compare_runs([(None, one), (None, four)]).methods) == 2
+    log.write_text(text.replace('GPU number: 1', ''))
+    assert read_run(copy).settings == one.settings
+    own.write_text(own.read_text().replace("launcher = 'none'", "launcher = 'pytorch'"))
+    unknown = read_run(copy)
+    assert 'processes' not in unknown.details and unknown.settings != one.settings
+
+
+def test_resumed_on_another_number_of_processes(stopped, tmp_path):
+    work_dir = shutil.copytree(stopped, tmp_path / 'stopped')
+    shutil.copytree(stopped.parent / 'data', tmp_path / 'data')
+    (log,) = work_dir.glob('*/*.log')
+    resumed(work_dir)
+    assert read_run(work_dir).details['processes'] == 1
+    log.write_text(log.read_text().replace('GPU number: 1', 'GPU number: 2'))
+    assert read_run(work_dir).settings['processes'] == '2, then 1'
 
 
 def test_configs_import_nothing(copy):

@@ -128,6 +128,15 @@ def test_training_curves():
     assert matplotlib.colors.same_color(loss.lines[0].get_color(), '#999999')  # the baseline
 
 
+def test_details_that_not_all_runs_know():
+    details = {'lr': 0.1}
+    runs = [made_run(m, 0, [50] * 4, [60] * 4, details=details | extra)
+            for m, extra in (('ce', {}), ('lmp', {'processes': 4}))]  # fmt: skip
+    (table, *_) = run_tables(compare_runs([(None, run) for run in runs]))
+    assert table.header[:3] == ['method', 'runs', 'processes']
+    assert [row[2] for row in table.rows] == ['?', '4']
+
+
 def test_curves_at_common_steps():
     """Runs of one method that logged at other steps are averaged where all have values."""
     iou = np.full(4, 50.0)
