@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.progress import track
 
 from mmseg_imbalance import config_path
@@ -20,7 +19,7 @@ from mmseg_imbalance.datasets.image_files import (
     read_image,
 )
 from mmseg_imbalance.engine import add_config_arguments, load_config
-from mmseg_imbalance.engine.inference import build_inferencer, check_reading, predict
+from mmseg_imbalance.engine.inference import add_device, build_inferencer, check_reading, predict
 from mmseg_imbalance.files import write_atomically
 from mmseg_imbalance.visualization import overlay_image
 
@@ -59,11 +58,7 @@ def parse_args() -> argparse.Namespace:
         help='go on after an interruption: leave out images whose overlay is there, whatever '
         'model it was made with',
     )
-    parser.add_argument(
-        '--device',
-        default='cuda:0' if torch.cuda.is_available() else 'cpu',
-        help='cpu, cuda:0, … (default: the first GPU if there is one, here %(default)s)',
-    )
+    add_device(parser)
     parser.add_argument(
         '--opacity',
         type=number(lambda value: 0 <= value <= 1, 'from 0 to 1'),

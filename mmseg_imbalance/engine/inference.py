@@ -3,6 +3,7 @@
 Not imported by the package itself, which would import all models of MMSegmentation with it.
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,15 @@ from torch import nn
 
 from ..command_line import first_line
 from .run_config import RunConfigError
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--device``, for :func:`build_inferencer`, to a tool's parser."""
+    parser.add_argument(
+        '--device',
+        default='cuda:0' if torch.cuda.is_available() else 'cpu',
+        help='cpu, cuda:0, … (default: the first GPU if there is one, here %(default)s)',
+    )
 
 
 class StrictInferencer(MMSegInferencer):

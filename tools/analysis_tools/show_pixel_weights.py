@@ -20,7 +20,7 @@ from mmseg_imbalance.command_line import ToolError, first_line, number, run_tool
 from mmseg_imbalance.datasets import ClassStatistics, class_statistics
 from mmseg_imbalance.engine import add_config_arguments, check_data, load_config
 from mmseg_imbalance.engine.find_loss import find_losses
-from mmseg_imbalance.engine.inference import build_inferencer
+from mmseg_imbalance.engine.inference import add_device, build_inferencer
 from mmseg_imbalance.engine.weighting import (
     describe,
     first_weighting,
@@ -97,11 +97,7 @@ def parse_args() -> argparse.Namespace:
         help='the same, with this least share of the pixels that carries the weight (default: '
         f'{RATIO} where --p is given)',
     )
-    parser.add_argument(
-        '--device',
-        default='cuda:0' if torch.cuda.is_available() else 'cpu',
-        help='cpu, cuda:0, … (default: the first GPU if there is one, here %(default)s)',
-    )
+    add_device(parser)
     return parser.parse_args()
 
 
