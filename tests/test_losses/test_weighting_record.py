@@ -77,7 +77,7 @@ def test_relative_weight_of_a_weighted_mean_averages_to_one(cfg):
 
 def test_class_weights_and_a_sampler_are_in_the_weight_and_not_in_the_pixel_loss():
     logits, label = draw_batch()
-    drawn = torch.rand(label.shape)
+    drawn = torch.where(label == 255, torch.nan, torch.rand(label.shape))
     _, _, kept = record(WCE, logits, label, weight=drawn)
     valid = label != 255
     factor = torch.tensor(CLASS_WEIGHT)[label[valid]] * drawn[valid]
@@ -192,6 +192,25 @@ def test_saturated_pixels_of_loss_max_pooling(pool, ratio):
         saturated += np.sum(max_pooling_weights(group[mask], 1.3, ratio) * n >= (1 - 1e-5) * tau)
     assert loss.curves(kept)['saturated'].item() == pytest.approx(saturated / valid.sum())
     assert (saturated > 3) == (ratio == 0.1)
+
+
+@pytest.mark.parametrize(('losses', 'saturated'), [([9.0, 9.0], 2), ([9.0, 9.0, 5.0], 0)])
+def test_saturation_of_few_losses_in_a_batch(losses, saturated):
+    """m = 2 of 60 pixels, or, image by image, one of 20: a larger share, and a smaller cap."""
+    label = torch.zeros(3, 4, 5, dtype=torch.int64)
+    logits = torch.stack([torch.full((3, 4, 5), 200.0), torch.zeros(3, 4, 5)], 1)
+    for i, loss in enumerate(losses):  # the others have none
+        logits[i, :, 0, 0] = torch.tensor([0.0, loss])
+    loss, _, kept = record(dict(LMP, pool='batch', ratio=2 / 60), logits, label)
+    assert kept.weighing.max() > 1.1 * 20 ** (1 / 1.7)
+    assert loss.curves(kept)['saturated'].item() == pytest.approx(saturated / 60)
+
+
+def test_one_pixel_is_all_that_a_small_ratio_needs():
+    logits = torch.zeros(1, 2, 1, 20)
+    logits[:, 0, :, 1:] = 200
+    loss, _, kept = record(dict(LMP, ratio=0.001), logits, torch.zeros(1, 1, 20).long())
+    assert loss.curves(kept)['saturated'].item() == pytest.approx(1 / 20)
 
 
 def test_equal_losses_saturate_nothing():

@@ -20,6 +20,7 @@ from mmseg_imbalance.engine import load_config
 TOOL = 'analysis_tools/show_pixel_weights.py'
 CE_CONFIG = TOY_CONFIG.replace('recall_loss/recall_', 'cross_entropy/ce_')
 LMP_CONFIG = TOY_CONFIG.replace('recall_loss/recall_', 'loss_max_pooling/lmp_')
+FOCAL_CONFIG = TOY_CONFIG.replace('recall_loss/recall_', 'baselines/focal_')
 WCE_CONFIG = TOY_CONFIG.replace('recall_loss/recall_', 'baselines/wce_')
 
 
@@ -83,11 +84,12 @@ def test_chosen_images(show, tmp_path):
     [
         (LMP_CONFIG, [], "LossMaxPooling(p=1.7, ratio=0.25, pool='image')"),
         (CE_CONFIG, [], 'trained with CrossEntropyLoss; weights that LossMaxPooling(p=1.7, rat'),
+        (FOCAL_CONFIG, [], 'trained with SoftmaxFocalLoss; weights that LossMaxPooling(p=1.7, rat'),
         (TOY_CONFIG, ['--p', 'inf'], 'trained with RecallLoss; weights that LossMaxPooling(p=inf'),
         (LMP_CONFIG, ['--ratio', 0.5], 'trained with LossMaxPooling; weights that LossMaxPool'),
         (WCE_CONFIG, [], 'WeightedCrossEntropyLoss('),  # its weights are computed from statistics
     ],
-    ids=('own', 'ce', 'p', 'ratio', 'statistics'),
+    ids=('own', 'ce', 'focal', 'p', 'ratio', 'statistics'),
 )
 def test_whose_weights(show, tmp_path, drawn, config, args, title):
     assert show(config, '--images', 1, '--out-dir', tmp_path, *args) == 0
