@@ -111,3 +111,7 @@ def number(fits: Callable[[float], bool], where: str) -> Callable[[str], float]:
 
 ratio = number(lambda value: 0 < value < 1, 'between 0 and 1')
 """An argparse type for numbers between 0 and 1, both excluded."""
+pooling_norm = number(lambda value: value >= 1, 'in [1, inf]')
+"""An argparse type for ``p`` of loss max-pooling."""
+pooling_ratio = number(lambda value: 0 < value <= 1, 'in (0, 1]')
+"""An argparse type for ``ratio`` of loss max-pooling."""

@@ -1,7 +1,6 @@
 """Scores a trained segmentor on the test data of its config, and draws or saves predictions."""
 
 import argparse
-from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -11,6 +10,7 @@ from mmseg_imbalance.command_line import one_line_errors
 from mmseg_imbalance.engine import (
     RunConfigError,
     add_run_arguments,
+    check_checkpoint,
     check_data,
     load_run_config,
     prepare_cpu_launch,
@@ -72,8 +72,7 @@ def augment_at_test_time(cfg: Config) -> None:
 
 def build_runner(args: argparse.Namespace) -> Runner:
     cfg = load_run_config(args)
-    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
-        raise RunConfigError(f'checkpoint not found: {args.checkpoint}')
+    check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
     check_data(cfg, 'test')
     if args.show or args.show_dir:

@@ -14,10 +14,12 @@ from .run_config import (
     RunConfigError,
     add_config_arguments,
     add_run_arguments,
+    check_checkpoint,
     check_data,
     enable_amp,
     load_config,
     load_run_config,
+    work_dir_of,
 )
 
 __all__ = [
@@ -31,9 +33,11 @@ __all__ = [
     'WeightingCurvesHook',
     'add_config_arguments',
     'add_run_arguments',
+    'check_checkpoint',
     'check_data',
     'enable_amp',
     'load_config',
     'load_run_config',
     'prepare_cpu_launch',
+    'work_dir_of',
 ]

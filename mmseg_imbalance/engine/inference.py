@@ -5,7 +5,6 @@ Not imported by the package itself, which would import all models of MMSegmentat
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from mmseg.datasets.transforms.loading import InferencerLoader
 from torch import nn
 
 from ..command_line import first_line
-from .run_config import RunConfigError
+from .run_config import RunConfigError, check_checkpoint
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +64,7 @@ def build_inferencer(cfg: Config, checkpoint: str, device: str) -> StrictInferen
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # the latter: PyTorch without CUDA
         raise RunConfigError(f'device {device!r} cannot be used: {first_line(error)}') from error
-    if '://' not in checkpoint and not Path(checkpoint).is_file():
-        raise RunConfigError(f'checkpoint not found: {checkpoint}')
+    check_checkpoint(checkpoint)
     try:
         return StrictInferencer(cfg, checkpoint, device=device)
     except Exception as error:  # both files are the user's, and a config is Python

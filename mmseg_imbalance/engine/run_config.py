@@ -92,9 +92,23 @@ def load_run_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    default = Path('work_dirs') / Path(args.config).stem
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(default)
+    cfg.work_dir = args.work_dir or work_dir_of(cfg, args.config)
     return cfg
+
+
+def work_dir_of(cfg: Config, path: str | Path) -> str:
+    """The config's own work dir, or ``work_dirs/<name of its file>``."""
+    return cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
+
+
+def check_checkpoint(checkpoint: str) -> None:
+    """Makes sure that a checkpoint is there, unless it is a URL.
+
+    Raises:
+        RunConfigError: There is no such file.
+    """
+    if '://' not in checkpoint and not Path(checkpoint).is_file():
+        raise RunConfigError(f'checkpoint not found: {checkpoint}')
 
 
 def check_data(cfg: Config, *stages: str) -> None:

@@ -5,7 +5,7 @@ from .compared_runs import Comparison, Method, NotComparableError, Spread, compa
 from .confusion import class_scalars, class_scores, confusion_counts, confusion_matrix
 from .imbalance_metric import ImbalanceMetric
 from .predictions import prediction_path
-from .run_log import Run, RunLogError, read_run
+from .run_log import Run, RunLogError, newest_config, read_run
 from .scores import Scores
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     'compare_runs',
     'confusion_counts',
     'confusion_matrix',
+    'newest_config',
     'prediction_path',
     'read_run',
 ]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .run_log import KINDS, Run
+from .run_log import KINDS, Run, nan_to_none
 
 _CROSS_ENTROPY = re.compile(r'(ce|cross[-_ ]?entropy)(_.*)?', re.IGNORECASE)
 _FIRST = ('mIoU', 'mAcc', 'aAcc')
@@ -171,18 +171,18 @@ class Comparison:
 
     def _method_dict(self, method: Method) -> dict:
         shares = self.shares()
-        per_class = {
-            kind: {name: _as_dict(method.score(kind, name)) for name in shares} for kind in KINDS
+        scores = {
+            kind: {name: method.score(kind, name)._asdict() for name in shares} for kind in KINDS
         }
         differences = {
-            kind: {name: _as_dict(self.difference(method, kind, name)) for name in shares}
+            kind: {name: self.difference(method, kind, name)._asdict() for name in shares}
             for kind in KINDS
         }
         return {
             'name': method.name,
-            'means': {key: _as_dict(method.mean(key)) for key in self.means},
-            'scores': per_class,
-            'differences': differences if method.name != self.baseline else {},
+            'means': nan_to_none({key: method.mean(key)._asdict() for key in self.means}),
+            'scores': nan_to_none(scores),
+            'differences': nan_to_none(differences) if method.name != self.baseline else {},
             'runs': [run.to_dict() for run in method.runs],
         }
 
@@ -291,10 +291,3 @@ def _listed(names: set[str]) -> str:
         return 'none of its own'
     shown = sorted(names)[:3]
     return f'among them {", ".join(shown)}' + (', …' if len(names) > 3 else '')
-
-
-def _as_dict(spread: Spread) -> Mapping[str, float | None]:
-    return {
-        key: None if isinstance(value, float) and np.isnan(value) else value
-        for key, value in spread._asdict().items()
-    }

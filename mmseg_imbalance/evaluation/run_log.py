@@ -67,7 +67,7 @@ class Run:
 
     def to_dict(self) -> dict:
         """All but settings and curves, which the work dir has, for JSON; NaN become None."""
-        kept = asdict(self) | {'scores': _finite(self.scores), 'means': _finite(self.means)}
+        kept = asdict(self) | {'scores': nan_to_none(self.scores), 'means': nan_to_none(self.means)}
         return {key: value for key, value in kept.items() if key not in ('settings', 'curves')}
 
     @classmethod
@@ -97,7 +97,7 @@ def read_run(work_dir: str | Path) -> Run:
     config = sessions[-1].config
     unit, length = training_length(config)
     records = _join(sessions)
-    name = _config_file(work_dir)
+    name = newest_config(work_dir)
     reached = max(record['position'] for record in records)
     if reached < length:
         raise RunLogError(
@@ -105,8 +105,8 @@ def read_run(work_dir: str | Path) -> Run:
             f'tools/train.py {name or "CONFIG"} --work-dir {work_dir} --resume'
         )
     validation = _last_validation(records, unit, length)
-    folder = next(s.folder for s in reversed(sessions) if validation in s.records)
-    rows = _class_rows(folder, validation, unit)
+    session = next(s for s in reversed(sessions) if validation in s.records)
+    rows = _class_rows(session, validation, unit)
     started_on = _processes(sessions)
     return Run(
         work_dir=str(work_dir),
@@ -132,7 +132,12 @@ class _Session:
     folder: Path
     config: Config
     records: list[dict]
-    log: str
+    logs: list[str]
+
+    @property
+    def log(self) -> str:
+        """The text of all its logs."""
+        return ''.join(self.logs)
 
 
 def _sessions(work_dir: Path) -> list[_Session]:
@@ -144,11 +149,11 @@ def _sessions(work_dir: Path) -> list[_Session]:
         records = _read_scalars(file)
         if records:
             own = file.with_name('config.py')
-            path = own if own.is_file() else _config_file(work_dir)
+            path = own if own.is_file() else newest_config(work_dir)
             if path is None:
                 raise RunLogError(f'its config is missing: {own}, or any .py in {work_dir}')
             folder = file.parents[1]
-            sessions.append(_Session(folder, _load(path), records, ''.join(_logs(folder))))
+            sessions.append(_Session(folder, _load(path), records, _logs(folder)))
     if not sessions:
         raise RunLogError(
             'nothing is logged in <timestamp>/vis_data/scalars.json: this is no work dir of a '
@@ -157,8 +162,8 @@ def _sessions(work_dir: Path) -> list[_Session]:
     return sessions
 
 
-def _config_file(work_dir: Path) -> Path | None:
-    """The newest config in the work dir itself, whose name is that of the user's."""
+def newest_config(work_dir: Path) -> Path | None:
+    """The newest config in a work dir, whose name is that of the user's; None without one."""
     return max(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime, default=None)
 
 
@@ -234,21 +239,21 @@ def _last_validation(records: list[dict], unit: str, length: int) -> dict:
     return steps[max(steps)]
 
 
-def _class_rows(folder: Path, validation: dict, unit: str) -> list[dict]:
+def _class_rows(session: _Session, validation: dict, unit: str) -> list[dict]:
     """The scores of every class, from the metric's file or else from the log."""
     miou = _number(validation['mIoU'])
     # the folder's name has iterations, also in a training by epochs
     pattern = f'iter_{validation["position"]}' if unit == 'iteration' else 'iter_*'
-    files = {int(f.parent.name[5:]): f for f in folder.glob(f'{pattern}/class_scores.json')}
+    files = {int(f.parent.name[5:]): f for f in session.folder.glob(f'{pattern}/class_scores.json')}
     if files:
         return _read_class_scores(files[max(files)], miou)
-    for log in _logs(folder):
+    for log in session.logs:
         rows = last_validated_classes(log, miou)
         if rows and all(kind in rows[0] for kind in KINDS):
             return rows
     raise RunLogError(
         f'the scores of its classes are missing: there is neither {pattern}/class_scores.json nor '
-        f"a .log with the last validation's table of IoU and Acc in {folder}"
+        f"a .log with the last validation's table of IoU and Acc in {session.folder}"
     )
 
 
@@ -286,10 +291,10 @@ def _curves(records: list[dict]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
-def _finite(value):
-    """Numbers in nested dicts as JSON knows them, NaN as None."""
+def nan_to_none(value):
+    """Numbers, or nested dicts of them, as JSON knows them: NaN as None."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: nan_to_none(inner) for key, inner in value.items()}
     return None if math.isnan(value) else value
 
 

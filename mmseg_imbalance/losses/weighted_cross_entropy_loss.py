@@ -71,7 +71,7 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
         weight, pixels = super().weigh(pixel_loss, seg_logits, seg_label, valid)
         if self.normalizer == 'valid' or self.class_weight is None:
             return weight, pixels
-        total = (weight * self.class_weight[torch.where(valid, seg_label, 0)]).sum()[None]
+        total = (weight * self._factor(seg_label, valid, None)).sum()[None]
         return weight, torch.where(total > 0, total, 1.0)  # 1: no pixel, or none that weighs
 
     def extra_repr(self) -> str:

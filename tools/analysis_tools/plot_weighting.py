@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_imbalance.command_line import ToolError, number, run_tool
+from mmseg_imbalance.command_line import ToolError, pooling_norm, pooling_ratio, run_tool
 from mmseg_imbalance.files import write_figure
 from mmseg_imbalance.visualization import weighting_figure
 
@@ -17,21 +17,17 @@ The weights are in units of what the mean gives every pixel: 1 is plain averagin
 """
 
 
-norm = number(lambda value: value >= 1, 'in [1, inf]')
-ratio = number(lambda value: 0 < value <= 1, 'in (0, 1]')
-
-
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('out', type=Path, metavar='FILE.png', help='the figure')
     parser.add_argument(
-        '--p', nargs='+', type=norm, default=[1, 1.3, 1.7, 3, float('inf')], metavar='P',
+        '--p', nargs='+', type=pooling_norm, default=[1, 1.3, 1.7, 3, float('inf')], metavar='P',
         help='norms, a line each (default: 1 1.3 1.7 3 inf)',
     )  # fmt: skip
     parser.add_argument(
-        '--ratio', nargs='+', type=ratio, default=[0.05, 0.25], metavar='R',
+        '--ratio', nargs='+', type=pooling_ratio, default=[0.05, 0.25], metavar='R',
         help='least shares of the pixels that carry the weight, a panel each (default: 0.05 0.25)',
     )  # fmt: skip
     parser.add_argument(

@@ -18,6 +18,7 @@ from mmseg_imbalance.datasets.statistics import (
     count_seen,
 )
 from mmseg_imbalance.engine import add_config_arguments, check_data, load_config
+from mmseg_imbalance.evaluation import newest_config
 from mmseg_imbalance.files import write_figure
 from mmseg_imbalance.visualization import class_distribution_figure, class_distribution_table
 
@@ -63,10 +64,10 @@ def config_file(path: str) -> str:
     """The config itself, or the one that a run left in its work dir."""
     if not Path(path).is_dir():
         return path
-    dumped = sorted(Path(path).glob('*.py'), key=lambda file: file.stat().st_mtime)
-    if not dumped:
+    dumped = newest_config(Path(path))
+    if dumped is None:
         raise ToolError(f'{path} is not the work dir of a run: there is no config in it')
-    return str(dumped[-1])
+    return str(dumped)
 
 
 def last_class_prob(work_dir: str, classes: list[str]) -> list[float]:

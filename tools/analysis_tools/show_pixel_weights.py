@@ -16,9 +16,16 @@ from mmseg.structures import SegDataSample
 from rich.progress import track
 from torch import Tensor, nn
 
-from mmseg_imbalance.command_line import ToolError, first_line, number, run_tool, whole_number
+from mmseg_imbalance.command_line import (
+    ToolError,
+    first_line,
+    pooling_norm,
+    pooling_ratio,
+    run_tool,
+    whole_number,
+)
 from mmseg_imbalance.datasets import ClassStatistics, class_statistics
-from mmseg_imbalance.engine import add_config_arguments, check_data, load_config
+from mmseg_imbalance.engine import add_config_arguments, check_data, load_config, work_dir_of
 from mmseg_imbalance.engine.find_loss import find_losses
 from mmseg_imbalance.engine.inference import add_device, build_inferencer
 from mmseg_imbalance.engine.weighting import (
@@ -87,13 +94,13 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--p',
-        type=number(lambda value: value >= 1, 'in [1, inf]'),
+        type=pooling_norm,
         help="show loss max-pooling with this norm, whatever the config's loss (default: "
         f'{NORM} where --ratio is given)',
     )
     parser.add_argument(
         '--ratio',
-        type=number(lambda value: 0 < value <= 1, 'in (0, 1]'),
+        type=pooling_ratio,
         help='the same, with this least share of the pixels that carries the weight (default: '
         f'{RATIO} where --p is given)',
     )
@@ -138,9 +145,9 @@ def choose(paths: Sequence[Path], out_dir: Path, args: argparse.Namespace) -> li
     if not args.names:
         count = min(args.images, len(paths))
         return np.linspace(0, len(paths) - 1, count).round().astype(int).tolist()
+    relative = [path.relative_to(out_dir).with_suffix('').as_posix() for path in paths]
     chosen = []
     for name in args.names:
-        relative = [path.relative_to(out_dir).with_suffix('').as_posix() for path in paths]
         found = [i for i, path in enumerate(relative) if name in (path, path.rpartition('/')[2])]
         if not found:
             raise ToolError(
@@ -229,8 +236,7 @@ def main() -> int:
     if not cfg.get(f'{args.split}_dataloader'):
         raise ToolError(f'{args.config} has no {args.split}_dataloader')
     check_data(cfg, args.split)
-    work_dir = cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
-    out_dir = args.out_dir or Path(work_dir, 'pixel_weights', args.split)
+    out_dir = args.out_dir or Path(work_dir_of(cfg, args.config), 'pixel_weights', args.split)
     model = build_inferencer(cfg, args.checkpoint, args.device).model
     try:
         dataset = build_dataset(cfg, args.split)
