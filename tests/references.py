@@ -18,7 +18,8 @@ def max_pooling_weights(losses, p: float, ratio: float) -> np.ndarray:
         whole = math.floor(m)
         weights[order[:whole]] = 1 / m
         weights[order[whole : whole + 1]] = (m - whole) / m
-        return weights
+        _, tie = np.unique(losses, return_inverse=True)  # equal losses share their weight
+        return (np.bincount(tie, weights) / np.bincount(tie))[tie]
     q = p / (p - 1)
     tau = n ** (-1 / q) * m ** (-1 / p)
     if (losses > 0).sum() <= m:
@@ -67,6 +68,74 @@ def recall_loss(
             scale += weights[y]
     divisor = {'weight': scale, 'valid': sum(total), 'all': len(labels)}[normalizer]
     return loss / divisor if divisor else 0.0
+
+
+def recall_class_weights(pred, label, floor, num_classes) -> list[float]:
+    """1 - recall of every class, of the pixels (any shape) that are not ignored."""
+    weights = []
+    for c in range(num_classes):
+        total, missed = np.sum(label == c), np.sum((label == c) & (pred != c))
+        weights.append(max(missed, floor) / max(total, floor) if max(total, floor) else 0.0)
+    return weights
+
+
+def pixel_weights(cfg, losses, logits, label, ignore_index) -> np.ndarray:
+    """The weights (N, H, W) with which a loss adds up the pixel losses, from its config.
+
+    Args:
+        cfg: Config of a loss of the package.
+        losses: (N, H, W), not yet multiplied with class weights.
+        logits: (N, C, H, W).
+        label: (N, H, W).
+        ignore_index: Label of the pixels to leave out.
+    """
+    valid = label != ignore_index
+    factors = np.zeros(label.shape)
+    # those that the losses hold, in float32
+    class_weight = np.ones(logits.shape[1]) if not cfg.get('class_weight') else np.array(
+        cfg['class_weight'], np.float32
+    )  # fmt: skip
+    factors[valid] = class_weight[label[valid]]
+    if cfg['type'] == 'LossMaxPooling':
+        weighted = (losses * factors.astype(losses.dtype)).astype(np.float32)
+        groups = range(len(label)) if cfg.get('pool', 'image') == 'image' else [slice(None)]
+        weights = np.zeros(label.shape)
+        for group in groups:
+            if valid[group].any():
+                kept = weighted[group][valid[group]]
+                optimal = max_pooling_weights(kept, cfg.get('p', 1.7), cfg.get('ratio', 0.25))
+                weights[group][valid[group]] = optimal / len(groups)
+        return weights * factors
+    divisor = valid.sum()
+    if cfg['type'] == 'RecallLoss':
+        pred = logits.argmax(1)
+        floor = cfg.get('floor', 1)
+        recall = np.array(recall_class_weights(pred[valid], label[valid], floor, logits.shape[1]))
+        factors[valid] *= recall[label[valid]]
+        normalizer = cfg.get('normalizer', 'weight')
+        divisor = {'weight': factors.sum(), 'valid': divisor, 'all': label.size}[normalizer]
+    elif cfg['type'] == 'WeightedCrossEntropyLoss' and cfg.get('normalizer') != 'valid':
+        divisor = factors.sum()
+    return factors / divisor if divisor else factors
+
+
+def pixel_losses(cfg, logits, label, ignore_index) -> tuple[np.ndarray, np.ndarray]:
+    """The pixel losses (N, H, W) of a loss, and their gradients (N, C, H, W); 0 where ignored."""
+    valid = label != ignore_index
+    if cfg['type'] == 'LogitAdjustedLoss':
+        prior = np.array(cfg['prior']) / sum(cfg['prior'])
+        logits = logits + cfg.get('tau', 1) * np.log(prior)[:, None, None]
+    shifted = logits - logits.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    right = np.arange(logits.shape[1])[:, None, None] == label[:, None]
+    losses = -np.where(right, log_p, 0).sum(1)
+    gradients = (np.exp(log_p) - right) * valid[:, None]
+    if cfg['type'] == 'SoftmaxFocalLoss':
+        gamma, p = cfg.get('gamma', 2), np.exp(-losses)
+        missing = np.maximum(-np.expm1(-losses), 1e-7)
+        slope = missing**gamma + gamma * missing ** (gamma - 1) * p * losses
+        losses, gradients = missing**gamma * losses, slope[:, None] * gradients
+    return np.where(valid, losses, 0), gradients
 
 
 def _valid_pixels(logits, label, ignore_index):

@@ -1,5 +1,6 @@
 """Loss max-pooling."""
 
+import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -93,6 +94,10 @@ class LossMaxPooling(PixelWeightingLoss):
         """The loss of every pixel, (N, H, W), from ``pixel_loss`` if there is one."""
         if self.pixel_loss is None:
             return super().compute_pixel_loss(seg_logits, seg_label, ignore_index)
+        if not isinstance(self.pixel_loss, PixelWeightingLoss):
+            # Others let what an ignored pixel holds into their gradient, see pixel_cross_entropy.
+            valid = (seg_label != ignore_index)[:, None]
+            seg_logits = torch.where(valid, seg_logits, 0.0)
         loss = self.pixel_loss(
             seg_logits, seg_label, ignore_index=ignore_index, reduction_override='none'
         )

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..datasets.statistics import ClassStatistics, class_weights
-from ..ops import check_labels, class_mean, weight_support
+from ..ops import check_labels, class_mean, pixel_cross_entropy, weight_support
+from ..ops.compiling import is_compiling
 from .class_weight import load_class_weight, names_a_method
 
 _REDUCTIONS = ('none', 'mean', 'sum')
-# PyTorch 2.1 and 2.2 have it under its older name only.
-_is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._dynamo.is_compiling
 
 
 class PixelWeighting(NamedTuple):
@@ -250,7 +248,7 @@ class PixelWeightingLoss(nn.Module):
         self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int
     ) -> Tensor:
         """The loss of every pixel, (N, H, W): soft-max cross-entropy."""
-        return F.cross_entropy(seg_logits, seg_label, ignore_index=ignore_index, reduction='none')
+        return pixel_cross_entropy(seg_logits, seg_label, ignore_index)
 
     def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
         """Class weight times the pixel sampler's weight, None where there is neither."""
@@ -298,6 +296,11 @@ class PixelWeightingLoss(nn.Module):
 
     def _checks_values(self, tensor: Tensor) -> bool:
         """Whether to look at values: never inside a compiled graph, which it would break."""
-        if _is_compiling():
+        if is_compiling():
             return False
         return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels
+
+
+def safe_divisor(divisor: Tensor) -> Tensor:
+    """Replaces by 1 what is 0, of a batch in which no pixel weighs, or has no finite reciprocal."""
+    return torch.where(divisor >= torch.finfo(divisor.dtype).tiny, divisor, 1.0)

@@ -6,7 +6,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..ops import class_counts, recall_class_weights
-from .pixel_weighting import PixelWeightingLoss
+from .pixel_weighting import PixelWeightingLoss, safe_divisor
 
 _NORMALIZERS = ('valid', 'all', 'weight')
 
@@ -114,7 +114,7 @@ class RecallLoss(PixelWeightingLoss):
         divisor = self._divisor(counts, num_pixels, class_weight)
         if self.sync:  # every process divides by its share of the union's divisor
             divisor = divisor / get_world_size()
-        return pixel_weight, torch.where(divisor > 0, divisor, 1.0).to(pixel_loss.dtype)
+        return pixel_weight, safe_divisor(divisor.to(pixel_loss.dtype))
 
     def _divisor(self, counts: Tensor, num_pixels: Tensor, class_weight: Tensor) -> Tensor:
         if self.normalizer == 'all':

@@ -1,10 +1,9 @@
 """Class-weighted cross-entropy."""
 
-import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from .pixel_weighting import PixelWeightingLoss
+from .pixel_weighting import PixelWeightingLoss, safe_divisor
 
 _NORMALIZERS = ('weight', 'valid')
 
@@ -72,7 +71,7 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
         if self.normalizer == 'valid' or self.class_weight is None:
             return weight, pixels
         total = (weight * self._factor(seg_label, valid, None)).sum()[None]
-        return weight, torch.where(total > 0, total, 1.0)  # 1: no pixel, or none that weighs
+        return weight, safe_divisor(total)
 
     def extra_repr(self) -> str:
         """What a printed model shows."""

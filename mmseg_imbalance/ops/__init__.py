@@ -3,6 +3,7 @@
 from .class_counts import class_counts
 from .labels import check_labels
 from .max_pooling import max_pooling_weights
+from .pixel_cross_entropy import pixel_cross_entropy
 from .recall import recall_class_weights
 from .weight_statistics import class_mean, weight_support
 
@@ -11,6 +12,7 @@ __all__ = [
     'class_counts',
     'class_mean',
     'max_pooling_weights',
+    'pixel_cross_entropy',
     'recall_class_weights',
     'weight_support',
 ]

@@ -45,10 +45,11 @@ def weight_support(weight: Tensor, valid: Tensor, share: float = 0.9) -> Tensor:
         >>> weight_support(weight, torch.tensor([[True, True, True, True, False]]))  # 2 of 4
         tensor([0.5000], dtype=torch.float64)
     """
-    largest_first = weight.double().sort(1, descending=True).values
+    # On the CPU: a GPU adds floats up in no fixed order, which deterministic=True refuses.
+    largest_first = weight.double().sort(1, descending=True).values.cpu()
     carried = largest_first.cumsum(1)
-    total = carried[:, -1:]
+    total = largest_first.sum(1, keepdim=True)
     # rounding must not ask for one more pixel
     pixels = (carried < share * total * (1 - 1e-12)).sum(1) + 1
-    fraction = pixels.double() / valid.sum(1)
-    return torch.where(total[:, 0] > 0, fraction, torch.nan)
+    fraction = pixels.double() / valid.sum(1).cpu()
+    return torch.where(total[:, 0] > 0, fraction, torch.nan).to(weight.device)

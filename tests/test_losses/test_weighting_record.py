@@ -221,9 +221,10 @@ def test_equal_losses_saturate_nothing():
     assert loss.curves(kept)['saturated'] == 1
 
 
-def test_curves_without_a_valid_pixel_are_not_defined():
-    label = torch.full((2, 3, 4), 255)
+@pytest.mark.parametrize('shape', [(2, 3, 4), (0, 3, 4), (2, 0, 4)], ids=str)
+def test_curves_without_a_valid_pixel_are_not_defined(shape):
+    label = torch.full(shape, 255)
     for cfg in LOSSES:
-        loss, _, kept = record(cfg, torch.randn(2, NUM_CLASSES, 3, 4), label)
+        loss, _, kept = record(cfg, torch.randn(shape[0], NUM_CLASSES, *shape[1:]), label)
         for value in loss.curves(kept).values():
             assert value.isnan().all()

@@ -57,3 +57,4 @@ def test_support_of_uniform_weights_is_the_share_in_spite_of_rounding():
 def test_support_without_weight_is_not_defined():
     valid = torch.tensor([[True, True], [False, False]])
     assert weight_support(torch.zeros(2, 2), valid).isnan().all()
+    assert weight_support(torch.zeros(2, 0), valid[:, :0]).isnan().tolist() == [True, True]
