@@ -1,10 +1,12 @@
 """What acts around training and testing: launching without an accelerator, precision, hooks."""
 
+from .checkpoints import CheckpointError, check_checkpoint, harmless_loads, read_checkpoint
 from .cpu_launch import prepare_cpu_launch
 from .hooks import (
     ClassFeedbackHook,
     ClassStatisticsHook,
     IterSeedHook,
+    NonFiniteLossHook,
     PixelWeightPictureHook,
     PredictionWriterHook,
     WeightingCurvesHook,
@@ -14,19 +16,21 @@ from .run_config import (
     RunConfigError,
     add_config_arguments,
     add_run_arguments,
-    check_checkpoint,
     check_data,
     enable_amp,
     load_config,
     load_run_config,
+    set_start,
     work_dir_of,
 )
 
 __all__ = [
     'BFloat16OptimWrapper',
+    'CheckpointError',
     'ClassFeedbackHook',
     'ClassStatisticsHook',
     'IterSeedHook',
+    'NonFiniteLossHook',
     'PixelWeightPictureHook',
     'PredictionWriterHook',
     'RunConfigError',
@@ -36,8 +40,11 @@ __all__ = [
     'check_checkpoint',
     'check_data',
     'enable_amp',
+    'harmless_loads',
     'load_config',
     'load_run_config',
     'prepare_cpu_launch',
+    'read_checkpoint',
+    'set_start',
     'work_dir_of',
 ]

@@ -26,7 +26,12 @@ _VOLATILE = re.compile(
     r'|default_hooks\.(timer|logger|checkpoint|visualization)(\..*)?'
 )
 _GPU_NUMBER = re.compile(r'^ +GPU number: (\d+)$', re.MULTILINE)  # of processes, also on CPUs
-_WATCHING = ('WeightingCurvesHook', 'PixelWeightPictureHook', 'PredictionWriterHook')
+_WATCHING = (
+    'NonFiniteLossHook',
+    'PixelWeightPictureHook',
+    'PredictionWriterHook',
+    'WeightingCurvesHook',
+)
 
 
 def validation_data(config: Config) -> dict[str, object]:

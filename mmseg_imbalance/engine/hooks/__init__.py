@@ -3,6 +3,7 @@
 from .class_feedback_hook import ClassFeedbackHook
 from .class_statistics_hook import ClassStatisticsHook
 from .iter_seed_hook import IterSeedHook
+from .non_finite_loss_hook import NonFiniteLossHook
 from .pixel_weight_picture_hook import PixelWeightPictureHook
 from .prediction_writer_hook import PredictionWriterHook
 from .weighting_curves_hook import WeightingCurvesHook
@@ -11,6 +12,7 @@ __all__ = [
     'ClassFeedbackHook',
     'ClassStatisticsHook',
     'IterSeedHook',
+    'NonFiniteLossHook',
     'PixelWeightPictureHook',
     'PredictionWriterHook',
     'WeightingCurvesHook',
