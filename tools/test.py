@@ -12,9 +12,11 @@ from mmseg_imbalance.engine import (
     add_run_arguments,
     check_checkpoint,
     check_data,
+    harmless_loads,
     load_run_config,
     prepare_cpu_launch,
 )
+from mmseg_imbalance.engine.misfits import MisfitHook
 
 EXAMPLE = """example:
   python tools/test.py configs/recall_loss/recall_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py \\
@@ -74,6 +76,7 @@ def build_runner(args: argparse.Namespace) -> Runner:
     cfg = load_run_config(args)
     check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
+    cfg.resume = False  # a resumed training's config says True, which would build the training
     check_data(cfg, 'test')
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
@@ -83,13 +86,14 @@ def build_runner(args: argparse.Namespace) -> Runner:
         writer = dict(type='PredictionWriterHook', out_dir=args.out)
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), writer]
     prepare_cpu_launch(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.register_hook(MisfitHook(args.checkpoint, training=False))
+    return runner
 
 
 def main() -> None:
-    with one_line_errors():
-        runner = build_runner(parse_args())
-    runner.test()
+    with one_line_errors(), harmless_loads():
+        build_runner(parse_args()).test()
 
 
 if __name__ == '__main__':

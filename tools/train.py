@@ -5,14 +5,18 @@ import argparse
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
-from mmseg_imbalance.command_line import one_line_errors
+from mmseg_imbalance.command_line import ToolError, one_line_errors
+from mmseg_imbalance.datasets.statistics import BadLabelsError, StaleStatisticsError
 from mmseg_imbalance.engine import (
     add_run_arguments,
     check_data,
     enable_amp,
+    harmless_loads,
     load_run_config,
     prepare_cpu_launch,
+    set_start,
 )
+from mmseg_imbalance.engine.misfits import MisfitHook
 
 EXAMPLE = """example:
   python tools/train.py configs/recall_loss/recall_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py \\
@@ -28,7 +32,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='go on from the latest checkpoint in the work dir; without one, start afresh',
+        help='go on from the latest checkpoint in the work dir, or from the one that '
+        '--cfg-options load_from=CHECKPOINT names; without one, start afresh',
     )
     parser.add_argument(
         '--amp',
@@ -43,16 +48,21 @@ def build_runner(args: argparse.Namespace) -> Runner:
     check_data(cfg, 'train', 'val')
     if args.amp:
         enable_amp(cfg)
-    if args.resume:
-        cfg.resume = True
+    checkpoint = set_start(cfg, args)
     prepare_cpu_launch(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if checkpoint:
+        runner.register_hook(MisfitHook(checkpoint, training=True))
+    return runner
 
 
 def main() -> None:
-    with one_line_errors():
+    with one_line_errors(), harmless_loads():
         runner = build_runner(parse_args())
-    runner.train()
+        try:
+            runner.train()
+        except (BadLabelsError, StaleStatisticsError) as error:
+            raise ToolError(str(error)) from error
 
 
 if __name__ == '__main__':

@@ -20,7 +20,8 @@ def prepare_cpu_launch(cfg: Config) -> None:
 
     Call it before the runner is built. It starts ``torch.distributed`` with gloo (the runner
     leaves an initialised process group alone), wraps the model without device ids and replaces
-    SyncBN by BN, so that each process normalises with the statistics of its own samples.
+    SyncBN by BN, so that each process normalises with the statistics of its own samples. All else
+    of ``model_wrapper_cfg``, and ``find_unused_parameters``, stay as they are.
 
     Args:
         cfg: The run's config, changed in place; ``cfg.launcher`` says how it was launched.
@@ -39,16 +40,15 @@ def prepare_cpu_launch(cfg: Config) -> None:
         torch.distributed.init_process_group('gloo')
         # left to the interpreter's end, gloo's threads abort some processes that have done well
         atexit.register(torch.distributed.destroy_process_group)
-    cfg.setdefault(
-        'model_wrapper_cfg',
-        dict(
+    if cfg.get('model_wrapper_cfg') is None:  # what the runner would do
+        cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',
-            device_ids=None,
             broadcast_buffers=False,
             find_unused_parameters=cfg.get('find_unused_parameters', False),
-        ),
-    )
+        )
+    cfg.model_wrapper_cfg.device_ids = None  # the runner would name a GPU
     _replace_sync_bn(cfg.model)
+    cfg.pop('sync_bn', None)  # it has the runner turn BN into SyncBN
     if torch.distributed.get_rank() == 0:
         print_log('No accelerator: the processes talk through gloo, BN takes the place of SyncBN.')
 

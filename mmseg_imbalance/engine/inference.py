@@ -14,7 +14,9 @@ from mmseg.datasets.transforms.loading import InferencerLoader
 from torch import nn
 
 from ..command_line import first_line
-from .run_config import RunConfigError, check_checkpoint
+from .checkpoints import check_checkpoint, harmless_loads
+from .misfits import misfits
+from .run_config import RunConfigError
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +35,9 @@ class StrictInferencer(MMSegInferencer):
     """
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict, cfg) -> None:
-        misfits = _misfits(model, checkpoint.get('state_dict', checkpoint))
-        if misfits:
-            raise RunConfigError(
-                f'its weights are of another model: {len(misfits)} are missing or of another '
-                f'shape, such as {misfits[0]}'
-            )
+        found = misfits(model, checkpoint)
+        if found:
+            raise RunConfigError(f'its weights are of another model: {"; ".join(found)}')
         super()._load_weights_to_model(model, checkpoint, cfg)
         names, colours = model.dataset_meta['classes'], model.dataset_meta['palette']
         if not len(names or ()) == len(colours or ()) == model.num_classes:
@@ -57,8 +56,9 @@ def build_inferencer(cfg: Config, checkpoint: str, device: str) -> StrictInferen
         device: A PyTorch device, such as ``'cpu'`` or ``'cuda:0'``.
 
     Raises:
-        RunConfigError: There is no such device or checkpoint, the checkpoint cannot be read or is
-            that of another model, or config and checkpoint make no model.
+        CheckpointError: The checkpoint is missing or damaged, or holds what could run code.
+        RunConfigError: There is no such device, the checkpoint is that of another model, or config
+            and checkpoint make no model.
     """
     try:
         torch.empty(0, device=device)
@@ -66,7 +66,8 @@ def build_inferencer(cfg: Config, checkpoint: str, device: str) -> StrictInferen
         raise RunConfigError(f'device {device!r} cannot be used: {first_line(error)}') from error
     check_checkpoint(checkpoint)
     try:
-        return StrictInferencer(cfg, checkpoint, device=device)
+        with harmless_loads():
+            return StrictInferencer(cfg, checkpoint, device=device)
     except Exception as error:  # both files are the user's, and a config is Python
         raise RunConfigError(
             f'cannot use checkpoint {checkpoint} with config {cfg.filename}: {first_line(error)}'
@@ -109,22 +110,3 @@ def predict(inferencer: MMSegInferencer, images: Sequence[np.ndarray]) -> list[n
     samples = inferencer.forward(batch)
     # A head with one channel for two classes predicts in floating point.
     return [sample.pred_sem_seg.data[0].long().cpu().numpy() for sample in samples]
-
-
-def _misfits(model: nn.Module, weights: dict) -> list[str]:
-    """The weights that a prediction needs and that are not there."""
-    found = {key.removeprefix('module.'): value.shape for key, value in weights.items()}
-    return [
-        key
-        for key, value in model.state_dict().items()
-        if found.get(key) != value.shape and not _in_trainings_alone(key)
-    ]
-
-
-def _in_trainings_alone(key: str) -> bool:
-    """Whether a weight is of a further head, counts batches, or is what a loss remembers."""
-    return (
-        key.startswith('auxiliary_head.')
-        or key.endswith('.num_batches_tracked')
-        or '.loss_decode.' in key
-    )

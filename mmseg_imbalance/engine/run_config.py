@@ -8,6 +8,8 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 
 from ..command_line import ToolError, first_line
+from .checkpoints import check_checkpoint
+from .resuming import check_resumable, latest_checkpoint
 
 
 class RunConfigError(ToolError):
@@ -101,14 +103,41 @@ def work_dir_of(cfg: Config, path: str | Path) -> str:
     return cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
 
 
-def check_checkpoint(checkpoint: str) -> None:
-    """Makes sure that a checkpoint is there, unless it is a URL.
+def set_start(cfg: Config, args: argparse.Namespace) -> str | None:
+    """Decides what a training starts from, and makes sure that it can.
+
+    With ``--resume``, or ``resume=True`` in the config: from the checkpoint that ``load_from``
+    names, with ``--resume`` on the command line alone, else from the latest one of the work dir;
+    without one the training starts afresh. A seed that the config leaves open is the checkpoint's:
+    MMEngine restores it after the sampler of the data has been given another.
+
+    Args:
+        cfg: The run's config, changed in place.
+        args: The parsed arguments, with ``resume``.
+
+    Returns:
+        The checkpoint that the training goes on from, None if it starts afresh.
 
     Raises:
-        RunConfigError: There is no such file.
+        CheckpointError: The checkpoint is missing, damaged or no good to go on from.
     """
-    if '://' not in checkpoint and not Path(checkpoint).is_file():
-        raise RunConfigError(f'checkpoint not found: {checkpoint}')
+    start = cfg.get('load_from')
+    if args.resume or cfg.get('resume'):
+        named = args.cfg_options.get('load_from') if args.resume else start
+        latest = None if named else latest_checkpoint(cfg)
+        cfg.resume = bool(named or latest)
+        if latest:
+            cfg.load_from, start = None, latest  # MMEngine finds it where it was found here
+    if not cfg.get('resume'):
+        if start:
+            check_checkpoint(start)
+        return None
+    if '://' not in start:
+        checkpoint = check_resumable(start, cfg)
+        randomness = cfg.get('randomness') or {}
+        if randomness.get('seed') is None:
+            cfg.randomness = dict(randomness, seed=checkpoint['meta'].get('seed'))
+    return start
 
 
 def check_data(cfg: Config, *stages: str) -> None:

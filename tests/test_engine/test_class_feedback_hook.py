@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from batches import NoHostSync
+from checkpoint_files import same
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
@@ -371,22 +372,6 @@ def test_curves_reach_every_back_end(tmp_path):
         assert events.Scalars(name)[-1].value == pytest.approx(curves[4][name])
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
     assert 'train/recall' not in log and 'recall/rare' not in log  # the terminal stays readable
-
-
-def same(a, b, path=''):
-    """Asserts that two checkpoints hold the same, bit for bit, but for times and names."""
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), path
-        for key in a.keys() - {'meta', 'message_hub', 'experiment_name'}:
-            same(a[key], b[key], f'{path}.{key}')
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), path
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            same(x, y, f'{path}[{i}]')
-    elif isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), path
-    else:
-        assert a == b, path
 
 
 def train_straight_and_resumed(folder, **options):

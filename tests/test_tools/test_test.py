@@ -5,6 +5,8 @@ import re
 import cv2
 import numpy as np
 import pytest
+import torch
+from checkpoint_files import load
 
 TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 
@@ -57,6 +59,52 @@ def test_other_bad_input(call_tool, capsys, trained):
     nowhere = ['--cfg-options', 'test_dataloader.dataset.data_root=/none']
     assert call_tool('test.py', TOY_CONFIG, trained[0] / 'iter_2.pth', *nowhere) == 2
     assert 'data not found: /none' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('tta', [(), ('--tta',)], ids=['plain', 'tta'])
+def test_weights_of_another_model_are_refused(
+    call_tool, capsys, trained, toy_options, tmp_path, tta
+):
+    """MMEngine logs them and scores a model with random weights in their place."""
+    checkpoint = trained[0] / 'iter_2.pth'
+    options = (*tta, '--work-dir', tmp_path / 'work', *toy_options)
+    larger = 'model.decode_head.num_classes=11'
+    assert call_tool('test.py', TOY_CONFIG, checkpoint, *options, larger) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f'test.py: error: the weights of {checkpoint} are of another model: 2 ')
+    shape = load(checkpoint)['state_dict']['decode_head.conv_seg.weight'].shape
+    expected = f'such as decode_head.conv_seg.weight {tuple(shape)} for {(11, *shape[1:])}, '
+    assert f' are missing or of another shape, {expected}' in line
+    assert line.endswith(f', that of {load(checkpoint)["meta"]["experiment_name"]}')
+
+    saved = load(checkpoint)
+    saved['state_dict']['neck.weight'] = torch.ones(1)
+    torch.save(saved, tmp_path / 'more.pth')
+    assert call_tool('test.py', TOY_CONFIG, tmp_path / 'more.pth', *options) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert 'another model: 1 are not in the model, such as neck.weight;' in line
+
+
+def test_a_damaged_checkpoint_is_named(call_tool, capsys, trained, tmp_path):
+    damaged = tmp_path / 'iter_2.pth'
+    damaged.write_bytes((trained[0] / 'iter_2.pth').read_bytes()[:-1])
+    assert call_tool('test.py', TOY_CONFIG, damaged) == 2
+    assert f'checkpoint {damaged} is damaged or cut off' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_config_of_a_resumed_training_can_be_tested(trained, scored, run_tool, tmp_path):
+    """It says resume=True, by which MMEngine would build the training."""
+    config = tmp_path / 'resumed.py'
+    dumped = trained[0] / TOY_CONFIG.rpartition('/')[2]
+    config.write_text(f'{dumped.read_text()}\nresume = True\n')
+    nowhere = 'train_dataloader.dataset.data_root=/none'
+    done = run_tool(
+        'test.py', config, trained[0] / 'iter_2.pth', '--work-dir', tmp_path,
+        '--cfg-options', nowhere,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 'resumed epoch' not in done.stdout + done.stderr
 
 
 def test_help_shows_an_example(call_tool, capsys):
