@@ -1,5 +1,6 @@
 """Two processes that talk through gloo."""
 
+import socket
 from datetime import timedelta
 
 import torch.distributed as dist
@@ -21,3 +22,10 @@ def _join(rank, function, folder, args):
     )
     function(rank, folder, *args)
     dist.destroy_process_group()  # left to the interpreter's end, its threads abort
+
+
+def on_cpus():
+    """The environment of a launch script: a free port, and no accelerator."""
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        return {'PORT': str(server.getsockname()[1]), 'CUDA_VISIBLE_DEVICES': ''}

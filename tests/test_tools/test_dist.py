@@ -2,27 +2,21 @@
 
 import os
 import re
-import socket
+import shutil
+from pathlib import Path
 
+import cv2
 import pytest
 import torch
+from two_ranks import on_cpus
 
 TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 
 
-@pytest.fixture
-def on_two_cpus():
-    """The environment of a launch on a free port, without accelerators."""
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        port = server.getsockname()[1]
-    return {'PORT': str(port), 'CUDA_VISIBLE_DEVICES': ''}
-
-
-def test_two_processes_train_over_gloo(run_tool, toy_options, tmp_path, on_two_cpus):
+def test_two_processes_train_over_gloo(run_tool, toy_options, tmp_path):
     done = run_tool(
         'dist_train.sh', TOY_CONFIG, 2, '--work-dir', tmp_path, *toy_options,
-        'train_cfg.max_iters=2', env=on_two_cpus,
+        'train_cfg.max_iters=2', env=on_cpus(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     log = done.stdout + done.stderr
@@ -34,12 +28,10 @@ def test_two_processes_train_over_gloo(run_tool, toy_options, tmp_path, on_two_c
     assert not any(name.startswith('module.') for name in weights)
 
 
-def test_two_processes_score_like_one(
-    trained, scored, run_tool, toy_options, tmp_path, on_two_cpus
-):
+def test_two_processes_score_like_one(trained, scored, run_tool, toy_options, tmp_path):
     done = run_tool(
         'dist_test.sh', TOY_CONFIG, trained[0] / 'iter_2.pth', 2, '--work-dir', tmp_path / 'work',
-        '--tta', '--out', tmp_path / 'out', *toy_options, env=on_two_cpus,
+        '--tta', '--out', tmp_path / 'out', *toy_options, env=on_cpus(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     two, one = (
@@ -51,6 +43,67 @@ def test_two_processes_score_like_one(
         for out in (tmp_path / 'out', scored[0] / 'out')
     ]
     assert saved[0] == saved[1] and len(saved[0]) == 3
+
+
+ENDING = """
+import os, signal
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+@HOOKS.register_module()
+class EndingHook(Hook):
+    def __init__(self, how):
+        self.how = how
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if get_rank() == 1 and runner.iter == 1:
+            if self.how == 'killed':
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise OSError('the disk is full')
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('how', 'message'), [('raises', 'OSError: the disk is full'), ('killed', 'SIGKILL')]
+)
+def test_a_process_that_ends_ends_the_job(how, message, run_tool, toy_options, tmp_path):
+    """The first process waits for the second in a sum of gradients: it must not for ever."""
+    (tmp_path / 'ending.py').write_text(ENDING)
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f"_base_ = '{Path(__file__).parents[2] / TOY_CONFIG}'\n"
+        "custom_imports = dict(imports=['mmseg_imbalance', 'ending'])\n"
+        f"custom_hooks = [dict(type='EndingHook', how='{how}')]\n"
+    )
+    done = run_tool(
+        'dist_train.sh', config, 2, '--work-dir', tmp_path / 'work', *toy_options,
+        'train_cfg.max_iters=4', env={**on_cpus(), 'PYTHONPATH': str(tmp_path)}, timeout=100,
+    )  # fmt: skip
+    log = done.stdout + done.stderr
+    assert done.returncode == 1 and message in log
+    assert len(re.findall(r'Iter\(train\)', log)) == 1
+    assert not list((tmp_path / 'work').glob('*.pth'))
+
+
+@pytest.mark.slow
+def test_a_wrong_label_that_one_process_meets_ends_the_job(
+    run_tool, toy_data, toy_options, tmp_path
+):
+    """The other waits for its counts, in the loss."""
+    data = shutil.copytree(toy_data, tmp_path / 'data')
+    wrong = sorted((data / 'gtFine/train').rglob('*.png'))[3]
+    label = cv2.imread(str(wrong), cv2.IMREAD_UNCHANGED)
+    assert cv2.imwrite(str(wrong), label * 0 + 77)
+    options = [option.replace(str(toy_data), str(data)) for option in toy_options]
+    done = run_tool(
+        'dist_train.sh', TOY_CONFIG, 2, '--work-dir', tmp_path / 'work', *options,
+        'train_cfg.max_iters=8', 'train_cfg.val_interval=8', 'custom_hooks=[]',
+        'model.decode_head.loss_decode.sync=True', env=on_cpus(), timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert 'ValueError: label 77 is neither a class' in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
