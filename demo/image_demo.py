@@ -5,11 +5,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from rich.progress import track
 
 from mmseg_imbalance import config_path
-from mmseg_imbalance.command_line import ToolError, number, run_tool, whole_number
+from mmseg_imbalance.command_line import ToolError, number, one_line, run_tool, whole_number
 from mmseg_imbalance.datasets.conversion import BadFileError
 from mmseg_imbalance.datasets.image_files import (
     IMAGE_SUFFIXES,
@@ -29,8 +30,8 @@ EXAMPLE = """example:
       work_dirs/recall_camvid/iter_2000.pth --out-dir work_dirs/recall_camvid/overlays
 
 An overlay has the name and the format of its image, and of an image of a folder the path below
-that folder. Exit code: 0 all done, 1 some images cannot be read (they are named, the others are
-done), 2 wrong usage.
+that folder. Exit code: 0 all done, 1 some images cannot be read or segmented (they are named, the
+others are done), 2 wrong usage.
 """
 
 
@@ -128,17 +129,24 @@ def read_batches(
 
 
 def segment(jobs: dict[Path, Path], inferencer, args: argparse.Namespace) -> dict[Path, str]:
-    """Writes the overlays behind a progress bar; returns what cannot be read, and why."""
+    """Writes the overlays behind a progress bar; returns what fails, and why."""
     failed: dict[Path, str] = {}
+    written: set[Path] = set()
     meta = inferencer.model.dataset_meta
     paths = track(jobs, description='segmenting')
     for batch in read_batches(paths, args.batch_size, failed):
-        labels = predict(inferencer, list(batch.values()))
-        for (path, image), label in zip(batch.items(), labels, strict=True):
-            overlay = overlay_image(
-                image[..., ::-1], label, meta['classes'], meta['palette'], args.opacity
-            )
-            write_atomically(jobs[path], encode_image(overlay[..., ::-1], path.suffix))
+        try:
+            labels = predict(inferencer, list(batch.values()))
+            for (path, image), label in zip(batch.items(), labels, strict=True):
+                overlay = overlay_image(
+                    image[..., ::-1], label, meta['classes'], meta['palette'], args.opacity
+                )
+                write_atomically(jobs[path], encode_image(overlay[..., ::-1], path.suffix))
+                written.add(path)
+        except (cv2.error, RuntimeError) as error:  # such as a side that is resized to nothing
+            height, width = next(iter(batch.values())).shape[:2]
+            reason = f'cannot be segmented in its size, {width}x{height}: {one_line(str(error))}'
+            failed |= {path: f'{path}: {reason}' for path in batch if path not in written}
     return failed
 
 

@@ -1,12 +1,16 @@
 """What the command-line tools share: how they end, and arguments that several take."""
 
 import argparse
+import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_CLASS_OF_ERROR = re.compile(r'^[\w.]+(Error|Exception): ')
 
 
 class ToolError(Exception):
@@ -33,6 +37,9 @@ def run_tool(main: Callable[[], int]) -> int:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    # file names need not be text, and a terminal need not know every letter
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         return main()
     except ToolError as error:
@@ -45,12 +52,29 @@ def run_tool(main: Callable[[], int]) -> int:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line; its name if it says nothing."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """What an error says, in one line; its name if it says nothing.
+
+    Of an error in a worker of a DataLoader, which comes with the traceback there, the last line.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if ' in DataLoader worker process ' in lines[0]:
+        return _CLASS_OF_ERROR.sub('', lines[-1])
+    return lines[0]
+
+
+def one_line(text: str) -> str:
+    r"""Joins lines, and writes out what a terminal would not show or take for a command.
+
+    Example:
+        >>> one_line('a  b.png:\nred \x1b[31m')
+        'a  b.png: red \\x1b[31m'
+    """
+    joined = ' '.join(line.strip() for line in text.splitlines())
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in joined)
 
 
 def _fail(error: Exception, exit_code: int) -> int:
-    print(f'{_tool()}: error: {error}', file=sys.stderr)
+    print(f'{_tool()}: error: {one_line(str(error))}', file=sys.stderr)
     return exit_code
 
 

@@ -1,4 +1,4 @@
-"""Files that are there completely or not at all."""
+"""Files that are written completely or not at all, and read without trusting them."""
 
 import os
 import secrets
@@ -8,6 +8,48 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+from .command_line import first_line
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Reads a file that has at most ``limit`` bytes.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It has more; no more than the limit is read of it.
+    """
+    with path.open('rb') as file:
+        if os.fstat(file.fileno()).st_size <= limit:  # 0 of a device, which may never end
+            data = file.read(limit + 1)
+            if len(data) <= limit:
+                return data
+    raise ValueError(f'larger than {limit >> 20} MiB')
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Reads real numbers from a ``.npy`` file.
+
+    Nothing in it is unpickled, and no more memory is taken than the file has bytes, whatever shape
+    it claims.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is damaged, of another kind, or holds something else.
+    """
+    path.open('rb').close()  # for the operating system's own words, before NumPy's
+    try:
+        found = np.load(path, mmap_mode='r', allow_pickle=False)  # no map is larger than its file
+    except Exception as error:  # damaged files make NumPy raise almost anything
+        # whose advice on pickles is to trust them
+        reason = first_line(error)
+        if 'pickle' in reason or 'Python objects' in reason:
+            reason = 'pickles are refused'
+        raise ValueError(f'no complete .npy file of numbers ({reason})') from error
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in 'iuf':
+        kind = found.dtype if isinstance(found, np.ndarray) else 'several arrays'
+        raise ValueError(f'{kind} instead of real numbers')
+    return np.array(found)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -34,6 +76,8 @@ def place(path: Path, make: Callable[[Path], object]) -> None:
 
 def write_figure(path: Path, figure, dpi: int = 110) -> None:
     """Saves a Matplotlib figure as PNG, completely or not at all, and makes its folder."""
+    for text in figure.findobj(lambda artist: hasattr(artist, 'set_parse_math')):
+        text.set_parse_math(False)  # a $ in the name of a class or run begins no formula
     place(path, partial(figure.savefig, format='png', dpi=dpi))
 
 

@@ -1,11 +1,13 @@
 """The errors on the page of troubleshooting are those that the code gives, word for word."""
 
 import importlib
+import os
 import re
 import runpy
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 import tiny_run
 import torch
 from batches import draw_batch
-from mmengine.logging import HistoryBuffer
+from label_files import build, config, write_labels
 from pages import ROOT
 from tiny_data import tiny_dataset, write_label_maps
 
@@ -25,7 +27,9 @@ from mmseg_imbalance.datasets import (
 )
 from mmseg_imbalance.datasets.convert_synthia import read_class_ids
 from mmseg_imbalance.datasets.samplers import class_balanced_sampler
-from mmseg_imbalance.evaluation import ImbalanceMetric
+from mmseg_imbalance.engine import NonFiniteLossHook
+from mmseg_imbalance.engine.checkpoints import read_checkpoint
+from mmseg_imbalance.evaluation import ImbalanceMetric, read_run
 from mmseg_imbalance.losses import LossMaxPooling, RecallLoss
 from mmseg_imbalance.stack import check_stack
 
@@ -90,7 +94,7 @@ class Case:
 
 def no_stack(case):
     case.monkeypatch.delitem(sys.modules, 'mmseg')
-    case.monkeypatch.setattr(sys, 'meta_path', [])
+    case.monkeypatch.setattr(sys, 'meta_path', [SimpleNamespace(find_spec=lambda *_: None)])
     return fails(check_stack)
 
 
@@ -99,9 +103,27 @@ def old_stack(case):
     return fails(check_stack)
 
 
-def checkpoint_of_upstream(case):
-    torch.save({'message_hub': HistoryBuffer([1.0], [1])}, 'iter_800.pth')
-    return fails(torch.load, 'iter_800.pth', weights_only=True)
+def damaged_checkpoint(case):
+    path = checkpoint(case, {})
+    path.write_bytes(path.read_bytes()[:-100])
+    return fails(read_checkpoint, path)
+
+
+def checkpoint_that_runs_code(case):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, ('trap',)
+
+    error = fails(read_checkpoint, checkpoint(case, Trap()))
+    assert not Path('trap').exists()
+    return error
+
+
+def checkpoint(case, content):
+    path = Path('work_dirs/recall/iter_800.pth')
+    path.parent.mkdir(parents=True)
+    torch.save(dict(state_dict=content), path)
+    return path
 
 
 def other_toy_streets(case):
@@ -130,6 +152,44 @@ def stale_statistics(case):
     class_statistics(data(case), 'data/train.npz', nproc=1)
     (case.path / 'data/images/00002.png').unlink()
     return fails(class_statistics, tiny_dataset(case.path / 'data'), 'data/train.npz')
+
+
+def camvid(case):
+    case.path.joinpath('data').mkdir()
+    write_labels(Path('data'))
+    return build(config('data', pipeline=[dict(type='LoadAnnotations')]))
+
+
+def deep_label_map(case):
+    dataset = camvid(case)
+    cv2.imwrite('data/labels/train/frame 1.png', np.zeros((7, 9), np.uint16))
+    return fails(dataset.__getitem__, 1)
+
+
+def changed_label_map(case):
+    class_statistics(camvid(case), 'data/train.npz', nproc=1)
+    cv2.imwrite('data/labels/train/frame 1.png', np.zeros((7, 9), np.uint8))
+    return fails(class_statistics, build(config('data')), 'data/train.npz')
+
+
+def damaged_statistics(case):
+    statistics = class_statistics(camvid(case), 'data/train.npz', nproc=1)
+    Path('data/train.npz').write_bytes(statistics.to_bytes()[:-100])
+    return fails(ClassStatistics.load, 'data/train.npz')
+
+
+def weight_that_is_nan(case):
+    (case.path / 'work_dirs').mkdir()
+    Path('work_dirs/weights.json').write_text('[1.0, NaN]')
+    return fails(RecallLoss, class_weight='work_dirs/weights.json')
+
+
+def config_of_a_run(case):
+    folder = Path('work_dirs/run/20260101_120000/vis_data')
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text('{"loss": 1.0, "step": 1}\n')
+    (folder / 'config.py').write_text("work_dir = 'run'\nimport os\n")
+    return fails(read_run, 'work_dirs/run')
 
 
 def label_out_of_range(case):
@@ -204,10 +264,24 @@ def weights_without_statistics(case):
     return fails(RecallLoss(class_weight='median_frequency'), *draw_batch())
 
 
+def loss_not_finite(case):
+    logits, label = draw_batch()
+    logits[0, :, 5, 7], label[0, 5, 7] = torch.nan, 2
+    loss, hook = LossMaxPooling(), NonFiniteLossHook()
+    model = torch.nn.ModuleDict(dict(decode_head=torch.nn.ModuleDict(dict(loss_decode=loss))))
+    dataset = SimpleNamespace(metainfo=dict(classes=('sky', 'building', 'pole', 'road', 'car')))
+    loader = SimpleNamespace(dataset=dataset)
+    hook.before_train(runner := SimpleNamespace(model=model, train_dataloader=loader, iter=1233))
+    sample = dict(img_path='data/camvid/images/train/0001TP_006690.png')
+    hook.before_train_iter(runner, 0, dict(data_samples=[sample]))
+    return fails(loss, logits, label)
+
+
 PROVOKED = {
     'no-stack': no_stack,
     'a-stack-that-is-too-old': old_stack,
-    'upstream-cannot-load-its-own-checkpoint': checkpoint_of_upstream,
+    'a-damaged-checkpoint': damaged_checkpoint,
+    'a-checkpoint-that-could-run-code': checkpoint_that_runs_code,
     'no-config': lambda case: tool_fails(case, 'train.py', 'configs/my_config.py'),
     'no-data': lambda case: tool_fails(case, 'train.py', ROOT / 'configs' / CAMVID),
     'no-checkpoint': lambda case: tool_fails(
@@ -221,6 +295,14 @@ PROVOKED = {
     'a-synthia-label-that-was-converted-before': label_of_8_bits,
     'label-maps-that-cannot-be-counted': bad_label_map,
     'statistics-of-other-label-maps': stale_statistics,
+    'a-label-map-that-would-be-read-as-other-ids': deep_label_map,
+    'label-maps-that-have-changed-since-they-were-counted': changed_label_map,
+    'a-damaged-statistics-file': damaged_statistics,
+    'class-weights-that-are-no-weights': weight_that_is_nan,
+    'class-weights-in-a-pickle': lambda case: fails(
+        RecallLoss, class_weight='work_dirs/weights.pkl'
+    ),
+    'a-run-whose-config-is-code': config_of_a_run,
     'no-statistics-file': lambda case: fails(ClassStatistics.load, 'data/train.npz'),
     'statistics-of-other-classes': statistics_of_other_classes,
     'a-label-out-of-range': label_out_of_range,
@@ -233,6 +315,7 @@ PROVOKED = {
     ),
     'negative-losses-cannot-be-pooled': negative_loss,
     'a-loss-per-class-cannot-be-pooled': loss_per_class,
+    'a-loss-that-is-not-finite': loss_not_finite,
     'a-class-is-never-drawn': never_drawn,
     'no-class-can-be-drawn': nothing_to_draw,
     'sampling-without-feedback': sampling_without_feedback,

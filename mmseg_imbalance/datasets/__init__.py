@@ -4,6 +4,7 @@ Data sets, samplers and transforms are registered in MMSegmentation's registries
 """
 
 from .camvid import CamVidDataset
+from .label_check import BadFileError, CheckedFiles
 from .samplers import ClassBalancedInfiniteSampler
 from .statistics import ClassStatistics, class_statistics, class_weights
 from .synthia import SynthiaRandDataset, SynthiaSeqDataset
@@ -11,7 +12,9 @@ from .toy_streets import ToyStreetsDataset
 from .transforms import ClassAwareRandomCrop
 
 __all__ = [
+    'BadFileError',
     'CamVidDataset',
+    'CheckedFiles',
     'ClassAwareRandomCrop',
     'ClassBalancedInfiniteSampler',
     'ClassStatistics',

@@ -4,12 +4,13 @@ import os.path as osp
 
 import mmengine
 from mmengine import fileio
-from mmseg.datasets.basesegdataset import BaseSegDataset
 from mmseg.registry import DATASETS
+
+from .label_check import CheckedFiles
 
 
 @DATASETS.register_module()
-class CamVidDataset(BaseSegDataset):
+class CamVidDataset(CheckedFiles):
     """CamVid, driving scenes of 480×360 pixels with 11 classes.
 
     Brostow et al., "Segmentation and recognition using structure from motion point clouds" (ECCV

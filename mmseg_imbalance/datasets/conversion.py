@@ -11,22 +11,20 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from ..command_line import ToolError, add_nproc
+from ..command_line import ToolError, add_nproc, first_line, one_line
 from ..files import encode_png, place, write_atomically
 from ..workers import run_in_workers
+from .label_check import BadFileError
 from .label_values import count_pixels
 
 IGNORED = 255
-
-
-class BadFileError(Exception):
-    """A source file that cannot be converted; the text says which one and why."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +77,21 @@ def read_complete(path: Path) -> tuple[bytes, tuple[int, int]]:
         BadFileError: If the file is missing, truncated, damaged or no image.
     """
     try:
-        with Image.open(path) as image:
+        data = path.read_bytes()
+        with Image.open(BytesIO(data)) as image:
             image.load()
             size = image.size
-        with Image.open(path) as image:
+        with Image.open(BytesIO(data)) as image:
             image.verify()
+    except UnidentifiedImageError as error:
+        reason = 'no known format' if data else 'it is empty'
+        raise BadFileError(f'{path}: not a complete image file ({reason})') from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadFileError(f'{path}: not a complete image file ({reason})') from error
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
-        raise BadFileError(f'{path}: not a complete image file ({error})') from error
-    return path.read_bytes(), size
+        raise BadFileError(f'{path}: not a complete image file ({first_line(error)})') from error
+    return data, size
 
 
 def read_label(path: Path) -> np.ndarray:
@@ -96,10 +101,31 @@ def read_label(path: Path) -> np.ndarray:
         BadFileError: If the file is missing, truncated, damaged or no image.
     """
     data, _ = read_complete(path)
-    label = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if label is None:
+    return decode(data, path, _as_stored)
+
+
+def _as_stored(data: bytes) -> np.ndarray | None:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def decode(data: bytes, path: Path, decoder: Callable[[bytes], np.ndarray | None]) -> np.ndarray:
+    """Has OpenCV decode an image; its formats and limits are not those of Pillow.
+
+    Args:
+        data: The file's bytes.
+        path: Its name, for the error.
+        decoder: Makes an array of the bytes, or None.
+
+    Raises:
+        BadFileError: It cannot.
+    """
+    try:
+        image = decoder(data)
+    except cv2.error as error:
+        raise BadFileError(f'{path}: OpenCV cannot decode it ({one_line(str(error))})') from error
+    if image is None:
         raise BadFileError(f'{path}: OpenCV cannot decode it')
-    return label
+    return image
 
 
 def map_ids(ids: np.ndarray, table: dict[int, int]) -> np.ndarray:

@@ -4,10 +4,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ..command_line import ToolError
 from .camvid import CamVidDataset
 from .conversion import BadFileError, Outcome, Pair, convert_pair, read_label, run
+from .label_check import check_ids
 
 SPLITS = ('train', 'val', 'test')
 TABLE = {**{i: i for i in range(11)}, CamVidDataset.UNLABELLED: 255, 255: 255}
@@ -61,6 +63,11 @@ def read_class_ids(path: Path) -> np.ndarray:
         BadFileError: If the file is damaged or anything but 8-bit with one channel.
     """
     label = read_label(path)
+    try:
+        with Image.open(path) as image:
+            check_ids(image)
+    except BadFileError as error:
+        raise BadFileError(f'{path}: {error}') from error
     if label.ndim != 2 or label.dtype != np.uint8:
         raise BadFileError(
             f'{path}: {label.dtype} array of shape {label.shape}, expected an 8-bit PNG with one '

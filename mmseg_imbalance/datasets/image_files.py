@@ -6,7 +6,7 @@ import cv2
 import mmcv
 import numpy as np
 
-from .conversion import read_complete
+from .conversion import decode, read_complete
 
 IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
 """Of the formats that can be both read and written, in lower case."""
@@ -43,7 +43,7 @@ def read_image(path: Path) -> np.ndarray:
         BadFileError: The file is missing, truncated, damaged or no image.
     """
     data, _ = read_complete(path)
-    return mmcv.imfrombytes(data)
+    return decode(data, path, mmcv.imfrombytes)
 
 
 def encode_image(image: np.ndarray, suffix: str) -> bytes:

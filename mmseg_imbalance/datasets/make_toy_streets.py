@@ -83,7 +83,7 @@ def _claim(root: Path, recipe: dict) -> None:
     if meta.exists():
         try:
             found = json.loads(meta.read_text())
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ToolError(f'{meta} is damaged; delete {root} to draw it anew') from None
         if found != recipe:
             raise ToolError(

@@ -1,8 +1,9 @@
 """SYNTHIA: synthetic street scenes, the still images and the video sequences."""
 
-from mmseg.datasets.basesegdataset import BaseSegDataset
 from mmseg.datasets.cityscapes import CityscapesDataset
 from mmseg.registry import DATASETS
+
+from .label_check import CheckedFiles
 
 _WITHOUT = {
     19: (),
@@ -12,7 +13,7 @@ _WITHOUT = {
 
 
 @DATASETS.register_module()
-class SynthiaRandDataset(BaseSegDataset):
+class SynthiaRandDataset(CheckedFiles):
     """SYNTHIA-RAND-CITYSCAPES: 9400 rendered street images of 1280×760 pixels.
 
     Ros et al., "The SYNTHIA dataset" (CVPR 2016). Get ``SYNTHIA-RAND-CITYSCAPES`` from
@@ -81,7 +82,7 @@ class SynthiaRandDataset(BaseSegDataset):
 
 
 @DATASETS.register_module()
-class SynthiaSeqDataset(BaseSegDataset):
+class SynthiaSeqDataset(CheckedFiles):
     """SYNTHIA-SEQS: rendered drives of eight views each, 1280×760 pixels, 13 classes.
 
     Ros et al., "The SYNTHIA dataset" (CVPR 2016). Get one or more ``SYNTHIA-SEQS-xx-SEASON`` from

@@ -1,13 +1,13 @@
 """Toy streets: small procedural street scenes with a long tail of rare classes."""
 
-from mmseg.datasets.basesegdataset import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from .label_check import CheckedFiles
 from .street_scene import CLASSES
 
 
 @DATASETS.register_module()
-class ToyStreetsDataset(BaseSegDataset):
+class ToyStreetsDataset(CheckedFiles):
     """Procedural street scenes, for trying out a method in minutes on a CPU.
 
     Ten classes, from road and building (a third of the pixels each) to sign (0.3 %) and bicycle

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from ..command_line import first_line
+from ..command_line import first_line, one_line
+from ..files import read_bytes
+from .class_scores_file import check_rows, read_class_scores
+from .dumped_config import read_dumped_config
 from .log_table import last_validated_classes
 from .run_position import RunLogError, positions, training_length
 from .run_settings import processes, readable_details, training_settings, validation_data
@@ -19,6 +22,10 @@ KINDS = ('IoU', 'Acc')
 """The scores of every class that are compared; ``'Acc'`` is the recall."""
 
 _MEAN = re.compile(r'aAcc|m[A-Z]\w*')
+_ITERATION = re.compile(r'iter_\d{1,15}')
+_PERCENT = ('aAcc', 'mIoU', 'mAcc')
+_MAX_STEP = 1 << 53  # exact also where a step is drawn, as a float
+_MAX_BYTES = 1 << 30  # of a file
 _TIMESTAMP = re.compile(r'\d{8}_\d{6}')
 
 
@@ -27,7 +34,7 @@ class Run:
     """A finished training.
 
     Attributes:
-        work_dir: Its folder.
+        work_dir: Its folder, for readers: what is no text in its name is written out.
         config: Name of its config file without suffix, '' if the config was made in Python.
         seed: Seed of its random numbers, None if they were not seeded.
         data: What it was validated on: ``'type'`` and, if set, ``'ann_file'`` and paths.
@@ -84,7 +91,7 @@ def read_run(work_dir: str | Path) -> Run:
     ``<timestamp>/vis_data/scalars.json`` and the ``config.py`` beside it (where that is missing,
     the newest config in the work dir), and the scores of every class in the last validation: from
     the file that :class:`ImbalanceMetric` wrote, else from the table in the log, which IoUMetric
-    writes as well. Configs are executed, but import no modules.
+    writes as well. Nothing in these files is executed, not the config either.
 
     Args:
         work_dir: The folder of a training with MMEngine's runner.
@@ -109,8 +116,8 @@ def read_run(work_dir: str | Path) -> Run:
     rows = _class_rows(session, validation, unit)
     started_on = _processes(sessions)
     return Run(
-        work_dir=str(work_dir),
-        config='' if name is None or _TIMESTAMP.fullmatch(name.stem) else name.stem,
+        work_dir=one_line(str(work_dir)),
+        config='' if name is None or _TIMESTAMP.fullmatch(name.stem) else one_line(name.stem),
         seed=(config.get('randomness') or {}).get('seed'),
         data=validation_data(config),
         unit=unit,
@@ -168,14 +175,14 @@ def newest_config(work_dir: Path) -> Path | None:
 
 
 def _read_scalars(file: Path) -> list[dict]:
-    records, lines = [], file.read_bytes().split(b'\n')
+    records, lines = [], _read(file).split(b'\n')
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
-            record['step'] + 0  # a TypeError if this is not a record
-        except (KeyError, TypeError, ValueError) as error:
+            _check_record(record)
+        except (ValueError, RecursionError) as error:
             if number == len(lines):  # no line break: the training was killed while it wrote
                 break
             raise RunLogError(f'{file} is damaged: line {number} is no record') from error
@@ -184,16 +191,45 @@ def _read_scalars(file: Path) -> list[dict]:
     return records
 
 
+def _check_record(record: object) -> None:
+    """Raises a ValueError unless steps are counts, losses numbers and means percentages."""
+    if not isinstance(record, dict) or 'step' not in record:
+        raise ValueError
+    for key, value in record.items():
+        if key in ('step', 'epoch'):
+            fits = type(value) is int and 0 <= value <= _MAX_STEP
+        elif key in _PERCENT:
+            fits = _is_number(value) and not (_number(value) < 0 or _number(value) > 100)
+        elif key == 'loss':
+            fits = _is_number(value)  # infinite, it is that of a training that has failed
+        elif _MEAN.fullmatch(key):
+            fits = _is_number(value) and not math.isinf(_number(value))
+        else:
+            continue
+        if not fits:
+            raise ValueError
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a number, None for NaN among them, that no text of digits makes gigantic."""
+    return value is None or type(value) is float or (type(value) is int and abs(value) < _MAX_STEP)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return read_bytes(file, _MAX_BYTES)
+    except ValueError as error:
+        raise RunLogError(f'{file} is {error}') from error
+
+
 def _logs(folder: Path) -> list[str]:
-    return [
-        log.read_text(encoding='utf-8', errors='replace') for log in sorted(folder.glob('*.log'))
-    ]
+    return [_read(log).decode(errors='replace') for log in sorted(folder.glob('*.log'))]
 
 
 def _load(path: Path) -> Config:
     try:
-        return Config.fromfile(path, import_custom_modules=False)
-    except Exception as error:  # a config is Python: it can fail in every way
+        return read_dumped_config(path)
+    except Exception as error:  # Python's parser raises almost anything on damaged files
         raise RunLogError(f'{path} is no readable config: {first_line(error)}') from error
 
 
@@ -241,32 +277,30 @@ def _last_validation(records: list[dict], unit: str, length: int) -> dict:
 
 def _class_rows(session: _Session, validation: dict, unit: str) -> list[dict]:
     """The scores of every class, from the metric's file or else from the log."""
-    miou = _number(validation['mIoU'])
+    means = {key: _number(value) for key, value in validation.items() if _MEAN.fullmatch(key)}
     # the folder's name has iterations, also in a training by epochs
     pattern = f'iter_{validation["position"]}' if unit == 'iteration' else 'iter_*'
-    files = {int(f.parent.name[5:]): f for f in session.folder.glob(f'{pattern}/class_scores.json')}
+    found = session.folder.glob(f'{pattern}/class_scores.json')
+    files = {int(f.parent.name[5:]): f for f in found if _ITERATION.fullmatch(f.parent.name)}
     if files:
-        return _read_class_scores(files[max(files)], miou)
+        return read_class_scores(files[max(files)], means)
     for log in session.logs:
-        rows = last_validated_classes(log, miou)
+        rows = last_validated_classes(log, means['mIoU'])
         if rows and all(kind in rows[0] for kind in KINDS):
-            return rows
+            return _checked_rows(rows, session.folder)
     raise RunLogError(
         f'the scores of its classes are missing: there is neither {pattern}/class_scores.json nor '
         f"a .log with the last validation's table of IoU and Acc in {session.folder}"
     )
 
 
-def _read_class_scores(file: Path, miou: float) -> list[dict]:
+def _checked_rows(rows: list[dict], folder: Path) -> list[dict]:
     try:
-        content = json.loads(file.read_bytes())
-        found, rows = _number(content['means']['mIoU']), content['classes']
-        if not rows or any(key not in row for row in rows for key in ('class', *KINDS)):
-            raise ValueError('a column is missing')
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunLogError(f'{file} is damaged: {error}') from error
-    if abs(found - miou) > 0.01:
-        raise RunLogError(f'{file} has an mIoU of {found:.2f}, the last validation {miou:.2f}')
+        check_rows(rows)
+    except ValueError as error:
+        raise RunLogError(
+            f"the last validation's table in a .log in {folder} is damaged: {error}"
+        ) from error
     return rows
 
 

@@ -1,6 +1,5 @@
 """How far a training had come at every record of its log."""
 
-import bisect
 import re
 from collections.abc import Iterator
 
@@ -96,7 +95,10 @@ def _next_validation(first: int, train_cfg: dict) -> int:
     milestones, intervals = calc_dynamic_intervals(
         train_cfg.get('val_interval', 1000), train_cfg.get('dynamic_intervals')
     )
-    for iteration in range(max(first, train_cfg.get('val_begin', 1)), train_cfg['max_iters']):
-        if iteration % intervals[bisect.bisect(milestones, iteration + 1) - 1] == 0:
-            return iteration
-    return train_cfg['max_iters']
+    max_iters, first = train_cfg['max_iters'], max(first, train_cfg.get('val_begin', 1), 1)
+    ends = [*milestones[1:], max_iters + 1]
+    for begin, end, interval in zip(milestones, ends, intervals, strict=True):
+        due = -(-max(first, begin - 1) // interval) * interval
+        if due < min(end - 1, max_iters):
+            return due
+    return max_iters

@@ -1,13 +1,21 @@
 """One number per class, from a list or a file."""
 
 import json
+import math
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 import yaml
 
+from ..command_line import first_line
+from ..files import read_array, read_bytes
+
 SUFFIXES = ('.npy', '.json', '.yaml', '.yml')
+
+_WANTED = 'must be a list of numbers, one number per class'
+_MAX_BYTES = 1 << 20  # of a file: there are no data sets of more classes
 
 
 def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
@@ -32,27 +40,43 @@ def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
     if isinstance(values, (str, Path)):
         source = f'{name} file {values}'
         values = _read(Path(values), source)
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        raise ValueError(f'{source} {_WANTED}, got {_brief(values)}')
+    return [_number(value, index, source) for index, value in enumerate(values)]
+
+
+def _number(value: object, index: int, source: str) -> float:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise ValueError(f'{source} {_WANTED}; that of class {index} is {_brief(value)}')
     try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'{source} must be a list of numbers, got {values!r}') from error
-    if numbers.ndim != 1 or numbers.size == 0:
-        raise ValueError(f'{source} must be a list of one number per class, got {values!r}')
-    for index, value in enumerate(numbers):
-        if not (np.isfinite(value) and value >= 0):
-            raise ValueError(f'{source}: that of class {index} is {value}, not finite and ≥ 0')
-    return numbers.tolist()
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not 0 <= number < math.inf:
+        raise ValueError(f'{source}: that of class {index} is {number}, not finite and ≥ 0')
+    return number
+
+
+def _brief(value: object) -> str:
+    # no list's text: in YAML, a few bytes can stand for a list of billions of entries
+    if value is None or isinstance(value, str | bool | Real):
+        return repr(value)[:80]
+    return f'a {type(value).__name__}' + (' without entries' if not value else '')
 
 
 def _read(path: Path, source: str):
     if path.suffix not in SUFFIXES:
         raise ValueError(f'{source} must be one of {", ".join(SUFFIXES)} (pickles are refused)')
-    if not path.is_file():
-        raise ValueError(f'{source} does not exist')
     try:
         if path.suffix == '.npy':
-            return np.load(path, allow_pickle=False)
-        text = path.read_text(encoding='utf-8')
+            return read_array(path)
+        text = read_bytes(path, _MAX_BYTES).decode()
         return json.loads(text) if path.suffix == '.json' else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ValueError(f'{source} cannot be read: {error}') from error
+    except FileNotFoundError:
+        raise ValueError(f'{source} does not exist') from None
+    except OSError as error:
+        raise ValueError(f'{source} cannot be read: {error.strerror}') from error
+    except Exception as error:  # parsers raise almost anything, such as RecursionError
+        raise ValueError(f'{source} cannot be read: {first_line(error)}') from error

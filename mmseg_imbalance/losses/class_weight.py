@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from ..datasets.statistics import METHODS
 from .class_values import SUFFIXES, load_class_values
+
+_LARGEST = torch.finfo(torch.float32).max
 
 
 def names_a_method(class_weight: Sequence[float] | str | None) -> bool:
@@ -24,7 +28,7 @@ def load_class_weight(class_weight: Sequence[float] | str | None) -> list[float]
         class_weight: What :func:`load_class_values` takes, or None.
 
     Returns:
-        The weights, finite and ≥ 0, or None.
+        The weights, ≥ 0 and finite in single precision, or None.
 
     Raises:
         ValueError: Names the file and what is wrong with it or with a weight.
@@ -38,4 +42,12 @@ def load_class_weight(class_weight: Sequence[float] | str | None) -> list[float]
             f'class_weight {class_weight!r} is neither a {", ".join(SUFFIXES)} file nor the name '
             f'of a method; those are {", ".join(METHODS)}'
         )
-    return None if class_weight is None else load_class_values(class_weight, 'class_weight')
+    if class_weight is None:
+        return None
+    weights = load_class_values(class_weight, 'class_weight')
+    if max(weights) > _LARGEST:
+        raise ValueError(
+            f'class_weight: that of class {weights.index(max(weights))} is {max(weights)}, which '
+            'is infinite in single precision'
+        )
+    return weights

@@ -36,7 +36,8 @@ def write_run_comparison(comparison: Comparison, out_dir: str | Path) -> list[Pa
     for name, figure in figures.items():
         write_figure(out_dir / name, figure)
     for name, text in texts.items():
-        write_atomically(out_dir / name, text.encode())
+        # paths of runs that were left out need not be text
+        write_atomically(out_dir / name, text.encode(errors='backslashreplace'))
     return [out_dir / name for name in (*texts, *figures)]
 
 

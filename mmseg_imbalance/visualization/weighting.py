@@ -27,12 +27,12 @@ def weighting_figure(losses: np.ndarray, ps: Sequence[float], ratios: Sequence[f
     Raises:
         ValueError: There are no losses, or some are negative, not finite or not in one dimension.
     """
-    losses = np.asarray(losses, np.float32)
+    losses = np.asarray(losses, np.float64)
     if losses.ndim != 1 or not losses.size:
         raise ValueError(f'losses must be a list of numbers, got an array of shape {losses.shape}')
-    if not (np.isfinite(losses) & (losses >= 0)).all():
-        raise ValueError('losses must be finite and ≥ 0')
-    losses = np.sort(losses)[::-1].copy()
+    if not ((losses >= 0) & (losses <= np.finfo(np.float32).max)).all():
+        raise ValueError('losses must be finite, in single precision, and ≥ 0')
+    losses = np.sort(losses.astype(np.float32))[::-1].copy()
     columns = min(1 + len(ratios), 3)
     rows = -(-(1 + len(ratios)) // columns)
     figure, axes = plt.subplots(

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from label_files import png
 
 from mmseg_imbalance.command_line import ToolError
 from mmseg_imbalance.datasets.convert_camvid import convert_camvid
@@ -48,17 +49,21 @@ def test_converted_data_can_be_converted_again(tmp_path):
 
 
 def test_every_bad_frame_is_named(tmp_path):
-    for frame in ('colour', 'deep', 'id', 'good', 'unpaired_image'):
+    for frame in ('colour', 'deep', 'packed', 'palette', 'id', 'good', 'unpaired_image'):
         write(tmp_path / f'train/{frame}.png', picture())
     write(tmp_path / 'trainannot/colour.png', picture())
     write(tmp_path / 'trainannot/deep.png', RAW.astype(np.uint16))
+    (tmp_path / 'trainannot/packed.png').write_bytes(png(np.full(RAW.shape, 3), depth=2))
+    (tmp_path / 'trainannot/palette.png').write_bytes(png(RAW, colour=3))
     write(tmp_path / 'trainannot/id.png', RAW + 1)
     write(tmp_path / 'trainannot/good.png', RAW)
     write(tmp_path / 'trainannot/unpaired_label.png', RAW)
     outcomes = convert_camvid(tmp_path, tmp_path / 'out', nproc=1)
     reasons = {o.key.split('/')[1]: o.reason for o in outcomes if o.status == 'failed'}
-    assert 'one channel' in reasons.pop('colour')
-    assert 'uint16' in reasons.pop('deep')
+    assert '3 channels' in reasons.pop('colour')
+    assert 'more than 8 bits deep' in reasons.pop('deep')
+    assert 'less than 8 bits deep' in reasons.pop('packed')
+    assert 'one channel' in reasons.pop('palette')  # OpenCV would read its colours
     assert 'unknown class id 12' in reasons.pop('id')
     assert 'label' in reasons.pop('unpaired_image') and 'image' in reasons.pop('unpaired_label')
     assert reasons == {}

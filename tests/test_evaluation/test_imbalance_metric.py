@@ -206,7 +206,7 @@ def test_files(tmp_path):
     assert [row['class'] for row in content['classes']] == ['b', 'c', 'a']
     assert content['classes'][1]['IoU'] is None
 
-    rows = list(csv.DictReader((folder / 'class_scores.csv').open()))
+    rows = list(csv.DictReader((folder / 'class_scores.csv').read_text().splitlines()))
     for row, c, expected in zip(rows, order, content['classes'], strict=True):
         assert row == {key: '' if v is None else str(v) for key, v in expected.items()}
         assert int(row['pixels']) == (label == c).sum()

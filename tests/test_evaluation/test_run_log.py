@@ -1,6 +1,7 @@
 """Work dirs of real, tiny trainings: finished, stopped, resumed, started anew, damaged."""
 
 import json
+import re
 import shutil
 import time
 
@@ -402,14 +403,28 @@ def test_what_is_missing_or_damaged_is_named(copy, tmp_path):
     assert reason(tmp_path / 'none') == 'there is no such folder'
     assert 'nothing is logged in <timestamp>/vis_data/scalars.json' in reason(tmp_path / 'empty')
     scores = session / 'iter_4/class_scores.json'
-    content = json.loads(scores.read_text())
-    content['means']['mIoU'] += 1
-    scores.write_text(json.dumps(content))
-    assert f'{scores} has an mIoU of' in reason()
-    scores.write_text('{"means": {"mIoU": 20}, "classes": [{}]}')
-    assert f'{scores} is damaged: a column is missing' in reason()
-    scores.write_text('{')
-    assert f'{scores} is damaged' in reason()
+    whole = scores.read_text()
+    scores.write_text((session / 'iter_2/class_scores.json').read_text())
+    assert re.fullmatch(rf'{scores} has an aAcc of \S+, the last validation \S+', reason())
+    content = json.loads(whole)
+    for part, message in (
+        (dict(means={'mIoU': 20.0}), 'damaged: aAcc'),
+        (dict(means=content['means'] | {'mIoU': 20.0}), r'mIoU is 20\.0, but \S+ by its confusion'),
+        (dict(classes=[]), 'it has no rows'),
+        (dict(classes=content['classes'][:3]), 'its confusion matrix is not 3 x 3'),
+        (dict(classes=[dict(row, IoU=7.0) for row in content['classes']]), 'IoU of .* is 7.0, but'),
+        (dict(classes=[dict(row, pixels=7) for row in content['classes']]), 'pixels of .* is 7, '),
+        (dict(classes=[dict(row, Acc='7') for row in content['classes']]), "Acc of .* is '7'"),
+        (dict(classes=[dict(row, Acc=101) for row in content['classes']]), 'Acc of .* is 101'),
+        (dict(classes=[dict(row, **{'class': 'x'}) for row in content['classes']]), 'no names of'),
+        (dict(confusion=[[0.5] * 4] * 4), 'entries that are no counts'),
+        (dict(confusion=[[1 << 70] * 4] * 4), 'entries that are no counts'),
+    ):
+        scores.write_text(json.dumps(content | part))
+        assert re.match(rf'{scores} is damaged: .*{message.removeprefix("damaged: ")}', reason())
+    for text in ('{', '[' * 100_000, '', '\ufeff{}', 'null'):
+        scores.write_text(text)
+        assert reason().startswith(f'{scores} is damaged: ')
     scores.unlink()
     (session / f'{session.name}.log').unlink()
     assert 'neither iter_4/class_scores.json nor a .log' in reason() and str(session) in reason()

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOL = 'analysis_tools/class_statistics.py'
 CONFIG = 'configs/cross_entropy/ce_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 ROOT_OF_TRAIN = 'train_dataloader.dataset.data_root'
+KEY = 'gtFine/train/toyville/toyville_000000_gtFine_labelTrainIds.png'
 CLASSES = ToyStreetsDataset.METAINFO['classes']
 
 
@@ -104,10 +105,14 @@ def test_an_up_to_date_file_is_loaded_unless_forced(call, data, tmp_path):
     code, stdout, stderr = call(data, '--out', out, '--figure', figure)
     assert code == 0 and 'counting' in stderr and 'loaded' not in stdout
     assert sorted(os.listdir(tmp_path)) == ['a.npz', 'b.png', 'däta']
-    Image.fromarray(np.zeros((4, 5), np.uint8)).save(labels_of(data)[0])
     before = out.read_bytes()
     code, stdout, stderr = call(data, '--out', out)
     assert code == 0 and f'up to date, loaded: {out}' in stdout and 'counting' not in stderr
+    assert out.read_bytes() == before
+    label = labels_of(data)[0]
+    Image.fromarray(np.zeros((128, 256), np.uint8)).save(label)
+    changed = f'a.npz: 1 of 8 label maps have changed since they were counted: {KEY}'
+    fails(call(data, '--out', out), changed, '--force')
     assert out.read_bytes() == before
     assert call(data, '--out', out, '--force')[0] == 0
     np.testing.assert_array_equal(ClassStatistics.load(out).pixels, count(data))
@@ -137,7 +142,7 @@ def test_bad_data(call, data, tmp_path):
     assert call(data, '--out', out)[0] == 0
     whole = labels_of(data)[3].read_bytes()
     labels_of(data)[3].write_bytes(whole[: len(whole) // 2])
-    fails(call(data, '--out', out, '--force'), '1 of 8 label maps', '000003', 'truncated')
+    fails(call(data, '--out', out, '--force'), '1 of 8 label maps', '000003', 'not a complete')
     labels_of(data)[3].with_name('x_leftImg8bit.png').touch()
     next(data.glob('leftImg8bit/train/*/*7_*.png')).unlink()
     fails(call(data, '--out', out), 'a.npz: counted from 8', 'has 7', '--force')

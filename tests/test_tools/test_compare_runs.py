@@ -114,7 +114,8 @@ def test_a_killed_and_resumed_run(compare, run_tool, toy_options, tmp_path):
         stderr=subprocess.DEVNULL,
     )
     deadline = time.time() + 100
-    while not (work_dir / 'last_checkpoint').exists() and time.time() < deadline:
+    last = work_dir / 'last_checkpoint'
+    while not (last.exists() and last.read_text()) and time.time() < deadline:
         time.sleep(0.02)
     process.kill()
     process.wait()

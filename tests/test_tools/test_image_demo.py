@@ -259,7 +259,7 @@ def test_bad_input_is_one_line_and_exit_code_2(call_tool, capsys, checkpoint, pi
         ((image, SHIPPED, nowhere), f'checkpoint not found: {nowhere}'),
         ((image, 'recall_loss/none.py', checkpoint), 'config file not found: recall_loss/none.py'),
         ((image, SHIPPED, checkpoint, '--device', 'cuda:99'), "device 'cuda:99' cannot be used"),
-        ((image, SHIPPED, image), f'cannot use checkpoint {image} with config'),
+        ((image, SHIPPED, image), f'checkpoint {image} is damaged or no checkpoint'),
         ((image, SHIPPED, checkpoint, '--out-dir', image.parent), f'{image} is an image to segm'),
         ((pictures, SHIPPED, checkpoint, '--out-dir', pictures), 'choose another --out-dir'),
     ):

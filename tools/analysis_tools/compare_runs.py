@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import track
 
-from mmseg_imbalance.command_line import ToolError, run_tool
+from mmseg_imbalance.command_line import ToolError, one_line, run_tool
 from mmseg_imbalance.evaluation import Comparison, RunLogError, compare_runs, read_run
 from mmseg_imbalance.visualization import run_tables, write_run_comparison
 
@@ -33,7 +33,7 @@ def named_work_dir(text: str) -> tuple[str | None, str]:
         return None, text
     if not name or not path:
         raise argparse.ArgumentTypeError(f'{text!r} is not NAME=WORK_DIR')
-    return name, path
+    return one_line(name), path
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,7 +75,7 @@ def read_and_compare(args: argparse.Namespace) -> Comparison:
         except (OSError, RunLogError) as error:
             left_out.append((path, str(error)))
     for path, reason in left_out:
-        print(f'left out: {path}: {reason}', file=sys.stderr)
+        print(one_line(f'left out: {path}: {reason}'), file=sys.stderr)
     if not runs:
         raise ToolError('no run is left to compare')
     try:

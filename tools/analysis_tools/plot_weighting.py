@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mmseg_imbalance.command_line import ToolError, pooling_norm, pooling_ratio, run_tool
-from mmseg_imbalance.files import write_figure
+from mmseg_imbalance.files import read_array, read_bytes, write_figure
 from mmseg_imbalance.visualization import weighting_figure
 
 EXAMPLE = """examples:
@@ -15,6 +15,8 @@ EXAMPLE = """examples:
 
 The weights are in units of what the mean gives every pixel: 1 is plain averaging, 2 twice that.
 """
+
+MAX_TEXT = 1 << 28  # bytes, of some ten million losses
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,11 +47,13 @@ def read_losses(path: Path | None) -> np.ndarray:
         return -np.log((np.arange(1000) + 0.5) / 1000)
     try:
         if path.suffix == '.npy':
-            return np.load(path, allow_pickle=False)
-        return np.loadtxt(path, ndmin=1)
-    except (EOFError, OSError, ValueError) as error:
-        reason = ' '.join(str(error).split())
-        raise ToolError(f'{path} holds no losses: {reason}') from error
+            return read_array(path)
+        lines = read_bytes(path, MAX_TEXT).decode().split('\n')
+        return np.loadtxt(lines, ndmin=1) if any(map(str.strip, lines)) else np.empty(0)
+    except OSError as error:
+        raise ToolError(f'{path} holds no losses: {error.strerror}') from error
+    except ValueError as error:
+        raise ToolError(f'{path} holds no losses: {error}') from error
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from mmengine.runner import Runner, set_random_seed
 from rich.console import Console
 from rich.markdown import Markdown
 
-from mmseg_imbalance.command_line import ToolError, add_seed, run_tool, whole_number
+from mmseg_imbalance.command_line import ToolError, add_seed, first_line, run_tool, whole_number
 from mmseg_imbalance.datasets.statistics import (
     ClassStatistics,
     class_shares,
@@ -74,15 +74,28 @@ def last_class_prob(work_dir: str, classes: list[str]) -> list[float]:
     """The last probabilities of the classes in the scalars that a run logged."""
     prefix, last = 'train/class_prob/', None
     for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in file.read_text().splitlines():
-            if prefix in line:
-                last = json.loads(line)
+        for line in file.read_bytes().splitlines():
+            if prefix.encode() in line:
+                last = file, line
     if last is None:
         raise ToolError(
             f'{work_dir} has no {prefix}… in its scalars.json: the run had no feedback yet, or its '
             'ClassFeedbackHook wrote no curves; give the config instead'
         )
-    return [last[prefix + name] for name in classes]
+    file, line = last
+    try:
+        record = json.loads(line)
+        prob = [record[prefix + name] for name in classes]
+        if not all(type(p) in (int, float) and 0 <= p <= 1 for p in prob):
+            raise ValueError
+        if abs(sum(prob) - 1) > 1e-3:
+            raise ValueError
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ToolError(
+            f'{file} is damaged: its last {prefix}… are no probabilities of the classes '
+            f'{", ".join(classes)}'
+        ) from error
+    return prob
 
 
 def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarray]:
@@ -112,7 +125,7 @@ def main() -> int:
         try:
             statistics, seen = draw(path, args)
         except (KeyError, TypeError, ValueError) as error:
-            raise ToolError(f'{path}: {error}') from error
+            raise ToolError(f'{path}: {first_line(error)}') from error
         if statistics.classes != (classes or statistics.classes):
             raise ToolError(f'{path} has other classes than {args.config[0]}')
         classes = statistics.classes

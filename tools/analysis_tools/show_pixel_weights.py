@@ -200,7 +200,11 @@ def weigh_sample(model: nn.Module, loss: PixelWeightingLoss, dataset, index: int
     info = dataset.get_data_info(index)
     if not info.get('seg_map_path'):
         raise ToolError(f'{info["img_path"]} has no label')
-    (result,) = model.test_step(pseudo_collate([dataset[index]]))
+    try:
+        sample = dataset[index]
+    except Exception as error:  # pipelines fail in every way
+        raise ToolError(f'cannot load {info["img_path"]}: {first_line(error)}') from error
+    (result,) = model.test_step(pseudo_collate([sample]))
     if 'gt_sem_seg' not in result:
         raise ToolError(f'{result.img_path}: the test pipeline hands over no label (gt_sem_seg)')
     logits, label = logits_of(result), result.gt_sem_seg.data.long()

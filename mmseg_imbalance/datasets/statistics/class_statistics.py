@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files import write_atomically
+from ...files import read_bytes, write_atomically
 
 FORMAT = 1
 """To be raised when the file changes its arrays or their meaning."""
 
-_MAX_BYTES = 1 << 30  # of the arrays of a file; a damaged or hostile one can claim any size
+_MEMBERS = {'format', 'classes', 'keys', 'pixels', 'ignored', 'fingerprint', 'file_sizes'}
+_MAX_BYTES = 1 << 30  # of a file and of its arrays; a damaged or hostile one can claim any size
+_MAX_PIXELS = 1 << 53  # of all label maps; up to there sums and shares are exact
 
 
 def class_shares(pixels: np.ndarray, min_pixels: int = 1) -> dict[str, np.ndarray]:
@@ -47,6 +49,8 @@ class ClassStatistics:
         ignored (np.ndarray): int64 (n,), pixels of each label map with the ignored label.
         fingerprint (str): Identifies the list of label maps and how they are read, see
             :class:`LabelMaps`.
+        file_sizes (np.ndarray, optional): int64 (n,), bytes of each label map when it was counted,
+            None if they are not known.
 
     Raises:
         ValueError: If the parts do not fit one another; says which and why.
@@ -57,6 +61,7 @@ class ClassStatistics:
     pixels: np.ndarray
     ignored: np.ndarray
     fingerprint: str
+    file_sizes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ('classes', 'keys'):
@@ -65,15 +70,22 @@ class ClassStatistics:
                 raise ValueError(f'{name} must be a list of names, got {str(values)[:80]}')
             if len(set(values)) != len(values):
                 raise ValueError(f'{name} must differ from one another')
-        shapes = {'pixels': (len(self.keys), len(self.classes)), 'ignored': (len(self.keys),)}
+        if not isinstance(self.fingerprint, str):
+            raise ValueError(f'fingerprint must be text, got {str(self.fingerprint)[:80]}')
+        rows = (len(self.keys),)
+        shapes = {'pixels': (*rows, len(self.classes)), 'ignored': rows, 'file_sizes': rows}
         for name, shape in shapes.items():
             array = getattr(self, name)
+            if array is None and name == 'file_sizes':
+                continue
             if array.dtype != np.int64 or array.shape != shape:
                 raise ValueError(
                     f'{name} must be int64 of shape {shape}, got {array.dtype} of {array.shape}'
                 )
             if (array < 0).any():
                 raise ValueError(f'{name} has a negative count')
+            if array.sum(dtype=np.float64) >= _MAX_PIXELS:  # would overflow in int64
+                raise ValueError(f'{name} sum up to {array.sum(dtype=np.float64):.3g}')
 
     @cached_property
     def pixel_share(self) -> np.ndarray:
@@ -100,16 +112,20 @@ class ClassStatistics:
             ValueError: If the file is missing, damaged or of another kind; names it.
         """
         try:
-            data = Path(path).read_bytes()
+            data = read_bytes(Path(path), _MAX_BYTES)
         except OSError as error:
             raise _unreadable(path, error.strerror) from error
+        except ValueError as error:
+            raise _unreadable(path, str(error)) from error
         return cls.from_bytes(data, str(path))
 
     def to_bytes(self) -> bytes:
         """The content of a file; the same statistics give the same bytes."""
         buffer = BytesIO()
+        known = {} if self.file_sizes is None else {'file_sizes': self.file_sizes}
         np.savez_compressed(
             buffer,
+            **known,
             format=np.int64(FORMAT),
             classes=_pack(self.classes),
             keys=_pack(self.keys),
@@ -134,6 +150,9 @@ class ClassStatistics:
             with np.load(BytesIO(data), allow_pickle=False) as archive:
                 if sum(member.file_size for member in archive.zip.infolist()) > _MAX_BYTES:
                     raise ValueError(f'more than {_MAX_BYTES >> 30} GiB when unpacked')
+                strange = set(archive.files) - _MEMBERS
+                if strange:  # damage can rename a member that need not be there
+                    raise ValueError(f'unknown member {min(strange)!r:.80}')
                 if archive['format'] != FORMAT:
                     raise ValueError(f'format {archive["format"]}, this version reads {FORMAT}')
                 return cls(
@@ -142,6 +161,7 @@ class ClassStatistics:
                     pixels=archive['pixels'],
                     ignored=archive['ignored'],
                     fingerprint=_unpack(archive['fingerprint']),
+                    file_sizes=archive.get('file_sizes'),  # files of earlier versions have none
                 )
         except Exception as error:  # damaged archives make zipfile and NumPy raise almost anything
             raise _unreadable(source, str(error) or type(error).__name__) from error

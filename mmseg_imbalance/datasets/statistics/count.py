@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from ...command_line import one_line
 from ...workers import run_in_workers
 from ..label_values import pixels_of_values
 from .class_statistics import ClassStatistics
@@ -32,6 +33,7 @@ def count_classes(dataset, nproc: int | None = None) -> ClassStatistics:
 
 def count_label_maps(labels: LabelMaps, nproc: int | None = None) -> ClassStatistics:
     """Does the work of :func:`count_classes` on label maps that are listed already."""
+    file_sizes = labels.file_sizes  # before they are read: a later change is to be noticed
     count = partial(_attempt, num_classes=len(labels.classes))
     results = run_in_workers(
         count, list(labels.maps.values()), nproc, 'counting classes', chunk_size=8
@@ -52,6 +54,7 @@ def count_label_maps(labels: LabelMaps, nproc: int | None = None) -> ClassStatis
         pixels=counts[:, :-1],
         ignored=counts[:, -1],
         fingerprint=labels.fingerprint,
+        file_sizes=file_sizes,
     )
 
 
@@ -60,7 +63,7 @@ def _attempt(label: LabelMap, num_classes: int) -> np.ndarray | str:
     try:
         array = label.read()
     except Exception as error:  # the loader is anybody's, and so are the files
-        return ' '.join((str(error) or type(error).__name__).split())
+        return one_line(str(error) or type(error).__name__)
     if array.ndim != 2:
         return f'has shape {array.shape}, not (height, width)'
     counts = pixels_of_values(array)

@@ -14,7 +14,11 @@ import numpy as np
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmseg.datasets import BaseSegDataset, MultiImageMixDataset
 
+from ..label_check import check_label_map
+
 FINGERPRINT_VERSION = 1
+
+_INFO = ('seg_map_path', 'img_path', 'label_map', 'reduce_zero_label')
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,8 @@ class LabelMap:
 
     Args:
         path (str): The file, absolute or an address with ``://``.
-        info (dict): ``seg_map_path``, ``label_map`` and ``reduce_zero_label``, as the data set
-            gives them to its pipeline.
+        info (dict): ``seg_map_path``, ``img_path``, ``label_map`` and ``reduce_zero_label``, as the
+            data set gives them to its pipeline.
         ignore_index (int): The data set's ignored label.
         loaders (tuple): Those transforms of its pipeline that load annotations.
     """
@@ -50,10 +54,13 @@ class LabelMap:
         """Loads the label map (H, W) as in training, before any augmentation.
 
         Raises:
+            BadFileError: If a loader would read other ids than are stored, see
+                :func:`check_label_map`.
             ValueError: If the loaders give no ``gt_seg_map``.
         """
         results = dict(copy.deepcopy(self.info), seg_fields=[])
         for loader in self.loaders:
+            check_label_map(self.info, loader)
             results = copy.copy(loader)(results)  # LoadAnnotations changes itself
             if 'gt_seg_map' in results:
                 return results['gt_seg_map']
@@ -90,6 +97,16 @@ class LabelMaps:
             keys[label.reading].append(key)
         content = [FINGERPRINT_VERSION, self.classes, sorted(keys.items())]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @property
+    def file_sizes(self) -> np.ndarray | None:
+        """Bytes of each label map in the order of the keys, int64 (n,), -1 of one that is missing.
+
+        None where label maps lie at addresses, which cannot be asked quickly.
+        """
+        if '://' in self.root:
+            return None
+        return np.array([_file_size(label.path) for label in self.maps.values()], np.int64)
 
 
 def find_label_maps(dataset) -> LabelMaps:
@@ -169,7 +186,7 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
             raise ValueError(
                 f'{type(dataset).__name__} has no label maps; set seg_map_path of its data_prefix'
             )
-        info = {key: info.get(key) for key in ('seg_map_path', 'label_map', 'reduce_zero_label')}
+        info = {key: info.get(key) for key in _INFO}
         path = _absolute(info['seg_map_path'])
         labels.append(LabelMap(path, info, dataset.ignore_index, loaders))
     if not labels:
@@ -192,6 +209,13 @@ def _absolute(path: str) -> str:
     """Absolute path with ``/`` as separator; addresses such as ``s3://…`` stay."""
     path = os.fspath(path)
     return path.rstrip('/') if '://' in path else Path(os.path.abspath(path)).as_posix()
+
+
+def _file_size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # whoever reads it says why
+        return -1
 
 
 def _common_folder(folders: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ _COUNT_ANEW = (
 
 
 class StaleStatisticsError(ValueError):
-    """The file holds the statistics of other label maps; the text says which and what to do."""
+    """The file holds the statistics of other or changed label maps; says which and what to do."""
 
 
 def class_statistics(
@@ -36,7 +36,8 @@ def class_statistics(
         nproc: Number of worker processes that count, one per CPU core if None.
 
     Raises:
-        StaleStatisticsError: If the file was made from other label maps, or by other rules.
+        StaleStatisticsError: If the file was made from other label maps or by other rules, or a
+            label map has another size in bytes than when it was counted.
         BadLabelsError: If label maps are missing, damaged or hold other labels.
         ValueError: If the file is damaged.
         OSError: If it cannot be written.
@@ -106,6 +107,12 @@ def load_or_count(labels: LabelMaps, path: Path, nproc: int | None = None) -> Cl
     statistics = ClassStatistics.load(path)
     if statistics.fingerprint != labels.fingerprint:
         raise StaleStatisticsError(f'{path}: {_difference(statistics, labels)}; {_COUNT_ANEW}')
+    changed = _changed(statistics, labels)
+    if changed:
+        raise StaleStatisticsError(
+            f'{path}: {len(changed)} of {len(statistics.keys)} label maps have changed since they '
+            f'were counted: {_some(changed)}; {_COUNT_ANEW}'
+        )
     return statistics
 
 
@@ -153,6 +160,14 @@ def _difference(statistics: ClassStatistics, labels: LabelMaps) -> str:
     if known - wanted:
         parts.append(f'not in the data set: {_some(sorted(known - wanted))}')
     return '; '.join(parts)
+
+
+def _changed(statistics: ClassStatistics, labels: LabelMaps) -> list[str]:
+    """Label maps that are missing or of another size than when they were counted."""
+    sizes = labels.file_sizes
+    if sizes is None or statistics.file_sizes is None:
+        return []
+    return [statistics.keys[row] for row in np.flatnonzero(sizes != statistics.file_sizes)]
 
 
 def _some(names) -> str:

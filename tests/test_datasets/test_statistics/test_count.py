@@ -1,13 +1,15 @@
 """Counts against brute force, and label maps that cannot be counted."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
-from label_files import LOADER, build, config, write_labels
+from label_files import BAD, LOADER, ODD, build, config, spoil, store, write_labels
 from mmseg.registry import TRANSFORMS
 
-from mmseg_imbalance.datasets.statistics import BadLabelsError, count_classes
-from mmseg_imbalance.datasets.statistics.count import pixels_of_values
+from mmseg_imbalance.datasets.statistics import BadLabelsError, count_classes, find_label_maps
+from mmseg_imbalance.datasets.statistics.count import _attempt, pixels_of_values
 
 
 def brute_force(labels, meaning):
@@ -72,43 +74,65 @@ def test_counts_beyond_the_precision_of_float32():
 # ---- bad label maps
 
 
-def spoil(path, how):
-    if how == 'missing':
-        path.unlink()
-    elif how == 'truncated':
-        path.write_bytes(path.read_bytes()[:-30])
-    elif how == 'no image':
-        path.write_text('not\nan image')
-    else:
-        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        label[0, :3] = 200
-        label[1, 0] = 12
-        cv2.imwrite(str(path), label if how == 'values' else np.dstack([label] * 3))
-
-
-@pytest.mark.parametrize(
-    'how, reason',
-    [
-        ('missing', 'No such file'),
-        ('truncated', 'truncated'),
-        ('no image', 'identify image'),
-        ('values', r'holds 12 \(1 pixels\), 200 \(3 pixels\), neither a class \(0 to 10\) nor'),
-        ('colours', r'shape \(8, 9, 3\), not \(height, width\)'),
-    ],
-)
-def test_a_bad_label_map_is_named(tmp_path, how, reason):
+@pytest.mark.parametrize('how', BAD)
+def test_a_bad_label_map_is_named(tmp_path, how):
     write_labels(tmp_path)
     spoil(tmp_path / 'labels/train/frame 2.png', how)
-    message = f'1 of 4 label maps below {tmp_path} .*: labels/train/frame 2.png: .*{reason}'
-    with pytest.raises(BadLabelsError, match=message) as error:
+    start = f'1 of 4 label maps below {tmp_path} .*: labels/train/frame 2.png: {BAD[how]}'
+    with pytest.raises(BadLabelsError, match=start) as error:
         count_classes(build(config(tmp_path)), nproc=1)
     assert '\n' not in str(error.value) and 'more;' not in str(error.value)
+
+
+def test_ids_that_are_no_classes_are_named(tmp_path):
+    labels = write_labels(tmp_path)
+    label = labels['labels/train/frame 2.png']
+    label[0, :3], label[1, 0] = 200, 12
+    cv2.imwrite(str(tmp_path / 'labels/train/frame 2.png'), label)
+    message = r'holds 12 \(1 pixels\), 200 \(3 pixels\), neither a class \(0 to 10\) nor'
+    with pytest.raises(BadLabelsError, match=message):
+        count_classes(build(config(tmp_path)), nproc=1)
+
+
+@pytest.mark.parametrize('how', ODD)
+def test_an_odd_label_map_is_counted(tmp_path, how):
+    labels = write_labels(tmp_path, values=(0, 1, 3))
+    key = 'labels/train/frame 2.png'
+    labels[key] = store(tmp_path / key, labels[key], how)
+    found = count_classes(build(config(tmp_path)), nproc=1)
+    np.testing.assert_array_equal(found.pixels[:, :4], brute_force(labels, {0: 0, 1: 1, 3: 3})[0])
+
+
+def test_a_label_map_as_wide_as_a_street_is_long(tmp_path):
+    """In little more memory than it has pixels."""
+    rng = np.random.default_rng(0)
+    label = rng.choice([0, 4, 255], size=(4, 100_000), p=[0.5, 0.4, 0.1]).astype(np.uint8)
+    for kind, array in (('labels', label), ('images', np.zeros_like(label))):
+        (tmp_path / kind / 'train').mkdir(parents=True)
+        assert cv2.imwrite(str(tmp_path / kind / 'train/wide.png'), array)
+    labels = find_label_maps(build(config(tmp_path)))
+    tracemalloc.start()
+    try:
+        counts = _attempt(next(iter(labels.maps.values())), 11)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert counts[[0, 4, -1]].tolist() == [(label == v).sum() for v in (0, 4, 255)]
+    assert counts.sum() == label.size and peak < 8 * label.size
+
+
+def test_other_loaders_read_what_they_like(tmp_path):
+    """Colours and depths that mmseg's own loader would spoil."""
+    write_labels(tmp_path)
+    spoil(tmp_path / 'labels/train/frame 2.png', '16 bits')
+    loader = dict(type='LoadMyAnnotations')
+    assert count_classes(build(config(tmp_path, pipeline=[loader])), nproc=1).pixels.sum() == 24
 
 
 def test_ten_bad_label_maps_are_named(tmp_path):
     write_labels(tmp_path, 13)
     for i in range(12):
-        spoil(tmp_path / f'labels/train/frame {i}.png', 'missing')
+        spoil(tmp_path / f'labels/train/frame {i}.png', 'dangling link')
     with pytest.raises(BadLabelsError, match=r'12 of 13 label maps .*; and 2 more; mend') as error:
         count_classes(build(config(tmp_path)), nproc=1)
     assert str(error.value).count('No such file') == 10

@@ -18,6 +18,7 @@ def make(**changes):
         pixels=np.array([[60, 0, 0], [10, 2, 0], [0, 5, 0], [23, 0, 0]]),
         ignored=np.array([1, 0, 0, 10**12]),
         fingerprint='0123abc',
+        file_sizes=np.array([70, 71, 70, 0]),
     )
     return ClassStatistics(**{**parts, **changes})
 
@@ -26,6 +27,7 @@ def assert_same(a, b):
     assert (a.classes, a.keys, a.fingerprint) == (b.classes, b.keys, b.fingerprint)
     np.testing.assert_array_equal(a.pixels, b.pixels)
     np.testing.assert_array_equal(a.ignored, b.ignored)
+    np.testing.assert_array_equal(a.file_sizes, b.file_sizes)
     assert a.pixels.dtype == a.ignored.dtype == np.int64
 
 
@@ -48,6 +50,13 @@ def test_file_and_back(tmp_path):
     assert_same(ClassStatistics.load(path), make())
     assert os.listdir(path.parent) == ['ä b.npz']
     assert path.read_bytes() == make().to_bytes() == make().to_bytes()
+
+
+def test_files_of_earlier_versions_know_no_sizes(tmp_path):
+    path = tmp_path / 'old.npz'
+    make(file_sizes=None).save(path)
+    assert ClassStatistics.load(path).file_sizes is None
+    assert_same(ClassStatistics.load(path), make(file_sizes=None))
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
@@ -76,6 +85,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         (dict(pixels=np.zeros((4, 3))), 'pixels must be int64 .* got float64'),
         (dict(pixels=np.full((4, 3), -1)), 'pixels has a negative count'),
         (dict(ignored=np.array([0, 0, -5, 0])), 'ignored has a negative count'),
+        (dict(ignored=np.array([0, 0, 1 << 62, 1 << 62])), r'ignored sum up to 9.22e\+18'),
+        (dict(pixels=np.full((4, 3), 1 << 50)), r'pixels sum up to 1.35e\+16'),
+        (dict(file_sizes=np.zeros(3, np.int64)), r'file_sizes must be int64 of shape \(4,\)'),
+        (dict(fingerprint=7), 'fingerprint must be text, got 7'),
     ],
 )
 def test_parts_that_do_not_fit(changes, message):
@@ -158,6 +171,11 @@ class Trap:
         (dict(pixels=np.array([Trap()], object)), 'pickle'),
         (dict(pixels=-make().pixels), 'negative'),
         (dict(ignored=make().ignored.astype(np.uint64)), 'int64'),
+        *((dict(pixels=make().pixels.astype(kind)), 'int64') for kind in (float, bool, str)),
+        (dict(pixels=np.full((4, 3), np.nan)), 'int64'),
+        (dict(keys=text(b'[' * 100_000)), ''),
+        (dict(fingerprint=text(b'["0123abc"]')), 'fingerprint must be text'),
+        (dict(file_siz=np.zeros(4, np.int64)), "unknown member 'file_siz'"),
     ],
 )
 def test_foreign_content(path, changes, reason, capsys):
@@ -171,6 +189,15 @@ def test_other_kinds_of_files(path):
     buffer = io.BytesIO()
     np.save(buffer, np.arange(3))
     refused(path, buffer.getvalue())
+
+
+def test_gigantic_files_are_not_read(path, monkeypatch):
+    monkeypatch.setitem(ClassStatistics.from_bytes.__func__.__globals__, '_MAX_BYTES', 1 << 20)
+    refused(path, make().to_bytes() + bytes(1 << 20), 'larger than 1 MiB')
+    refused(path, npz(pixels=np.zeros((1 << 20, 3), np.int64)), 'larger than 1 MiB')
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, pixels=np.zeros(1 << 20, np.int64))  # some KB of zeros
+    refused(path, buffer.getvalue(), 'more than 0 GiB when unpacked')
 
 
 def test_absurd_sizes_are_not_allocated(path):

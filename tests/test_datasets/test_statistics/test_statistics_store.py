@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,7 @@ from mmseg_imbalance.datasets.statistics import (
     label_rows,
     store,
 )
+from mmseg_imbalance.datasets.statistics import count as count_module
 
 WAY_OUT = r'; count anew with tools/analysis_tools/class_statistics.py --force, or name another'
 
@@ -44,6 +46,44 @@ def test_counted_once_and_kept_beside_the_data(root, monkeypatch):
     for found in (first, class_statistics(dataset), class_statistics(build(repeated))):
         np.testing.assert_array_equal(found.pixels, expected.pixels)
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_label_maps_that_have_changed_since(root, tmp_path):
+    """Sizes in bytes tell, without reading the files; places and times may differ."""
+    path = tmp_path / 'train.npz'
+    expected = class_statistics(build(config(root)), path, nproc=1)
+    moved = shutil.copytree(root, tmp_path / 'elsewhere')
+    label = moved / 'labels/train/frame 1.png'
+    os.utime(label, (0, 0))
+    found = class_statistics(build(config(moved)), path)
+    np.testing.assert_array_equal(found.file_sizes, expected.file_sizes)
+    assert found.file_sizes[1] == label.stat().st_size
+    label.write_bytes(label.read_bytes() + b'0')
+    (moved / 'labels/train/frame 3.png').unlink()
+    message = (
+        '2 of 4 label maps have changed since they were counted: labels/train/frame 1.png, '
+        'labels/train/frame 3.png' + WAY_OUT
+    )
+    with pytest.raises(StaleStatisticsError, match=message):
+        class_statistics(build(config(moved)), path)
+    ClassStatistics(**(vars(expected) | {'file_sizes': None})).save(path)
+    assert class_statistics(build(config(moved)), path).file_sizes is None
+
+
+def test_a_label_map_that_changes_while_it_is_counted(root, tmp_path, monkeypatch):
+    """Its size is taken before."""
+    path, label = tmp_path / 'train.npz', root / 'labels/train/frame 1.png'
+    count = count_module.run_in_workers
+
+    def run_and_change(*args, **kwargs):
+        results = count(*args, **kwargs)
+        label.write_bytes(label.read_bytes() + b'0')
+        return results
+
+    monkeypatch.setattr(count_module, 'run_in_workers', run_and_change)
+    class_statistics(build(config(root)), path, nproc=1)
+    with pytest.raises(StaleStatisticsError, match='1 of 4 label maps have changed'):
+        class_statistics(build(config(root)), path)
 
 
 def test_rows(root):

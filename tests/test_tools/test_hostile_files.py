@@ -1,0 +1,495 @@
+"""Files that are damaged, forged or of another kind: one line that names them, and nothing else."""
+
+import io
+import json
+import logging
+import os
+import pickle
+import re
+import runpy
+import shutil
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, TOY_CONFIG
+from label_files import BAD, config, spoil, write_labels
+from made_runs import train
+from PIL import Image
+
+from mmseg_imbalance.command_line import ToolError
+from mmseg_imbalance.datasets.statistics import store
+from mmseg_imbalance.files import read_array
+from mmseg_imbalance.losses.class_weight import load_class_weight
+
+STATISTICS = 'analysis_tools/class_statistics.py'
+WEIGHTING = 'analysis_tools/plot_weighting.py'
+COMPARE = 'analysis_tools/compare_runs.py'
+SAMPLED = 'analysis_tools/sampled_classes.py'
+PIXEL_WEIGHTS = 'analysis_tools/show_pixel_weights.py'
+DEMO = '../demo/image_demo.py'
+SAMPLING_CONFIG = TOY_CONFIG.replace('recall_loss/recall_', 'class_balanced_sampling/ce-cbs_')
+
+
+@pytest.fixture
+def refuses(call_tool, capsys, monkeypatch, tmp_path):
+    """Runs a tool in this process; returns its error, which is one line, and writes no file."""
+    monkeypatch.setattr(store, 'print_log', lambda *_: None)
+    monkeypatch.setattr(logging, 'raiseExceptions', False)  # of loggers of earlier tests
+
+    def run(tool, *args, code=2):
+        before = sorted(tmp_path.rglob('*'))
+        assert call_tool(tool, *args) == code
+        out, err = capsys.readouterr()
+        assert 'Traceback' not in out + err
+        assert sorted(tmp_path.rglob('*')) == before
+        (line,) = [line for line in err.splitlines() if 'error: ' in line]
+        return line
+
+    return run
+
+
+def junk(size=3000):
+    return np.random.default_rng(0).bytes(size)
+
+
+class Witness:
+    """Notes that it was unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def npy_that_claims(shape):
+    file = io.BytesIO()
+    header = np.lib.format.header_data_from_array_1_0(np.zeros(1))
+    np.lib.format.write_array_header_1_0(file, {**header, 'shape': shape})
+    return file.getvalue() + bytes(80)
+
+
+# ---- label maps and statistics
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    """A config of a data set whose files a test may spoil."""
+    labels = write_labels(tmp_path / 'data', len(BAD))
+    file = tmp_path / 'camvid.py'
+    file.write_text(f'train_dataloader = dict(dataset={config(tmp_path / "data")!r})\n')
+    return file, [tmp_path / 'data' / key for key in labels]
+
+
+def test_every_kind_of_bad_label_map_is_named_in_one_line(refuses, camvid, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmseg_imbalance.datasets.statistics.count._NAMED', len(BAD))
+    for path, how in zip(camvid[1], BAD, strict=True):
+        write_labels(tmp_path / 'eight')  # of 9 x 8 pixels, as spoil wants it
+        size = 'frame 2.png'
+        for kind in ('labels', 'images'):
+            good = tmp_path / 'eight' / kind / 'train' / size
+            shutil.copyfile(good, tmp_path / 'data' / kind / 'train' / path.name)
+        spoil(path, how)
+    weights = f'enet={tmp_path}/weights.json'
+    (tmp_path / 'data/class_statistics').mkdir()
+    error = refuses(STATISTICS, camvid[0], '--nproc', 1, '--class-weight', weights)
+    for path, how in zip(camvid[1], BAD, strict=True):
+        assert re.search(rf'labels/train/{path.name}: {BAD[how]}', error), how
+
+
+def test_statistics_files(refuses, call_tool, camvid, tmp_path):
+    path = tmp_path / 'counts.npz'
+    options = (camvid[0], '--nproc', 1, '--out', path, '--figure', tmp_path / 'counts.png')
+    assert call_tool(STATISTICS, *options) == 0
+    data = path.read_bytes()
+    witness = tmp_path / 'witness'
+    contents = (
+        b'', data[: len(data) // 2], junk(), b'{"pixels": [[1]]}', b'[' * 100_000,
+        pickle.dumps(Witness(witness)), npy(np.arange(3)), npy_that_claims((1 << 40,)),
+    )  # fmt: skip
+    for content in contents:
+        path.write_bytes(content)
+        error = refuses(STATISTICS, *options)
+        assert f'error: {path}: no readable class statistics (' in error
+    path.unlink()
+    path.mkdir()
+    assert f'error: {path}: no readable' in refuses(STATISTICS, *options)
+    path.rmdir()
+    with path.open('wb') as file:
+        file.truncate(3 << 30)
+    assert 'larger than 1024 MiB' in refuses(STATISTICS, *options)
+    assert not witness.exists()
+
+
+def test_odd_names(run_tool, refuses, tmp_path):
+    """Blanks, other alphabets, line breaks, and bytes that are no text at all."""
+    root = tmp_path / os.fsdecode(b'  Stra\xc3\x9fe \xff\n [red] ')
+    write_labels(root, folder='ночь  1')
+    cfg = tmp_path / 'odd  config.py'
+    cfg.write_text(f'train_dataloader = dict(dataset={config(root, "ночь  1")!r})\n')
+    done = run_tool(STATISTICS, cfg, env={'PYTHONIOENCODING': 'ascii'})
+    assert done.returncode == 0, done.stderr
+    assert len(list(root.glob('class_statistics/*'))) == 2
+    spoil(root / 'labels/ночь  1/frame 2.png', 'empty')
+    error = refuses(STATISTICS, cfg, '--force', '--nproc', 1)
+    assert r'\udcff' in error and r'\n' not in error and 'frame 2.png: an empty file' in error
+
+
+@pytest.fixture
+def toy(toy_data, toy_options, tmp_path):
+    """A copy of the toy streets and the options for it."""
+    root = shutil.copytree(toy_data, tmp_path / 'toy')
+    options = [option.replace(str(toy_data), str(root)) for option in toy_options]
+    workers = ['train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False']
+    return root, [*options, *workers]
+
+
+def test_label_maps_that_change_after_counting(refuses, call_tool, toy):
+    """Another size of the file is noticed at once, other bytes when it is loaded."""
+    root, options = toy
+    draw = (SAMPLED, SAMPLING_CONFIG, '--draws', 8, *options)
+    assert call_tool(STATISTICS, SAMPLING_CONFIG, '--nproc', 1, *options) == 0
+    label = sorted(root.glob('gtFine/train/*/*.png'))[3]
+    whole = label.read_bytes()
+    label.write_bytes(whole + b'0')
+    changed = f'have changed since they were counted: {label.relative_to(root)}'
+    assert changed in refuses(*draw)
+    label.write_bytes(flip(whole))
+    assert f'{SAMPLING_CONFIG}: {label} of {root}/leftImg8bit' in refuses(*draw)
+
+
+def flip(data):
+    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 4]) + data[len(data) // 2 + 1 :]
+
+
+def test_a_label_map_to_picture(refuses, toy, trained, tmp_path):
+    root, options = toy
+    label = sorted(root.glob('gtFine/val/*/*.png'))[0]
+    spoil(label, '16 bits')
+    pictures = (PIXEL_WEIGHTS, TOY_CONFIG, trained[0] / 'iter_2.pth', '--out-dir', tmp_path / 'new')
+    assert f'{label} of ' in refuses(*pictures, *options)
+
+
+@pytest.mark.slow
+def test_a_training_ends_with_the_name_of_the_label_map(run_tool, toy, tmp_path):
+    """Also if a worker reads it."""
+    root, options = toy
+    for label in root.glob('gtFine/train/*/*.png'):
+        spoil(label, '16 bits')
+    options += ['train_dataloader.num_workers=1']
+    done = run_tool('train.py', TOY_CONFIG, '--work-dir', tmp_path / 'run', *options)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert f'BadFileError: {root}/gtFine/train/' in last and 'more than 8 bits deep' in last
+
+
+# ---- class weights and losses
+
+
+@pytest.fixture
+def witness(tmp_path):
+    """A folder that is there once something hostile was run."""
+    path = tmp_path / 'witness'
+    yield path
+    assert not path.exists()
+
+
+def bomb(entry, letters='abcdefghi'):
+    """YAML of some bytes whose last entry has a billion leaves."""
+    lines = [entry('a', '1, 1')]
+    for letter, following in zip(letters, letters[1:], strict=False):
+        lines.append(entry(following, ', '.join([f'*{letter}'] * 14)))
+    return '\n'.join(lines).encode()
+
+
+def class_weight_files(witness):
+    return {
+        'empty.npy': (b'', 'No data left'),
+        'cut.npy': (npy(np.ones(9))[:-3], 'no complete .npy file'),
+        'claims.npy': (npy_that_claims((1 << 36,)), 'no complete .npy file'),
+        'overflows.npy': (npy_that_claims((1 << 62, 1 << 62)), 'no complete .npy file'),
+        'pickle.npy': (npy(np.array([Witness(witness)], object)), 'pickles are refused'),
+        'plain pickle.npy': (pickle.dumps([Witness(witness)]), 'pickles are refused'),
+        'junk.npy': (junk(), 'no complete .npy file'),
+        'complex.npy': (npy(np.ones(3, complex)), 'complex128 instead of real'),
+        'text.npy': (npy(np.array(['1', '2'])), 'instead of real'),
+        'bool.npy': (npy(np.ones(3, bool)), 'bool instead of real'),
+        'dates.npy': (npy(np.zeros(3, 'M8[D]')), 'instead of real'),
+        'two.npy': (npy(np.ones((2, 3))), 'that of class 0 is a list'),
+        'nan.npy': (npy(np.array([1, np.nan])), 'class 1 is nan'),
+        'weights.npz': (b'', 'pickles are refused'),
+        'weights.pkl': (pickle.dumps([1.0]), 'pickles are refused'),
+        'negative.json': (b'[1, -1e-9]', 'class 1 is -1e-09'),
+        'infinite.json': (b'[1e400, 1]', 'class 0 is inf'),
+        'huge.json': (b'[1%s]' % (b'0' * 400), 'class 0 is inf'),
+        'many digits.json': (b'[1%s]' % (b'0' * 9000), 'cannot be read'),
+        'single.json': (b'[1, 1e39]', 'class 1 is 1e+39, which is infinite in single'),
+        'text.json': (b'["1", "2"]', "class 0 is '1'"),
+        'true.json': (b'[1, true]', 'class 1 is True'),
+        'null.json': (b'[1, null]', 'class 1 is None'),
+        'object.json': (b'{"road": 1, "road": 2}', 'got a dict'),
+        'number.json': (b'3', 'got 3'),
+        'deep.json': (b'[' * 100_000, 'cannot be read'),
+        'bom.json': (b'\xef\xbb\xbf[1, 2]', 'BOM'),
+        'junk.json': (junk(), 'cannot be read'),
+        'large.json': (b'[%s1]' % (b'1, ' * 400_000), 'larger than 1 MiB'),
+        'run.yaml': (f'!!python/object/apply:os.mkdir [{witness}]'.encode(), 'cannot be read'),
+        'new.yaml': (f'!!python/object/new:os.mkdir [{witness}]'.encode(), 'cannot be read'),
+        'bomb.yaml': (bomb('{0}: &{0} [{1}]'.format), 'got a dict'),
+        'billion.yaml': (bomb('- &{0} [{1}]'.format), 'class 0 is a list'),
+        'itself.yaml': (b'&a [*a]', 'class 0 is a list'),
+        'exponent.yaml': (b'[1e-3]', "class 0 is '1e-3'"),
+        'deep.yml': (b'[' * 100_000, 'cannot be read'),
+        'junk.yml': (junk(), 'cannot be read'),
+        'empty.yaml': (b'', 'got None'),
+    }  # fmt: skip
+
+
+def test_class_weight_files(tmp_path, witness):
+    for name, (content, reason) in class_weight_files(witness).items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=re.escape(reason)) as error:
+            load_class_weight(str(path))
+        text = str(error.value)
+        assert '\n' not in text and len(text) < 400, name
+        assert str(path) in text or name == 'single.json'
+    for make in ('mkdir', 'symlink_to'):
+        path = tmp_path / f'{make}.npy'
+        getattr(path, make)(*[path][: make == 'symlink_to'])
+        with pytest.raises(ValueError, match=rf'{path} cannot be read: (Is a dir|Too many levels)'):
+            load_class_weight(str(path))
+
+
+def test_a_claimed_shape_is_not_allocated(tmp_path):
+    path = tmp_path / 'claims.npy'
+    path.write_bytes(npy_that_claims((1 << 27,)))  # a GiB
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match='no complete .npy file'):
+            read_array(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_losses_to_weigh(refuses, tmp_path, witness):
+    contents = {
+        name: content
+        for name, (content, _) in class_weight_files(witness).items()
+        if name.endswith('.npy')
+    }
+    contents |= {
+        'junk.txt': junk(),
+        'empty.txt': b' \n',
+        'rows.txt': b'1 2\n3 4\n',
+        'nan.txt': b'1\nnan\n',
+        'negative.txt': b'1\n-1\n',
+        'infinite.txt': b'1e400',
+        'words.txt': b'one\ntwo\n',
+    }
+    for name, content in contents.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert f'error: {path}' in refuses(WEIGHTING, tmp_path / 'out.png', '--losses', path)
+    (tmp_path / 'loop.txt').symlink_to('loop.txt')
+    assert 'Too many levels' in refuses(
+        WEIGHTING, tmp_path / 'out.png', '--losses', tmp_path / 'loop.txt'
+    )
+
+
+# ---- finished trainings
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    return train(tmp_path_factory.mktemp('runs'), 'run')
+
+
+def test_files_of_a_run(refuses, call_tool, capsys, run, tmp_path, witness):
+    work_dir = shutil.copytree(run, tmp_path / 'run')
+    (scalars,) = work_dir.glob('*/vis_data/scalars.json')
+    own, scores = scalars.with_name('config.py'), scalars.parents[1] / 'iter_4/class_scores.json'
+    first, *rest = scalars.read_bytes().splitlines(keepends=True)
+    record = json.loads(first)
+    text = own.read_bytes()
+    lines = {
+        json.dumps(record | change).encode()
+        for change in (
+            dict(step=-1), dict(step='1'), dict(step=1.5), dict(step=True), dict(step=1 << 60),
+            dict(loss='1'), dict(loss=[1]), dict(loss=10**400), dict(mIoU=101), dict(mIoU=-1),
+            dict(mIoU={}), dict(mF1=float('inf')), dict(epoch='x'),
+        )
+    }  # fmt: skip
+    hostile = {
+        scalars: [line + b'\n' + b''.join(rest) for line in (*lines, b'[' * 99_999, junk())],
+        scores: [b'', b'[]', b'[' * 99_999, junk(), scores.read_bytes()[:-40]],
+        own: [
+            text + b'\n__import__("os").mkdir(%r)\n' % str(witness),
+            text + b'\nx = __import__("os").mkdir(%r)\n' % str(witness),
+            text + b'\nx = [1 for _ in (open(%r, "w"),)]\n' % str(witness),
+            text + b'\nx = dict(**open(%r, "w").__dict__)\n' % str(witness),
+            text + b'\nx = f"{open(%r, "w")}"\n' % str(witness),
+            text + b'\nimport os\n',
+            text + b'\n_base_ = open(%r, "w")\n' % str(witness),
+            text + b'\nx = ' + b'(' * 9_999,
+            text + b'\nx = ' + b'-' * 99_999 + b'1\n',
+            text + b'\ntrain_cfg = 5\n',
+            text + b'\ntrain_cfg = dict(max_iters="4")\n',
+            text + b'\ntrain_cfg = dict(max_iters=4, val_interval=0)\n',
+            text + b'\ntrain_cfg = dict(max_iters=4, dynamic_intervals=[(1, 2), 3])\n',
+            text + b'\nrandomness = dict(seed=[1])\n',
+            text + b'\nmodel = dict(decode_head=[])\n',
+            text + b'\nmodel = dict(backbone=7)\n',
+            text + b'\ncustom_hooks = [7]\n',
+            text + b'\noptim_wrapper = dict(optimizer=dict(lr=inf))\n',
+            b'\0' + text,
+            junk(),
+        ],
+    }  # fmt: skip
+    for file, contents in hostile.items():
+        whole = file.read_bytes()
+        for content in contents:
+            file.write_bytes(content)
+            code = call_tool(COMPARE, work_dir, '--out-dir', tmp_path / 'out')
+            assert code == 2, (file, content[:80], content[-80:])
+            error = capsys.readouterr().err
+            (line,) = [line for line in error.splitlines() if line.startswith('left out: ')]
+            assert line.startswith(f'left out: {work_dir}: {file} '), content[-80:]
+            assert 'Traceback' not in error and not (tmp_path / 'out').exists()
+        file.write_bytes(whole)
+        file.unlink()
+        file.mkdir()
+        if file != own:  # the one in the work dir takes its place
+            assert 'no run is left' in refuses(COMPARE, work_dir, '--out-dir', tmp_path / 'out')
+        file.rmdir()
+        file.write_bytes(whole)
+    assert call_tool(COMPARE, work_dir, '--out-dir', tmp_path / 'out') == 0
+
+
+def test_odd_names_of_runs(call_tool, run, tmp_path):
+    names = [os.fsdecode(b'a\xff'), 'b  c', 'd$_{$', 'ночь']
+    for name in names:
+        shutil.copytree(run, tmp_path / name)
+    named = [f'{name}={tmp_path / name}' for name in names]
+    for given in ([tmp_path / name for name in names], named):
+        assert call_tool(COMPARE, *given, '--out-dir', tmp_path / 'out') == 0
+    content = json.loads((tmp_path / 'out/comparison.json').read_text())
+    expected = [r'a\udcff', *names[1:]]
+    assert [method['name'] for method in content['methods']] == expected
+
+
+def test_feedback_of_a_run(tmp_path):
+    folder = tmp_path / 'run/1/vis_data'
+    folder.mkdir(parents=True)
+    names = ('road', 'car')
+    read = runpy.run_path(str(ROOT / 'tools' / SAMPLED), run_name='tool')['last_class_prob']
+    good = {'train/class_prob/road': 0.25, 'train/class_prob/car': 0.75}
+    text = json.dumps(good)
+    (folder / 'scalars.json').write_text(text)
+    assert read(tmp_path / 'run', names) == [0.25, 0.75]
+    damaged = [text[:-9], text[:-30] + '}', text + '[' * 9999, '[' * 99_999 + text]
+    for value in (float('nan'), -0.1, '0.25', True, None, 0.9, [1]):
+        damaged.append(json.dumps(good | {'train/class_prob/road': value}))
+    for line in damaged:
+        (folder / 'scalars.json').write_text(line)
+        with pytest.raises(ToolError, match=f'^{folder}/scalars.json is damaged: its last'):
+            read(tmp_path / 'run', names)
+
+
+# ---- images and converters
+
+
+def test_images_to_segment(call_tool, capsys, trained, tmp_path):
+    images, out = tmp_path / 'images', tmp_path / 'out'
+    images.mkdir()
+    picture = Image.new('RGB', (30, 20))
+    picture.save(images / 'good.png')
+    for kind in ('ICO', 'TGA'):
+        picture.save(images / f'{kind}.png', kind)
+    Image.fromarray(np.zeros((20, 30), np.float32)).save(images / 'float.tif')
+    Image.new('RGB', (100_000, 4)).save(images / 'wide.png')
+    for name in ('folder.png', 'loop.png'):
+        (images / name).mkdir() if name == 'folder.png' else (images / name).symlink_to(name)
+    code = call_tool(DEMO, images, TOY_CONFIG, trained[0] / 'iter_2.pth', '--out-dir', out)
+    err = capsys.readouterr().err
+    failed = [line for line in err.splitlines() if line.startswith('failed: ')]
+    assert code == 1 and 'Traceback' not in err
+    expected = {
+        'ICO.png': 'OpenCV cannot decode it',
+        'TGA.png': 'OpenCV cannot decode it',
+        'float.tif': 'OpenCV cannot decode it',
+        'wide.png': 'cannot be segmented in its size, 100000x4: ',
+    }
+    for line, (name, reason) in zip(failed, expected.items(), strict=True):
+        assert line.startswith(f'failed: {images / name}: {reason}')
+    assert os.listdir(out) == ['good.png']
+
+
+def test_checkpoints(refuses, trained, toy_data, toy_options, tmp_path, witness):
+    image = next(toy_data.glob('leftImg8bit/val/*/*.png'))
+    whole = (trained[0] / 'iter_2.pth').read_bytes()
+    trap = io.BytesIO()
+    torch.save(dict(state_dict={}, trap=Witness(witness)), trap)
+    for content in (b'', junk(), whole[: len(whole) // 2], trap.getvalue()):
+        path = tmp_path / 'checkpoint.pth'
+        path.write_bytes(content)
+        for tool, *first in ((DEMO, image), (PIXEL_WEIGHTS,)):
+            options = (TOY_CONFIG, path, '--out-dir', tmp_path / 'out', *toy_options)
+            assert f'checkpoint {path} ' in refuses(tool, *first, *options)
+
+
+CONVERTED = {
+    'empty': 'it is empty', 'no image': 'no known format', 'folder': 'is missing',
+    'loop': 'is missing', 'dangling link': 'is missing', 'floats': 'more than 8',
+}  # fmt: skip
+
+
+def test_labels_to_convert(call_tool, capsys, tmp_path):
+    source, out = tmp_path / 'raw', tmp_path / 'out'
+    for how in BAD:
+        labels = write_labels(tmp_path / how)
+        for kind, folder in (('images', 'train'), ('labels', 'trainannot')):
+            (source / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(
+                tmp_path / how / kind / 'train/frame 2.png', source / folder / f'{how}.png'
+            )
+        spoil(source / f'trainannot/{how}.png', how)
+    assert len(labels) == 4
+    assert call_tool('dataset_converters/camvid.py', source, out, '--nproc', 1) == 1
+    err = capsys.readouterr().err
+    assert 'Traceback' not in err
+    failed = {
+        line.split(':')[1].strip().removeprefix('train/'): line
+        for line in err.splitlines()
+        if line.startswith('failed: ')
+    }
+    assert set(failed) == set(BAD)
+    for how, line in failed.items():
+        assert f'trainannot/{how}.png' in line
+        assert CONVERTED.get(how, '') in line
+    assert not list(tmp_path.glob('out/**/*.png'))
+
+
+@pytest.mark.parametrize('name', ['a\nb', ' a', 'a ', os.fsdecode(b'a\xff')])
+def test_names_that_lists_cannot_hold(refuses, tmp_path, name):
+    folder = tmp_path / 'RAND_CITYSCAPES/GT/LABELS'
+    folder.mkdir(parents=True)
+    (folder / f'{name}.png').touch()
+    error = refuses('dataset_converters/synthia_rand.py', tmp_path, tmp_path / 'out')
+    assert 'the lists of frames cannot hold the name' in error
+
+
+@pytest.mark.parametrize('content', [b'', b'[' * 99_999, b'\xff', b'{"version": 1'])
+def test_notes_of_toy_streets(refuses, tmp_path, content):
+    (tmp_path / 'meta.json').write_bytes(content)
+    error = refuses('dataset_converters/toy_streets.py', tmp_path, '--nproc', 1)
+    assert f'{tmp_path / "meta.json"} is damaged; delete {tmp_path}' in error
