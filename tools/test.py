@@ -16,6 +16,7 @@ from mmseg_imbalance.engine import (
     load_run_config,
     prepare_cpu_launch,
 )
+from mmseg_imbalance.engine.file_errors import one_line_file_errors
 from mmseg_imbalance.engine.misfits import MisfitHook
 
 EXAMPLE = """example:
@@ -92,7 +93,7 @@ def build_runner(args: argparse.Namespace) -> Runner:
 
 
 def main() -> None:
-    with one_line_errors(), harmless_loads():
+    with one_line_errors(), one_line_file_errors(), harmless_loads():
         build_runner(parse_args()).test()
 
 

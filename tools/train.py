@@ -5,8 +5,7 @@ import argparse
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
-from mmseg_imbalance.command_line import ToolError, one_line_errors
-from mmseg_imbalance.datasets.statistics import BadLabelsError, StaleStatisticsError
+from mmseg_imbalance.command_line import one_line_errors
 from mmseg_imbalance.engine import (
     add_run_arguments,
     check_data,
@@ -16,6 +15,7 @@ from mmseg_imbalance.engine import (
     prepare_cpu_launch,
     set_start,
 )
+from mmseg_imbalance.engine.file_errors import one_line_file_errors
 from mmseg_imbalance.engine.misfits import MisfitHook
 
 EXAMPLE = """example:
@@ -57,12 +57,8 @@ def build_runner(args: argparse.Namespace) -> Runner:
 
 
 def main() -> None:
-    with one_line_errors(), harmless_loads():
-        runner = build_runner(parse_args())
-        try:
-            runner.train()
-        except (BadLabelsError, StaleStatisticsError) as error:
-            raise ToolError(str(error)) from error
+    with one_line_errors(), one_line_file_errors(), harmless_loads():
+        build_runner(parse_args()).train()
 
 
 if __name__ == '__main__':

@@ -5,9 +5,11 @@ A checkpoint is a pickle, which can name any function of any module and have it 
 a few harmless things more, the history of the logged values above all, which are allowed here.
 """
 
+import mmap
 import os
 import pickle
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from ..command_line import ToolError, first_line
 
@@ -24,6 +27,10 @@ TRUST = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 _REFUSE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 _STATISTICS = ('min', 'max', 'current', 'mean')  # of a HistoryBuffer, its own methods
 _ZIP = b'PK\x03\x04'
+_NUMBERS = '?bBhHiIlLqQefd'  # NumPy's codes of what a checkpoint may hold
+# how the pickle of a NumPy type starts whose bytes are in the other order than this machine's
+_SWAPPED = b'K\x03X\x01\0\0\0' + (b'>' if sys.byteorder == 'little' else b'<')
+_FORKS_LIST = 'get_torch_safe_globals'
 # 2.4 has add_safe_globals, but makes no objects of the classes that are allowed.
 _CAN_TELL = hasattr(torch.serialization, 'safe_globals')
 
@@ -54,15 +61,23 @@ def trusted() -> bool:
 def harmless_loads() -> Iterator[None]:
     """Has every ``torch.load`` refuse what could run code, whatever it is told.
 
-    The fork's runner loads a file that was refused once more, without the check. Nothing changes
-    where the user trusts all files, and before PyTorch 2.5.
+    The fork's runner allows the true ``getattr``, with which a file can run code, and loads what
+    was refused once more, without the check. Nothing changes where the user trusts all files.
+    Before PyTorch 2.5, what is more than tensors and plain containers is refused.
     """
-    before = os.environ.get(_REFUSE)
-    if _CAN_TELL and not trusted():
-        os.environ[_REFUSE] = '1'
+    if trusted():
+        yield
+        return
+    before, forks_list = os.environ.get(_REFUSE), getattr(mmengine_checkpoint, _FORKS_LIST, None)
+    os.environ[_REFUSE] = '1'
+    if forks_list is not None:  # upstream has none
+        setattr(mmengine_checkpoint, _FORKS_LIST, list)
+    allow_checkpoint_types()  # anew: an earlier load of the fork's has taken some back
     try:
         yield
     finally:
+        if forks_list is not None:
+            setattr(mmengine_checkpoint, _FORKS_LIST, forks_list)
         os.environ.pop(_REFUSE, None)
         if before is not None:
             os.environ[_REFUSE] = before
@@ -81,7 +96,8 @@ def check_checkpoint(checkpoint: str) -> None:
 def read_checkpoint(path: str | Path) -> dict:
     """Reads a checkpoint and runs no code that is in it, unless the user trusts all files.
 
-    Every byte is checked against the check sums in the file, which PyTorch does not look at.
+    The content of every part is compared with its check sum, where the file has such, which
+    PyTorch does not look at.
 
     Args:
         path: The file.
@@ -91,14 +107,17 @@ def read_checkpoint(path: str | Path) -> dict:
 
     Raises:
         DamagedCheckpointError: There is no such file, or it cannot be read.
-        CheckpointError: It holds what could run code, or something else than a checkpoint.
+        CheckpointError: It holds what could run code, numbers in the byte order of another machine,
+            or something else than a checkpoint; or PyTorch is older than 2.5, which cannot tell.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     damage = _damage(path)
     if damage:
         raise DamagedCheckpointError(damage)
     allow_checkpoint_types()  # anew: a load of the fork's takes its own list back
-    safe = _CAN_TELL and not trusted()
+    safe = not trusted()
+    if safe:
+        _check_readable(path)
     try:
         content = torch.load(path, 'cpu', weights_only=safe, mmap=_starts_with(path, _ZIP) or None)
     except Exception as error:  # damaged pickles raise almost anything
@@ -107,6 +126,22 @@ def read_checkpoint(path: str | Path) -> dict:
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
         raise CheckpointError(f'{path} is no checkpoint: it holds no weights by name')
     return content
+
+
+def _check_readable(path: Path) -> None:
+    """Refuses what cannot be loaded both without running code and as it was saved."""
+    if not _CAN_TELL:
+        raise CheckpointError(
+            f'checkpoint {path} could run code when it is loaded, which PyTorch {torch.__version__}'
+            ' cannot tell: use PyTorch 2.5 or newer, or, if you trust where the file comes from, '
+            f'set the environment variable {TRUST}=1'
+        )
+    with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data.find(_SWAPPED) >= 0:
+            raise CheckpointError(
+                f'checkpoint {path} holds NumPy numbers in the byte order of another machine; '
+                'save them in that of this one'
+            )
 
 
 def _damage(path: Path) -> str:
@@ -157,6 +192,17 @@ def _statistic(owner: type, name: str) -> Callable:
     return getattr(owner, name)
 
 
+def _dtype(code: str, *_) -> np.dtype:
+    """The ``numpy.dtype`` of a checkpoint: of plain numbers, and the one that NumPy itself uses.
+
+    That one stays as it is, whatever state it is given; of another, a file could set the size to
+    less than nothing, or have numbers taken for pointers.
+    """
+    if code not in _CODES:
+        raise pickle.UnpicklingError(f'GLOBAL numpy.dtype of {code!r}')
+    return np.dtype(code)
+
+
 def _named(function: Callable, path: str) -> Callable:
     """A function that a pickle finds under a name; the form of it that PyTorch 2.5 knows too."""
 
@@ -172,12 +218,11 @@ def _harmless() -> list:
     """All that a checkpoint of MMEngine holds beside what PyTorch itself allows."""
     scalar, array = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
     numpy = ('numpy._core.multiarray', 'numpy.core.multiarray')  # of NumPy 2 and 1
-    numbers = '?bBhHiIlLqQefdFDUS'  # and text; neither objects nor records
     return [
         HistoryBuffer,
         np.ndarray,
-        np.dtype,
-        *{type(np.dtype(code)) for code in numbers},
+        _named(_dtype, 'numpy.dtype'),
+        *{type(np.dtype(code)) for code in _NUMBERS},
         *(_named(scalar, f'{module}.scalar') for module in numpy),
         *(_named(array, f'{module}._reconstruct') for module in numpy),
         _named(bytes, 'builtins.bytes'),
@@ -186,5 +231,6 @@ def _harmless() -> list:
     ]
 
 
+_CODES = frozenset(_NUMBERS) | {np.dtype(code).str[1:] for code in _NUMBERS}
 _HARMLESS = _harmless()
 allow_checkpoint_types()

@@ -11,6 +11,8 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
+from mmengine.registry import MODEL_WRAPPERS
+from torch.nn.parallel import DistributedDataParallel
 
 from .run_config import RunConfigError
 
@@ -46,7 +48,9 @@ def prepare_cpu_launch(cfg: Config) -> None:
             broadcast_buffers=False,
             find_unused_parameters=cfg.get('find_unused_parameters', False),
         )
-    cfg.model_wrapper_cfg.device_ids = None  # the runner would name a GPU
+    wrapper = MODEL_WRAPPERS.get(cfg.model_wrapper_cfg.get('type', 'MMDistributedDataParallel'))
+    if issubclass(wrapper, DistributedDataParallel):
+        cfg.model_wrapper_cfg.device_ids = None  # the runner would name a GPU
     _replace_sync_bn(cfg.model)
     cfg.pop('sync_bn', None)  # it has the runner turn BN into SyncBN
     if torch.distributed.get_rank() == 0:

@@ -8,6 +8,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from .checkpoints import CheckpointError
+from .resuming import check_parts
 
 _SHOWN = 2
 
@@ -54,6 +55,8 @@ def misfits(model: nn.Module, checkpoint: dict, training: bool = False) -> list[
 class MisfitHook(Hook):
     """Ends a test or a resumed training whose checkpoint is one of another model.
 
+    Or from which a training cannot go on: nobody has looked into one from a URL before.
+
     Args:
         checkpoint: Its name, for errors.
         training: As in :func:`misfits`.
@@ -69,8 +72,10 @@ class MisfitHook(Hook):
         """Compares, before the weights are given to the model.
 
         Raises:
-            CheckpointError: Something does not fit; names it.
+            CheckpointError: Something does not fit; names it. Or as :func:`check_parts` does.
         """
+        if self.training:
+            check_parts(checkpoint, self.checkpoint, runner.cfg)
         found = misfits(runner.model, checkpoint, self.training)
         if not found:
             return

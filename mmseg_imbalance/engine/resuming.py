@@ -1,6 +1,7 @@
 """Where a training goes on after it was stopped, in whatever way."""
 
 import re
+from numbers import Integral
 from pathlib import Path
 
 from mmengine.config import Config
@@ -34,10 +35,11 @@ def latest_checkpoint(cfg: Config) -> str | None:
         if named and named.isprintable():
             return named
         raise CheckpointError(f'{pointer} is damaged: it names no file; {_way_out(cfg)}')
-    if _newest_good(cfg) is not None:
+    good = _newest_good(cfg)
+    if good is not None:
         raise CheckpointError(
-            f'{pointer} is missing beside checkpoints; {_way_out(cfg)}, or move them elsewhere to '
-            'start afresh'
+            f'{pointer} is missing beside checkpoints; {_go_on_from(good)}, or move them elsewhere '
+            'to start afresh'
         )
     return None
 
@@ -53,13 +55,29 @@ def check_resumable(path: str, cfg: Config) -> dict:
         The checkpoint.
 
     Raises:
-        CheckpointError: It is damaged or lacks what a training needs to go on, in which case the
-            message names the newest good one in the work dir, or it holds what could run code.
+        CheckpointError: It is damaged, in which case the message names the newest good one in the
+            work dir; or as :func:`check_parts` does.
     """
     try:
         checkpoint = read_checkpoint(path)
     except DamagedCheckpointError as error:
         raise CheckpointError(f'{error}; {_way_out(cfg)}') from error
+    check_parts(checkpoint, path, cfg)
+    return checkpoint
+
+
+def check_parts(checkpoint: dict, path: str, cfg: Config) -> None:
+    """Makes sure that a training can go on from a checkpoint that was loaded.
+
+    Args:
+        checkpoint: What it holds.
+        path: Its file or URL, for errors.
+        cfg: The run's config.
+
+    Raises:
+        CheckpointError: It lacks what a training needs to go on, in which case the message names
+            the newest good one in the work dir, or it holds what MMEngine would run as code.
+    """
     lacking = _lacking(checkpoint, cfg)
     if lacking:
         raise CheckpointError(
@@ -67,12 +85,16 @@ def check_resumable(path: str, cfg: Config) -> dict:
             f'of weights alone; {_way_out(cfg)}, or start with its weights: no --resume, and '
             f'--cfg-options load_from={path}'
         )
-    if 'config' in checkpoint['meta'] and not trusted():
+    if _runs_code(checkpoint):
         raise CheckpointError(
             f'checkpoint {path} holds meta.config, which MMEngine would run as Python; if you '
             f'trust where the file comes from, set the environment variable {TRUST}=1'
         )
-    return checkpoint
+
+
+def _runs_code(checkpoint: dict) -> bool:
+    """Whether MMEngine would run a config in it that nobody trusts."""
+    return 'config' in checkpoint['meta'] and not trusted()
 
 
 def _way_out(cfg: Config) -> str:
@@ -80,6 +102,10 @@ def _way_out(cfg: Config) -> str:
     good = _newest_good(cfg)
     if good is None:
         return f'no other checkpoint in {cfg.work_dir} is good: train anew, without --resume'
+    return _go_on_from(good)
+
+
+def _go_on_from(good: Path) -> str:
     return (
         f'the newest good checkpoint is {good}: go on from it with '
         f'--resume --cfg-options load_from={good}'
@@ -90,19 +116,36 @@ def _newest_good(cfg: Config) -> Path | None:
     """The newest checkpoint of the work dir that a training can go on from; None without one."""
     for path in sorted(Path(cfg.work_dir).glob('*.pth'), key=_age, reverse=True):
         try:
-            if not _lacking(read_checkpoint(path), cfg):
-                return path
+            checkpoint = read_checkpoint(path)
         except CheckpointError:
             continue
+        if not _lacking(checkpoint, cfg) and not _runs_code(checkpoint):
+            return path
     return None
 
 
 def _lacking(checkpoint: dict, cfg: Config) -> list[str]:
     """Which parts that MMEngine resumes are missing; it goes on without some of them, silently."""
-    parts = dict.fromkeys(('meta', 'state_dict', 'message_hub', 'optimizer'), dict)
+    if not isinstance(checkpoint, dict):  # from a URL, it can be anything
+        return ['state_dict']
+    kinds = dict.fromkeys(('meta', 'state_dict', 'message_hub', 'optimizer'), dict)
     if cfg.get('param_scheduler'):
-        parts['param_schedulers'] = dict | list
-    return [name for name, kind in parts.items() if not isinstance(checkpoint.get(name), kind)]
+        kinds['param_schedulers'] = dict | list
+    lacking = [name for name, kind in kinds.items() if not isinstance(checkpoint.get(name), kind)]
+    if 'meta' not in lacking:
+        counts = {f'meta.{name}': checkpoint['meta'].get(name) for name in ('iter', 'epoch')}
+        lacking += [name for name, count in counts.items() if not isinstance(count, Integral)]
+    if 'optimizer' not in lacking and not _is_optimizer_state(checkpoint['optimizer']):
+        lacking.append('optimizer')
+    return lacking
+
+
+def _is_optimizer_state(found: dict) -> bool:
+    """Whether it is the state of an optimizer, or of several by name."""
+    states = [found] if 'param_groups' in found else list(found.values())
+    return bool(states) and all(
+        isinstance(state, dict) and {'state', 'param_groups'} <= state.keys() for state in states
+    )
 
 
 def _age(path: Path) -> tuple[float, int]:

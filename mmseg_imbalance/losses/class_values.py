@@ -18,6 +18,10 @@ _WANTED = 'must be a list of numbers, one number per class'
 _MAX_BYTES = 1 << 20  # of a file: there are no data sets of more classes
 
 
+class ClassValuesError(ValueError):
+    """Numbers per class that cannot be used; the text names the file and says why."""
+
+
 def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
     """Reads and checks one number per class.
 
@@ -30,32 +34,41 @@ def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
         The numbers, finite and ≥ 0.
 
     Raises:
-        ValueError: Names the file and what is wrong with it or with a number.
+        ClassValuesError: Names the file and what is wrong with it or with a number.
 
     Example:
         >>> load_class_values([1, 0.5], 'prior')
         [1.0, 0.5]
     """
-    source = name
+    source = source_of(values, name)
     if isinstance(values, (str, Path)):
-        source = f'{name} file {values}'
         values = _read(Path(values), source)
     if isinstance(values, np.ndarray):
         values = values.tolist()
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-        raise ValueError(f'{source} {_WANTED}, got {_brief(values)}')
+        raise ClassValuesError(f'{source} {_WANTED}, got {_brief(values)}')
     return [_number(value, index, source) for index, value in enumerate(values)]
+
+
+def source_of(values: Sequence[float] | str | None, name: str) -> str:
+    """What errors call numbers per class, with the file that they are from.
+
+    Example:
+        >>> source_of('weights.json', 'class_weight'), source_of([1, 0.5], 'class_weight')
+        ('class_weight file weights.json', 'class_weight')
+    """
+    return f'{name} file {values}' if isinstance(values, str | Path) else name
 
 
 def _number(value: object, index: int, source: str) -> float:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise ValueError(f'{source} {_WANTED}; that of class {index} is {_brief(value)}')
+        raise ClassValuesError(f'{source} {_WANTED}; that of class {index} is {_brief(value)}')
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not 0 <= number < math.inf:
-        raise ValueError(f'{source}: that of class {index} is {number}, not finite and ≥ 0')
+        raise ClassValuesError(f'{source}: that of class {index} is {number}, not finite and ≥ 0')
     return number
 
 
@@ -68,15 +81,17 @@ def _brief(value: object) -> str:
 
 def _read(path: Path, source: str):
     if path.suffix not in SUFFIXES:
-        raise ValueError(f'{source} must be one of {", ".join(SUFFIXES)} (pickles are refused)')
+        raise ClassValuesError(
+            f'{source} must be one of {", ".join(SUFFIXES)} (pickles are refused)'
+        )
     try:
         if path.suffix == '.npy':
             return read_array(path)
         text = read_bytes(path, _MAX_BYTES).decode()
         return json.loads(text) if path.suffix == '.json' else yaml.safe_load(text)
     except FileNotFoundError:
-        raise ValueError(f'{source} does not exist') from None
+        raise ClassValuesError(f'{source} does not exist') from None
     except OSError as error:
-        raise ValueError(f'{source} cannot be read: {error.strerror}') from error
+        raise ClassValuesError(f'{source} cannot be read: {error.strerror}') from error
     except Exception as error:  # parsers raise almost anything, such as RecursionError
-        raise ValueError(f'{source} cannot be read: {first_line(error)}') from error
+        raise ClassValuesError(f'{source} cannot be read: {first_line(error)}') from error

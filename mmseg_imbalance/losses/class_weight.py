@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from ..datasets.statistics import METHODS
-from .class_values import SUFFIXES, load_class_values
+from .class_values import SUFFIXES, ClassValuesError, load_class_values, source_of
 
 _LARGEST = torch.finfo(torch.float32).max
 
@@ -31,14 +31,14 @@ def load_class_weight(class_weight: Sequence[float] | str | None) -> list[float]
         The weights, ≥ 0 and finite in single precision, or None.
 
     Raises:
-        ValueError: Names the file and what is wrong with it or with a weight.
+        ClassValuesError: Names the file and what is wrong with it or with a weight.
 
     Example:
         >>> load_class_weight([1, 0.5])
         [1.0, 0.5]
     """
     if isinstance(class_weight, str) and not Path(class_weight).suffix:
-        raise ValueError(
+        raise ClassValuesError(
             f'class_weight {class_weight!r} is neither a {", ".join(SUFFIXES)} file nor the name '
             f'of a method; those are {", ".join(METHODS)}'
         )
@@ -46,8 +46,9 @@ def load_class_weight(class_weight: Sequence[float] | str | None) -> list[float]
         return None
     weights = load_class_values(class_weight, 'class_weight')
     if max(weights) > _LARGEST:
-        raise ValueError(
-            f'class_weight: that of class {weights.index(max(weights))} is {max(weights)}, which '
-            'is infinite in single precision'
+        raise ClassValuesError(
+            f'{source_of(class_weight, "class_weight")}: that of class '
+            f'{weights.index(max(weights))} is {max(weights)}, which is infinite in single '
+            'precision'
         )
     return weights

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..datasets.statistics import ClassStatistics, class_weights
 from ..ops import check_labels, class_mean, pixel_cross_entropy, weight_support
 from ..ops.compiling import is_compiling
+from .class_values import ClassValuesError, source_of
 from .class_weight import load_class_weight, names_a_method
 
 _REDUCTIONS = ('none', 'mean', 'sum')
@@ -88,8 +89,11 @@ class PixelWeightingLoss(nn.Module):
         self.register_buffer(
             'class_weight', None if weights is None else torch.tensor(weights), persistent=False
         )
+        self._weights_source = (
+            'class_weight' if self.class_weight_method else source_of(class_weight, 'class_weight')
+        )
         if weights:
-            self._check_length('class_weight', self.class_weight, num_classes)
+            self._check_length(self._weights_source, self.class_weight, num_classes)
         self.loss_weight = loss_weight
         self.check_labels = check_labels
         self._loss_name = loss_name
@@ -279,7 +283,7 @@ class PixelWeightingLoss(nn.Module):
                 f'seg_logits have {channels} channels, but num_classes={self.num_classes}'
             )
         if self.class_weight is not None:
-            self._check_length('class_weight', self.class_weight, channels)
+            self._check_length(self._weights_source, self.class_weight, channels)
         if self._checks_values(seg_label):
             check_labels(seg_label, channels, ignore_index)
 
@@ -292,15 +296,10 @@ class PixelWeightingLoss(nn.Module):
                 'use_statistics'
             )
         if num_classes is not None and len(values) != num_classes:
-            raise ValueError(f'{name} has {len(values)} entries for {num_classes} classes')
+            raise ClassValuesError(f'{name} has {len(values)} entries for {num_classes} classes')
 
     def _checks_values(self, tensor: Tensor) -> bool:
         """Whether to look at values: never inside a compiled graph, which it would break."""
         if is_compiling():
             return False
         return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels
-
-
-def safe_divisor(divisor: Tensor) -> Tensor:
-    """Replaces by 1 what is 0, of a batch in which no pixel weighs, or has no finite reciprocal."""
-    return torch.where(divisor >= torch.finfo(divisor.dtype).tiny, divisor, 1.0)

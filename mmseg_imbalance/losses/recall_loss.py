@@ -5,8 +5,8 @@ from mmengine.dist import all_reduce, get_world_size
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..ops import class_counts, recall_class_weights
-from .pixel_weighting import PixelWeightingLoss, safe_divisor
+from ..ops import class_counts, recall_class_weights, safe_divisor
+from .pixel_weighting import PixelWeightingLoss
 
 _NORMALIZERS = ('valid', 'all', 'weight')
 

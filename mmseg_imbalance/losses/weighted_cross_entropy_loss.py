@@ -3,7 +3,8 @@
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from .pixel_weighting import PixelWeightingLoss, safe_divisor
+from ..ops import safe_divisor
+from .pixel_weighting import PixelWeightingLoss
 
 _NORMALIZERS = ('weight', 'valid')
 

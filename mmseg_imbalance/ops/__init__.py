@@ -5,6 +5,7 @@ from .labels import check_labels
 from .max_pooling import max_pooling_weights
 from .pixel_cross_entropy import pixel_cross_entropy
 from .recall import recall_class_weights
+from .safe_divisor import safe_divisor
 from .weight_statistics import class_mean, weight_support
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     'max_pooling_weights',
     'pixel_cross_entropy',
     'recall_class_weights',
+    'safe_divisor',
     'weight_support',
 ]

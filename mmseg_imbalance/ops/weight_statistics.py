@@ -45,11 +45,12 @@ def weight_support(weight: Tensor, valid: Tensor, share: float = 0.9) -> Tensor:
         >>> weight_support(weight, torch.tensor([[True, True, True, True, False]]))  # 2 of 4
         tensor([0.5000], dtype=torch.float64)
     """
-    # On the CPU: a GPU adds floats up in no fixed order, which deterministic=True refuses.
-    largest_first = weight.double().sort(1, descending=True).values.cpu()
+    largest_first = weight.double().sort(1, descending=True).values
+    if torch.are_deterministic_algorithms_enabled():
+        largest_first = largest_first.cpu()  # a GPU adds floats up in no fixed order
     carried = largest_first.cumsum(1)
     total = largest_first.sum(1, keepdim=True)
     # rounding must not ask for one more pixel
     pixels = (carried < share * total * (1 - 1e-12)).sum(1) + 1
-    fraction = pixels.double() / valid.sum(1).cpu()
+    fraction = pixels.clamp(max=weight.shape[1]).double() / valid.sum(1).to(pixels.device)
     return torch.where(total[:, 0] > 0, fraction, torch.nan).to(weight.device)

@@ -3,6 +3,9 @@
 import os
 import pickle
 import random
+import struct
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -11,6 +14,7 @@ import torch
 from checkpoint_files import Command, load, same
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as runner_checkpoint
 from torch import nn
 
 from mmseg_imbalance.engine import checkpoints
@@ -22,6 +26,8 @@ from mmseg_imbalance.engine.checkpoints import (
     harmless_loads,
     read_checkpoint,
 )
+
+FORKS_OWN = vars(runner_checkpoint).get('get_torch_safe_globals')
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +47,8 @@ def content():
     return dict(
         meta=dict(
             seed=0, iter=np.int64(7), dataset_meta=dict(classes=('a', 'b'), palette=np.eye(3)),
-            numbers=[np.float32(0.5), np.float64(1), np.bool_(True), np.str_('ü'), np.uint8(3)],
-            arrays=[np.zeros(0), np.arange(4, dtype=np.uint8), np.array(['x', 'yz']), b'', {1}],
+            numbers=[np.float32(0.5), np.float64(1), np.bool_(True), np.uint8(3)],
+            arrays=[np.zeros(0), np.arange(4, dtype=np.uint8), b'', {1}],
         ),
         state_dict=nn.BatchNorm2d(3).state_dict(),
         message_hub=dict(log_scalars={'train/loss': history(), 'empty': HistoryBuffer()}),
@@ -161,17 +167,155 @@ def test_runners_refuse_it_too_whatever_they_ask_of_pytorch(tmp_path, checkpoint
     assert proof.exists()  # the file is what it is said to be
 
 
-def test_before_pytorch_2_5_files_are_loaded_as_there(tmp_path, monkeypatch):
-    """No list of harmless types can be given to it, so that MMEngine's would all be refused."""
+def test_before_pytorch_2_5_files_are_refused(tmp_path, checkpoint, monkeypatch):
+    """No list of harmless types can be given to it, and nothing is to be run."""
     path, proof = tmp_path / 'own.pth', tmp_path / 'proof'
     torch.save(dict(state_dict={}, mine=Command(f'touch {proof}')), path)
     monkeypatch.setattr(checkpoints, '_CAN_TELL', False)
     allow_checkpoint_types()
-    with harmless_loads():
-        read_checkpoint(path)
+    for file in (path, checkpoint):
+        message, error = refused(file)
+        assert (
+            'use PyTorch 2.5 or newer, or' in message
+            and f'variable {checkpoints.TRUST}=1' in message
+        )
+        assert error is CheckpointError
+    with harmless_loads(), pytest.raises(pickle.UnpicklingError):
+        CheckpointLoader.load_checkpoint(str(path))
+    assert not proof.exists()
+    monkeypatch.setenv(checkpoints.TRUST, '1')
+    assert read_checkpoint(path)['mine'] == 0
     assert proof.exists()
     path.write_bytes(path.read_bytes()[:-100])
     assert refused(path)[1] is DamagedCheckpointError
+
+
+# ---- pickles that no pickler writes
+
+
+def named(module, name):
+    return f'c{module}\n{name}\n'.encode()
+
+
+def text(value):
+    return b'X' + struct.pack('<I', len(value)) + value.encode()
+
+
+def several(*values):
+    return b'(' + b''.join(values) + b't'
+
+
+def called(function, *values):
+    return function + several(*values) + b'R'
+
+
+def numbers(*values):
+    return (b'J' + struct.pack('<i', value) for value in values)
+
+
+def forge(path, value):
+    """Writes a checkpoint with one weight, of which the pickle is given."""
+    torch.save({'state_dict': {}}, path)
+    pickled = b'\x80\x02}(' + text('state_dict') + b'}' + text('x') + value + b'u.'
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, data in parts.items():
+            archive.writestr(name, pickled if name.endswith('data.pkl') else data)
+
+
+def evaluating(code):
+    """A pickle that runs code by what the fork's own list allows: the true ``getattr``."""
+    getattr_ = named('__builtin__', 'getattr')
+    builtins = called(getattr_, getattr_, text('__self__'))
+    evaluate = called(getattr_, builtins, text('eval'))
+    rebuild = named('torch._tensor', '_rebuild_from_type_v2')
+    state = named('collections', 'OrderedDict')
+    return called(rebuild, evaluate, state, several(text(code)), b'N')
+
+
+def test_what_the_forks_own_list_allows_is_not_run(tmp_path, checkpoint):
+    path, proof = tmp_path / 'hostile.pth', tmp_path / 'proof'
+    forge(path, evaluating(f'__import__("os").mkdir({str(proof)!r})'))
+    refused(path)
+    for _ in range(2):
+        with harmless_loads():
+            with pytest.raises(pickle.UnpicklingError):
+                CheckpointLoader.load_checkpoint(str(path))
+            CheckpointLoader.load_checkpoint(str(checkpoint))
+        assert not proof.exists()
+    assert vars(runner_checkpoint).get('get_torch_safe_globals') is FORKS_OWN
+
+
+def dtype(code, order, size=-1, alignment=-1, flags=0):
+    made = called(named('numpy', 'dtype'), text(code), b'\x89', b'\x88')
+    return made + several(
+        b'K\x03', text(order), b'NNN', *numbers(size, alignment, flags)
+    ) + b'b'  # fmt: skip
+
+
+def bytes_of(data):
+    return called(named('_codecs', 'encode'), text(data.decode('latin1')), text('latin1'))
+
+
+def scalar(of, data=b''):
+    return called(named('numpy._core.multiarray', 'scalar'), of, bytes_of(data))
+
+
+def array(of, content):
+    empty = called(
+        named('numpy._core.multiarray', '_reconstruct'), named('numpy', 'ndarray'),
+        several(*numbers(0)), bytes_of(b'b'),
+    )  # fmt: skip
+    return empty + several(*numbers(1), several(*numbers(1)), of, b'\x89', content) + b'b'
+
+
+STRUCT = called(named('numpy', 'dtype'), b'](' + several(text('a'), text('O')) + b'e')
+FORGED = {
+    'text of less than no bytes': scalar(dtype('S4', '|', -5, 1)),
+    'letters of less than no bytes': scalar(dtype('U4', '<', -8, 1)),
+    'numbers of less than no bytes': scalar(dtype('f8', '<', -8, 1)),
+    'numbers that are pointers': array(dtype('f8', '<', flags=63), b'](G' + bytes(8) + b'e'),
+    'records of pointers': scalar(STRUCT, b'A' * 8),
+    'objects': scalar(dtype('O', '|'), b'A' * 8),
+    'complex numbers': scalar(dtype('c16', '<'), bytes(16)),
+}
+READ = """
+import sys
+from mmseg_imbalance.engine.checkpoints import CheckpointError, read_checkpoint
+for path in sys.argv[1:]:
+    try:
+        read_checkpoint(path)
+    except CheckpointError as error:
+        print(error)
+"""
+
+
+def test_forged_types_of_numpy_do_not_crash_the_interpreter(tmp_path):
+    paths = [tmp_path / f'{name}.pth' for name in FORGED]
+    for path, pickled in zip(paths, FORGED.values(), strict=True):
+        forge(path, pickled)
+    forge(tmp_path / 'good.pth', scalar(dtype('f8', '<'), struct.pack('<d', 2.5)))
+    assert read_checkpoint(tmp_path / 'good.pth')['state_dict'] == {}
+    done = subprocess.run(
+        [sys.executable, '-c', READ, *paths], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith('checkpoint ')]
+    assert len(lines) == len(paths), lines
+    for path, line in zip(paths, lines, strict=True):
+        assert str(path) in line
+
+
+@pytest.mark.parametrize('old_format', [False, True])
+def test_numbers_in_the_byte_order_of_another_machine_are_refused(tmp_path, old_format):
+    """NumPy's own types take no order from a file: the numbers would be others, silently."""
+    swapped = np.dtype('f8').newbyteorder()
+    path = tmp_path / 'swapped.pth'
+    save = dict(state_dict={}, meta=np.arange(3, dtype=swapped))
+    torch.save(save, path, _use_new_zipfile_serialization=not old_format)
+    message, error = refused(path)
+    assert 'byte order of another machine' in message and error is CheckpointError
 
 
 DAMAGES = {
@@ -255,5 +399,6 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
 
 
 def test_home_is_expanded(checkpoint, monkeypatch):
+    assert 'checkpoint not found' in refused('~nosuchuser/x.pth')[0]
     monkeypatch.setenv('HOME', str(checkpoint.parent))
     assert read_checkpoint('~/iter_7.pth')['meta']['iter'] == 7

@@ -4,10 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseTTAModel
 from torch import nn
 
-from mmseg_imbalance.engine.checkpoints import CheckpointError
+from mmseg_imbalance.engine.checkpoints import TRUST, CheckpointError
 from mmseg_imbalance.engine.misfits import MisfitHook, misfits
 from mmseg_imbalance.losses import RecallLoss
 
@@ -35,6 +36,12 @@ class Augmented(BaseTTAModel):
 def saved(model, prefix=''):
     weights = {prefix + key: value for key, value in model.state_dict().items()}
     return dict(state_dict=weights, meta=dict(experiment_name='run_1'))
+
+
+def resumable(model):
+    checkpoint = saved(model) | dict(message_hub={}, optimizer=dict(state={}, param_groups=[]))
+    checkpoint['meta'].update(iter=1, epoch=0)
+    return checkpoint
 
 
 LARGER = (
@@ -91,10 +98,28 @@ def test_what_only_a_training_needs():
 @pytest.mark.parametrize('training', [False, True])
 def test_hook(training):
     hook = MisfitHook('iter_1.pth', training)
-    hook.after_load_checkpoint(SimpleNamespace(model=Model()), saved(Model()))
+    runner = SimpleNamespace(model=Model(), cfg=Config(dict(work_dir='none')))
+    hook.after_load_checkpoint(runner, resumable(Model()))
     with pytest.raises(CheckpointError) as error:
-        hook.after_load_checkpoint(SimpleNamespace(model=Model()), saved(Model(4)))
+        hook.after_load_checkpoint(runner, resumable(Model(4)))
     message = str(error.value)
     assert message.startswith(f'the weights of iter_1.pth are of another model: {LARGER}; take the')
     assert 'that it was trained with, that of run_1' in message
     assert ('--cfg-options load_from=iter_1.pth' in message) is training
+
+
+def test_hook_looks_into_what_a_training_goes_on_from(tmp_path, monkeypatch):
+    """Nobody else does it with a checkpoint from a URL, whose config MMEngine would run."""
+    monkeypatch.delenv(TRUST, raising=False)
+    runner = SimpleNamespace(model=Model(), cfg=Config(dict(work_dir=str(tmp_path))))
+    for part, message in (
+        (dict(config='import os'), 'url holds meta.config, which MMEngine would run as Python'),
+        (dict(iter=None), 'url holds no meta.iter, '),
+    ):
+        checkpoint = resumable(Model())
+        checkpoint['meta'] |= part
+        with pytest.raises(CheckpointError, match=message):
+            MisfitHook('url', training=True).after_load_checkpoint(runner, checkpoint)
+        MisfitHook('url', training=False).after_load_checkpoint(runner, checkpoint)
+    with pytest.raises(CheckpointError, match='url holds no state_dict'):
+        MisfitHook('url', training=True).after_load_checkpoint(runner, [torch.ones(2)])

@@ -164,11 +164,13 @@ def test_fifty_iterations_on_a_gpu(loss, dtype, tmp_path):
     def prepare(cfg):
         enable_amp(cfg)
         assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
-        cfg.optim_wrapper.dtype = dtype
+        if dtype == 'bfloat16':
+            cfg.optim_wrapper.pop('loss_scale')
+            cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
 
-    # the first loss scale is too large for some gradients: their steps are left out
     seen = train(tmp_path, loss, prepare)
-    assert len(seen.calls) == ITERATIONS and any(seen.finite)
+    # the first loss scale may be too large for some gradients: their steps are left out
+    assert len(seen.calls) == ITERATIONS and all(seen.finite[ITERATIONS // 2 :])
     for logits, label, value in seen.calls:
         assert logits.dtype == getattr(torch, dtype)
         expected = in_float64(loss, logits.cpu(), label.cpu())

@@ -218,7 +218,7 @@ def equal(one, other) -> bool:
 
 
 @pytest.mark.slow
-def test_two_processes_with_the_same_seed_train_alike(tmp_path):
+def test_two_trainings_in_processes_of_their_own_are_alike(tmp_path):
     mp.spawn(_train, (tmp_path,), nprocs=2)
     run(everything(tmp_path / '2', seed=4))
     first, again, other = (outcome(tmp_path / f'{i}/run/iter_8.pth') for i in range(3))

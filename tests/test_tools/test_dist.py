@@ -140,7 +140,9 @@ def test_slurm_gets_the_command(script, args, tool, run_tool, tmp_path):
     done = run_tool(script, *args, '--cfg-options', 'a=[1, 2]', env=env)
     words = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
-    assert {'--partition=part', '--job-name=job', '--ntasks=8', '--time', '10'} <= set(words)
+    assert {
+        *'--partition=part --job-name=job --ntasks=8 --kill-on-bad-exit=1 --time 10'.split()
+    } <= set(words)
     python = words.index('python')
     assert words[python + 2].endswith(f'/tools/{tool}')
     tail = [*args[2:], '--launcher', 'slurm', '--cfg-options', 'a=[1, 2]']

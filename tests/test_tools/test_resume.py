@@ -1,12 +1,15 @@
 """Trainings that are killed and go on, as real processes of tools/train.py."""
 
 import argparse
+import http.server
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+from functools import partial
 
 import pytest
 import torch
@@ -267,16 +270,35 @@ def test_a_drawn_seed_resumes_mmengines_own_sampler_exactly(tmp_path):
     same(*(load(tmp_path / part / 'run/iter_4.pth') for part in ('straight', 'resumed')))
 
 
-@pytest.mark.parametrize('lost', ['optimizer', 'param_schedulers', 'message_hub', 'meta'])
+@pytest.mark.parametrize(
+    'lost',
+    ['optimizer', 'param_schedulers', 'message_hub', 'meta', 'meta.iter', 'meta.epoch'],
+)
 def test_what_cannot_be_resumed_exactly_is_not_resumed(stopped, refusal, lost):
     """MMEngine goes on without an optimizer's state, from the first learning rate."""
     latest = stopped / 'run/iter_4.pth'
     checkpoint = load(latest)
-    del checkpoint[lost]
+    *parent, part = lost.split('.')
+    del (checkpoint[parent[0]] if parent else checkpoint)[part]
     torch.save(checkpoint, latest)
     line = refusal(stopped, 'train.py', '--resume')
     assert f'{latest} holds no {lost}, as one of the best scores' in line
     assert f'load_from={stopped / "run/iter_2.pth"}, or start with its weights' in line
+
+
+@pytest.mark.parametrize('state', [{}, dict(state={}), dict(first={}), dict(first=1)])
+def test_an_optimizer_without_its_state_is_not_resumed(stopped, refusal, state):
+    latest = stopped / 'run/iter_4.pth'
+    torch.save(load(latest) | dict(optimizer=state), latest)
+    assert f'{latest} holds no optimizer, as' in refusal(stopped, 'train.py', '--resume')
+
+
+def test_several_optimizers_are_resumed(stopped):
+    latest = stopped / 'run/iter_4.pth'
+    checkpoint = load(latest)
+    checkpoint['optimizer'] = dict(first=checkpoint['optimizer'], second=checkpoint['optimizer'])
+    torch.save(checkpoint, latest)
+    assert start_of(stopped, '--resume')[1] == str(latest)
 
 
 def test_weights_of_another_model_are_not_resumed(stopped, refusal):
@@ -314,6 +336,42 @@ def test_nothing_in_a_checkpoint_is_run(stopped, refusal, tmp_path):
     torch.save(checkpoint, latest)
     line = refusal(stopped, 'train.py', '--resume')
     assert 'holds meta.config, which MMEngine would run as Python' in line and word in line
+    # nor is another such file called good
+    (stopped / 'run/iter_2.pth').unlink()
+    other = stopped / 'run/iter_3.pth'
+    shutil.copyfile(latest, other)
+    latest.write_bytes(b'')
+    assert refusal(stopped, 'train.py', '--resume').endswith('train anew, without --resume')
+    assert not proof.exists()
+
+
+@pytest.fixture
+def served(stopped):
+    """The address of the checkpoints."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = partial(Quiet, directory=stopped / 'run')
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+        thread.join()
+
+
+def test_nothing_in_a_checkpoint_from_a_url_is_run(stopped, served, refusal, tmp_path, monkeypatch):
+    """It is MMEngine that loads it, and would run its config."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
+    proof, hostile = tmp_path / 'proof', stopped / 'run/hostile.pth'
+    checkpoint = load(stopped / 'run/iter_4.pth')
+    checkpoint['meta']['config'] = f'import os\nos.system("touch {proof}")\n'
+    torch.save(checkpoint, hostile)
+    url = f'{served}/hostile.pth'
+    line = refusal(stopped, 'train.py', '--resume', '--cfg-options', f'load_from={url}')
+    assert f'checkpoint {url} holds meta.config, which MMEngine would run as Python' in line
     assert not proof.exists()
 
 

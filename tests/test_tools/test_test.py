@@ -1,6 +1,7 @@
 """tools/test.py as users run it."""
 
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -110,3 +111,22 @@ def test_the_config_of_a_resumed_training_can_be_tested(trained, scored, run_too
 def test_help_shows_an_example(call_tool, capsys):
     assert call_tool('test.py', '--help') == 0
     assert 'python tools/test.py configs/' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('workers', [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_bad_label_map_is_one_line(
+    call_tool, capsys, trained, toy_data, toy_options, tmp_path, workers
+):
+    root = shutil.copytree(toy_data, tmp_path / 'toy')
+    label = next(root.glob('gtFine/val/*/*labelTrainIds.png'))
+    label.write_bytes(b'')
+    options = [option.replace(str(toy_data), str(root)) for option in toy_options]
+    options += [
+        f'test_dataloader.num_workers={workers}',
+        f'test_dataloader.persistent_workers={workers > 0}',
+    ]
+    checkpoint = trained[0] / 'iter_2.pth'
+    assert call_tool('test.py', TOY_CONFIG, checkpoint, '--work-dir', tmp_path, *options) == 2
+    error = capsys.readouterr().err
+    assert 'Traceback' not in error
+    assert re.match(rf'test.py: error: {label} of .*: an empty file', error.splitlines()[-1])

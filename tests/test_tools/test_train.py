@@ -1,10 +1,12 @@
 """tools/train.py as users run it."""
 
+import pickle
 import re
 import shutil
 
 import pytest
 import torch
+from tiny_run import tiny_config
 
 TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 
@@ -73,3 +75,66 @@ def test_other_bad_input(args, message, call_tool, capsys):
 def test_help_shows_an_example(call_tool, capsys):
     assert call_tool('train.py', '--help') == 0
     assert 'python tools/train.py configs/' in capsys.readouterr().out
+
+
+# ---- files of a run
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A folder with the config of a training of a second."""
+    cfg = tiny_config(tmp_path)
+    cfg.custom_imports = dict(imports=['mmseg_imbalance', 'tiny_data'])
+    cfg.dump(tmp_path / 'config.py')
+    return tmp_path
+
+
+@pytest.fixture
+def refusal(call_tool, capsys):
+    """The line that a training ends with, whose config gets other entries."""
+
+    def of(folder, *options):
+        capsys.readouterr()
+        more = ['--cfg-options', *options] if options else []
+        assert call_tool('train.py', folder / 'config.py', *more) == 2
+        error = capsys.readouterr().err
+        assert 'Traceback' not in error
+        return error.splitlines()[-1]
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('nan.json', b'[1, NaN, 1, 1]', ': that of class 1 is nan, not finite'),
+        (
+            'large.json',
+            b'[1, 1e39, 1, 1]',
+            ': that of class 1 is 1e+39, which is infinite in single',
+        ),
+        ('short.json', b'[1, 1]', ' has 2 entries for 4 classes'),
+        ('pickle.npy', pickle.dumps([1.0]), ' cannot be read: '),
+    ],
+)
+def test_bad_class_weights_are_one_line(tiny, refusal, name, content, message):
+    path = tiny / name
+    path.write_bytes(content)
+    loss = 'model.decode_head.loss_decode'
+    line = refusal(tiny, f'{loss}.type=WeightedCrossEntropyLoss', f'{loss}.class_weight={path}')
+    assert f'class_weight file {path}{message}' in line
+
+
+def test_damaged_statistics_are_one_line(tiny, refusal):
+    path = tiny / 'counts.npz'
+    path.write_bytes(b'PK no archive')
+    message = f'train.py: error: {path}: no readable class statistics ('
+    assert refusal(tiny, f'train_dataloader.sampler.statistics={path}').startswith(message)
+    with open(tiny / 'config.py', 'a') as config:
+        config.write(
+            "model['decode_head']['loss_decode'] = dict(\n"
+            "    type='WeightedCrossEntropyLoss', class_weight='enet')\n"
+            "train_dataloader['sampler'] = dict(type='InfiniteSampler')\n"
+            f"custom_hooks = [dict(type='ClassStatisticsHook', statistics={str(path)!r})]\n"
+        )
+    assert refusal(tiny).startswith(message)
