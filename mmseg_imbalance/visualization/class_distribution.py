@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -53,7 +52,8 @@ def class_distribution_figure(
     order = _from_head_to_tail(shares)
     width = 8.5 + 0.07 * max(map(len, classes))  # inches
     height = 1.4 + max(0.2, 0.12 * len(shares)) * len(order)
-    figure, axes = plt.subplots(1, 2, sharey=True, layout='constrained', figsize=(width, height))
+    figure = Figure(figsize=(width, height), layout='constrained')
+    axes = figure.subplots(1, 2, sharey=True)
     for axis, kind in zip(axes, KINDS, strict=True):
         _bars(axis, kind, {name: np.asarray(shares[name][kind])[order] for name in shares})
     axes[0].set_yticks(np.arange(len(order)), [classes[c] for c in order], fontsize=8)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -69,7 +68,7 @@ def comparison_figure(
     aspect = examples[0][0].shape[0] / examples[0][0].shape[1]
     width = 3.2 * len(columns)
     row_height = 3.2 * aspect + 0.08
-    figure = plt.figure(figsize=(width, len(examples) * row_height + 4.6), layout='constrained')
+    figure = Figure(figsize=(width, len(examples) * row_height + 4.6), layout='constrained')
     pictures, legend, bars = figure.subfigures(
         3, 1, height_ratios=(len(examples) * row_height + 0.3, 0.5, 3.8)
     )

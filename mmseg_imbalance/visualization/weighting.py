@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from ..ops import max_pooling_weights
@@ -35,13 +35,8 @@ def weighting_figure(losses: np.ndarray, ps: Sequence[float], ratios: Sequence[f
     losses = np.sort(losses.astype(np.float32))[::-1].copy()
     columns = min(1 + len(ratios), 3)
     rows = -(-(1 + len(ratios)) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(4.2 * columns, 3.2 * rows + 0.5),
-        layout='constrained',
-        squeeze=False,
-    )
+    figure = Figure(figsize=(4.2 * columns, 3.2 * rows + 0.5), layout='constrained')
+    axes = figure.subplots(rows, columns, squeeze=False)
     first, *others = axes.flat
     _draw_losses(first, losses)
     for axis, ratio in zip(others, ratios, strict=False):
@@ -63,7 +58,7 @@ def _draw_losses(axis, losses: np.ndarray) -> None:
 
 def _draw_weights(axis, losses: np.ndarray, ps: Sequence[float], ratio: float) -> None:
     loss = torch.from_numpy(losses)[None]
-    colours = plt.get_cmap('viridis')(np.linspace(0, 0.9, len(ps)))
+    colours = colormaps['viridis'](np.linspace(0, 0.9, len(ps)))
     for p, colour in zip(ps, colours, strict=True):
         weights = max_pooling_weights(loss, torch.ones_like(loss, dtype=torch.bool), p, ratio)
         axis.plot(_rank(losses), weights[0].numpy(), color=colour, label=f'p = {_number(p)}')

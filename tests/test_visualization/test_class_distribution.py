@@ -1,6 +1,6 @@
-import matplotlib
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from mmseg_imbalance.visualization import class_distribution_figure, class_distribution_table
 
@@ -25,13 +25,6 @@ def test_table_of_several():
         '| class | pixels %: a | pixels %: b | images %: a | images %: b |',
         '| pole | 0.60 | 1.0e-05 | 50.0 | 3.0 |',
     ]
-
-
-@pytest.fixture(autouse=True)
-def no_window():
-    matplotlib.use('Agg')
-    yield
-    matplotlib.pyplot.close('all')
 
 
 def names(axis):
@@ -77,7 +70,7 @@ def test_no_text_is_clipped_or_overlaps(count, several):
         shares[f'sampler {i}']['images'][0] = 1
     classes = [f'animal; creature, {"very " * (i % 5)}long name {i}' for i in range(count)]
     figure = class_distribution_figure(classes, shares)
-    figure.canvas.draw()
+    FigureCanvasAgg(figure).draw()
     width, height = figure.canvas.get_width_height()
     for axis in figure.axes:
         labels = [label for label in axis.get_yticklabels() if label.get_text()]
@@ -92,5 +85,5 @@ def test_no_text_is_clipped_or_overlaps(count, several):
 def test_all_zero():
     nothing = {'pixels': np.zeros(4), 'images': np.zeros(4)}
     figure = class_distribution_figure(CLASSES, {'data': nothing})
-    figure.canvas.draw()
+    FigureCanvasAgg(figure).draw()
     assert [text.get_text() for text in figure.axes[0].texts] == ['0'] * 4

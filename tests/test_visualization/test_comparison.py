@@ -1,6 +1,6 @@
-import matplotlib
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.legend import Legend
 
 from mmseg_imbalance.visualization import comparison_figure, comparison_table
@@ -33,14 +33,11 @@ def test_colours():
 
 @pytest.fixture
 def figure():
-    matplotlib.use('Agg')
     image, label = np.zeros((8, 16, 3), np.uint8), np.zeros((8, 16), np.uint8)
     palette = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
     examples = [(image, label, {'a': label, 'b': label + 1})] * 2
     recall = {name: scores['recall'] for name, scores in SCORES.items()}
-    figure = comparison_figure(CLASSES, palette, SHARE, recall, examples)
-    yield figure
-    matplotlib.pyplot.close(figure)
+    return comparison_figure(CLASSES, palette, SHARE, recall, examples)
 
 
 def test_the_figure_shows_pictures_and_bars_from_the_most_frequent_class_to_the_rarest(figure):
@@ -55,7 +52,7 @@ def test_the_figure_shows_pictures_and_bars_from_the_most_frequent_class_to_the_
 
 
 def test_no_text_is_clipped(figure):
-    figure.canvas.draw()
+    FigureCanvasAgg(figure).draw()
     *pictures, bars = figure.axes
     texts = [axis.title for axis in pictures] + bars.get_xticklabels() + [bars.yaxis.label]
     for parent in (bars, *figure.subfigs):

@@ -1,15 +1,8 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from references import max_pooling_weights
 
 from mmseg_imbalance.visualization import weighting_figure
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close('all')
 
 
 def test_lines_are_the_optimal_weights():
