@@ -11,7 +11,6 @@ from rich.progress import track
 
 from mmseg_imbalance import config_path
 from mmseg_imbalance.command_line import ToolError, number, one_line, run_tool, whole_number
-from mmseg_imbalance.datasets.conversion import BadFileError
 from mmseg_imbalance.datasets.image_files import (
     IMAGE_SUFFIXES,
     encode_image,
@@ -19,6 +18,7 @@ from mmseg_imbalance.datasets.image_files import (
     is_image,
     read_image,
 )
+from mmseg_imbalance.datasets.label_check import BadFileError
 from mmseg_imbalance.engine import add_config_arguments, load_config
 from mmseg_imbalance.engine.inference import add_device, build_inferencer, check_reading, predict
 from mmseg_imbalance.files import write_atomically

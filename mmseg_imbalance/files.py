@@ -41,15 +41,17 @@ def read_array(path: Path) -> np.ndarray:
     try:
         found = np.load(path, mmap_mode='r', allow_pickle=False)  # no map is larger than its file
     except Exception as error:  # damaged files make NumPy raise almost anything
-        # whose advice on pickles is to trust them
-        reason = first_line(error)
-        if 'pickle' in reason or 'Python objects' in reason:
-            reason = 'pickles are refused'
-        raise ValueError(f'no complete .npy file of numbers ({reason})') from error
+        raise ValueError(f'no complete .npy file of numbers ({numpy_reason(error)})') from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in 'iuf':
         kind = found.dtype if isinstance(found, np.ndarray) else 'several arrays'
         raise ValueError(f'{kind} instead of real numbers')
     return np.array(found)
+
+
+def numpy_reason(error: Exception) -> str:
+    """Why NumPy did not load a file, in one line; of pickles it would advise to trust them."""
+    reason = first_line(error)
+    return 'pickles are refused' if 'pickle' in reason or 'Python objects' in reason else reason
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -76,8 +78,18 @@ def place(path: Path, make: Callable[[Path], object]) -> None:
 
 def write_figure(path: Path, figure, dpi: int = 110) -> None:
     """Saves a Matplotlib figure as PNG, completely or not at all, and makes its folder."""
+    from matplotlib.ticker import LogFormatter  # late: most who write files draw nothing
+
+    powers = {
+        label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        if isinstance(axis.get_major_formatter(), LogFormatter)
+        for label in axis.get_ticklabels(which='both')
+    }
     for text in figure.findobj(lambda artist: hasattr(artist, 'set_parse_math')):
-        text.set_parse_math(False)  # a $ in the name of a class or run begins no formula
+        if text not in powers:
+            text.set_parse_math(False)  # a $ in the name of a class or run begins no formula
     place(path, partial(figure.savefig, format='png', dpi=dpi))
 
 

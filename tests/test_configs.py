@@ -35,7 +35,7 @@ METHODS = {  # folder and loss of each
 }
 FOLDERS = sorted({folder for folder, _ in METHODS.values()})
 DATA = {
-    'cityscapes': 'CityscapesDataset',
+    'cityscapes': 'CheckedCityscapesDataset',
     'synthia-rand': 'SynthiaRandDataset',
     'synthia-seqs': 'SynthiaSeqDataset',
     'camvid': 'CamVidDataset',

@@ -192,8 +192,8 @@ def run_in_background(command: list, log: Path):
             process.terminate()
             process.wait()
     if process.returncode:
-        tail = '\n'.join(log.read_text().splitlines()[-15:])
-        raise ToolError(f'{tail}\n{Path(command[0]).name} failed; its whole output is in {log}', 1)
+        print(*log.read_text().splitlines()[-15:], sep='\n', file=sys.stderr)
+        raise ToolError(f'{Path(command[0]).name} failed; its whole output is in {log}', 1)
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ Data sets, samplers and transforms are registered in MMSegmentation's registries
 """
 
 from .camvid import CamVidDataset
+from .cityscapes import CheckedCityscapesDataset
 from .label_check import BadFileError, CheckedFiles
 from .samplers import ClassBalancedInfiniteSampler
 from .statistics import ClassStatistics, class_statistics, class_weights
@@ -14,6 +15,7 @@ from .transforms import ClassAwareRandomCrop
 __all__ = [
     'BadFileError',
     'CamVidDataset',
+    'CheckedCityscapesDataset',
     'CheckedFiles',
     'ClassAwareRandomCrop',
     'ClassBalancedInfiniteSampler',

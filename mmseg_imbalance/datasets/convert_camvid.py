@@ -8,8 +8,8 @@ from PIL import Image
 
 from ..command_line import ToolError
 from .camvid import CamVidDataset
-from .conversion import BadFileError, Outcome, Pair, convert_pair, read_label, run
-from .label_check import check_ids
+from .conversion import Outcome, Pair, convert_pair, read_label, run
+from .label_check import BadFileError, check_ids
 
 SPLITS = ('train', 'val', 'test')
 TABLE = {**{i: i for i in range(11)}, CamVidDataset.UNLABELLED: 255, 255: 255}
@@ -65,7 +65,7 @@ def read_class_ids(path: Path) -> np.ndarray:
     label = read_label(path)
     try:
         with Image.open(path) as image:
-            check_ids(image)
+            check_ids(image, 'cv2')
     except BadFileError as error:
         raise BadFileError(f'{path}: {error}') from error
     if label.ndim != 2 or label.dtype != np.uint8:

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..command_line import ToolError
 from ..files import encode_png, write_atomically
-from .conversion import BadFileError, Outcome, read_complete, read_label, run
+from .conversion import Outcome, read_complete, read_label, run
+from .label_check import BadFileError
 from .label_values import count_pixels
 from .street_scene import draw_street
 

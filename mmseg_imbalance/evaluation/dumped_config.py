@@ -7,9 +7,10 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from ..command_line import first_line
 from ..files import read_bytes
 
-_MAX_BYTES = 16 << 20
+_MAX_BYTES = 1 << 20  # a dumped config has some KiB; a parsed one takes hundreds of times its size
 _NAMES = {'inf': math.inf, 'nan': math.nan}  # as which MMEngine dumps these numbers
 # What is read of a config, and what it has to be where it is there.
 _PARTS = {
@@ -36,6 +37,13 @@ _PARTS = {
     'train_dataloader.sampler': Mapping,
     'val_dataloader': Mapping,
     'val_dataloader.dataset': Mapping,
+    'val_dataloader.dataset.type': str,
+}
+_LEAST = {
+    'train_cfg.max_iters': 1,
+    'train_cfg.max_epochs': 1,
+    'train_cfg.val_interval': 1,
+    'train_cfg.val_begin': 0,
 }
 
 
@@ -47,26 +55,31 @@ def read_dumped_config(path: Path) -> Config:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It has anything but assignments of values, or a part is of the wrong type.
+        ValueError: It is no Python, has anything but assignments of values, or a part is of the
+            wrong type or out of its range.
     """
-    tree = ast.parse(read_bytes(path, _MAX_BYTES))
+    data = read_bytes(path, _MAX_BYTES)
+    try:
+        config = Config(_assignments(data))
+    except Exception as error:  # Python's parser and Config raise almost anything on damaged files
+        raise ValueError(first_line(error)) from error
+    for key, kind in _PARTS.items():
+        _check_part(config, key, kind)
+    _check_dicts(config, 'custom_hooks', least=0)
+    _check_dicts(config, 'model.decode_head', least=1)
+    for pair in _part(config, 'train_cfg.dynamic_intervals') or ():
+        _check_dynamic_interval(pair)
+    return config
+
+
+def _assignments(data: bytes) -> dict:
+    """The values by the names that they are assigned to."""
     content = {}
-    for node in tree.body:
+    for node in ast.parse(data).body:
         if not isinstance(node, ast.Assign) or [type(t) for t in node.targets] != [ast.Name]:
             raise _no_value(node)
         content[node.targets[0].id] = _value(node.value)
-    config = Config(content)
-    for key, kind in _PARTS.items():
-        _check_part(config, key, kind)
-    for key in ('custom_hooks', 'model.decode_head'):
-        part = _part(config, key)
-        if isinstance(part, list) and not (part and all(isinstance(p, Mapping) for p in part)):
-            if part or key != 'custom_hooks':
-                raise ValueError(f'{key} is no list of dicts')
-    for pair in _part(config, 'train_cfg.dynamic_intervals') or ():
-        if not (isinstance(pair, tuple) and [type(number) for number in pair] == [int, int]):
-            raise ValueError('train_cfg.dynamic_intervals is no list of pairs')
-    return config
+    return content
 
 
 def _value(node: ast.expr):
@@ -116,6 +129,25 @@ def _check_part(config: Config, key: str, kind) -> None:
     finite = not isinstance(value, float) or math.isfinite(value)
     if not isinstance(value, kind) or isinstance(value, bool) or not finite:
         raise ValueError(f'{key} is {value!r:.80}')
-    if key in ('train_cfg.max_iters', 'train_cfg.max_epochs', 'train_cfg.val_interval'):
-        if value < 1:
-            raise ValueError(f'{key} is {value}, not ≥ 1')
+    if key in _LEAST and value < _LEAST[key]:
+        raise ValueError(f'{key} is {value}, not ≥ {_LEAST[key]}')
+
+
+def _check_dicts(config: Config, key: str, least: int) -> None:
+    """Makes sure that a list, if there is one, has dicts alone, and how many at least."""
+    part = _part(config, key)
+    if not isinstance(part, list):
+        return
+    if len(part) < least or not all(isinstance(element, Mapping) for element in part):
+        raise ValueError(f'{key} is no list of dicts')
+
+
+def _check_dynamic_interval(pair: object) -> None:
+    """Makes sure that it is an iteration or epoch, and the interval of validations from there."""
+    if not (isinstance(pair, tuple) and [type(number) for number in pair] == [int, int]):
+        raise ValueError('train_cfg.dynamic_intervals is no list of pairs')
+    milestone, interval = pair
+    if milestone < 0 or interval < 1:
+        raise ValueError(
+            f'train_cfg.dynamic_intervals has {pair}, not a milestone ≥ 0 and an interval ≥ 1'
+        )

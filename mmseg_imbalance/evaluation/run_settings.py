@@ -38,7 +38,8 @@ def validation_data(config: Config) -> dict[str, object]:
     """What a training is validated on: type of the data set, list of files and folders, if set."""
     dataset = (config.get('val_dataloader') or {}).get('dataset', {})
     names = _flatten({key: dataset.get(key) for key in ('type', 'ann_file', 'data_prefix')})
-    return {key: value for key, value in names.items() if value}
+    unnamed = {'type': 'an unnamed data set'}
+    return unnamed | {key: value for key, value in names.items() if value}
 
 
 def readable_details(config: Config) -> dict[str, object]:

@@ -4,16 +4,18 @@ import io
 import json
 import random
 import shutil
+from itertools import groupby
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+from conftest import TOY_CONFIG
 from label_files import build, config, write_labels
 from made_runs import train
-from test_hostile_files import COMPARE, STATISTICS, WEIGHTING
+from mmengine.config import Config
+from test_hostile_files import COMPARE, DEMO, PIXEL_WEIGHTS, STATISTICS, WEIGHTING
 
-from mmseg_imbalance.command_line import one_line
 from mmseg_imbalance.datasets.statistics import (
     ClassStatistics,
     count_classes,
@@ -150,13 +152,18 @@ def test_runs(runs, tmp_path, name):
         try:
             found = read_run(work_dir)
         except (OSError, RunLogError) as error:
-            assert '\n' not in one_line(str(error))
+            assert '\n' not in str(error)
+            # but for what cannot be told of one file, such as that the training did not end
+            assert str(path) in str(error) or str(error).startswith(OF_THE_RUN)
             refused += 1
             continue
         if name.endswith('scalars.json'):
             records = [json.loads(line) for line in data.splitlines() if _is_json(line)]
             validation = [record for record in records if 'mIoU' in record][-1]
             assert all(found.means[key] == validation[key] for key in found.means)
+            for key, (steps, values) in found.curves.items():
+                assert values.tolist() == _curve(records, key)
+                assert len(steps) == len(values) and (np.diff(steps) > 0).all()
             for key in ('mIoU', 'aAcc', 'mAcc'):
                 assert found.means[key] == pytest.approx(before.means[key], abs=0.02)
         elif name.endswith('.json'):
@@ -172,8 +179,44 @@ def test_runs(runs, tmp_path, name):
                         else True
                     )
         else:
-            assert found.scores.keys() == before.scores.keys() and found.length == before.length
+            expected = Config.fromfile(path, import_custom_modules=False)
+            assert found.to_dict()['scores'] == before.to_dict()['scores']
+            assert found.length == before.length == expected.train_cfg.max_iters
+            assert found.seed == expected.randomness.seed
+            assert found.details['lr'] == expected.optim_wrapper.optimizer.lr
+            assert found.details['batch'] == expected.train_dataloader.batch_size
+            for key, value in found.settings.items():
+                if not key.startswith(('custom_hooks', 'load_from', 'validated', 'processes')):
+                    assert value == _at(expected, key), key
     assert refused > 0.1 * MUTATIONS
+
+
+OF_THE_RUN = (
+    'stopped at iteration', 'trained to iteration', 'its config has neither',
+    'nothing is logged in', 'its losses are logged without an epoch', 'the scores of its classes',
+)  # fmt: skip
+
+
+def _curve(records, key):
+    """The values of a key in the order of their steps; damage may repeat records."""
+    logged = [record for record in records if key in record]
+    if key == 'loss':
+        by_step = {record['step']: record[key] for record in logged}
+        return [by_step[step] for step in sorted(by_step)]
+    return [record[key] for record, _ in groupby(logged)]
+
+
+def _at(config, key):
+    """The value at a dotted key, of lists by position; of a key with dots in it as well."""
+    if not key:
+        return config
+    names = key.split('.')
+    for i in range(1, len(names) + 1):
+        name = '.'.join(names[:i])
+        found = isinstance(config, (list, tuple)) and name.isdecimal() and int(name) < len(config)
+        if found or (isinstance(config, dict | Config) and name in config):
+            return _at(config[int(name) if found else name], '.'.join(names[i:]))
+    return None
 
 
 def _is_json(line):
@@ -184,37 +227,120 @@ def _is_json(line):
     return True
 
 
-# ---- through the tools themselves, fewer of each
+# ---- through the tools themselves
 
 
-@pytest.mark.slow
-def test_tools(call_tool, capsys, tmp_path, runs, monkeypatch):
+@pytest.fixture
+def ends(call_tool, capsys, monkeypatch):
+    """Runs a tool on damaged copies of a file; yields them where it reads them."""
     monkeypatch.setattr(store, 'print_log', lambda *_: None)
-    labels = write_labels(tmp_path / 'data', 1)
-    file = tmp_path / 'camvid.py'
-    file.write_text(f'train_dataloader = dict(dataset={config(tmp_path / "data")!r})\n')
-    counts, losses = tmp_path / 'counts.npz', tmp_path / 'losses.npy'
-    count = (STATISTICS, file, '--nproc', 1, '--out', counts)
-    assert call_tool(*count) == 0
-    np.save(losses, np.random.default_rng(0).random(50))
-    run = shutil.copytree(runs[0], tmp_path / 'run')
-    calls = {
-        counts: count,
-        tmp_path / 'data' / next(iter(labels)): (*count, '--force'),
-        losses: (WEIGHTING, tmp_path / 'out.png', '--losses', losses),
-        next(run.glob('*/vis_data/scalars.json')): (COMPARE, run, '--out-dir', tmp_path / 'out'),
-    }
-    for path, call in calls.items():
-        valid = path.read_bytes()
-        refused = 0
-        for data in mutations(valid, valid[::-1], 30, seed=1):
+
+    def accepted(path, *call, count=MUTATIONS, least_refused=0.05):
+        valid, refused = path.read_bytes(), 0
+        for data in mutations(valid, valid[::-1], count, seed=1):
             path.write_bytes(data)
             capsys.readouterr()
             code = call_tool(*call)
             out, err = capsys.readouterr()
             assert code in (0, 2) and 'Traceback' not in out + err
-            if code == 2:
-                assert len([line for line in err.splitlines() if 'error: ' in line]) == 1
+            if code == 0:
+                yield data
+            else:
+                (line,) = [line for line in err.splitlines() if 'error: ' in line]
+                named = (str(path), path.name, str(path.parents[2]), 'no run is left')
+                assert any(name in line for name in named), line
                 refused += 1
         path.write_bytes(valid)
-        assert refused > 5
+        assert refused > least_refused * count
+
+    return accepted
+
+
+@pytest.fixture
+def counting(tmp_path):
+    """A data set of one label map, and the call that counts it."""
+    (key,) = write_labels(tmp_path / 'data', 1)
+    file, counts = tmp_path / 'camvid.py', tmp_path / 'counts.npz'
+    file.write_text(f'train_dataloader = dict(dataset={config(tmp_path / "data")!r})\n')
+    return tmp_path / 'data' / key, counts, (STATISTICS, file, '--nproc', 1, '--out', counts)
+
+
+@pytest.mark.slow
+def test_tool_on_statistics(ends, call_tool, counting):
+    _, counts, call = counting
+    assert call_tool(*call) == 0
+    table = counts.with_suffix('.png').read_bytes()
+    for _ in ends(counts, *call, least_refused=0.8):
+        assert counts.with_suffix('.png').read_bytes() == table
+
+
+@pytest.mark.slow
+def test_tool_on_label_maps(ends, counting):
+    path, counts, call = counting
+    pixels = opencv(path.read_bytes())
+    for _ in ends(path, *call, '--force', least_refused=0.8):  # a PNG has checksums
+        found = ClassStatistics.load(counts)
+        assert found.pixels.tolist() == [[(pixels == c).sum() for c in range(11)]]
+        assert found.ignored.tolist() == [(pixels == 255).sum()]
+
+
+@pytest.mark.slow
+def test_tool_on_losses(ends, call_tool, tmp_path):
+    losses, again = tmp_path / 'losses.npy', tmp_path / 'losses.txt'
+    np.save(losses, np.random.default_rng(0).random(50))
+    for data in ends(losses, WEIGHTING, tmp_path / 'out.png', '--losses', losses):
+        np.savetxt(again, np.load(io.BytesIO(data)), fmt='%.17g')
+        assert call_tool(WEIGHTING, tmp_path / 'again.png', '--losses', again) == 0
+        assert (tmp_path / 'out.png').read_bytes() == (tmp_path / 'again.png').read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'name', ['vis_data/scalars.json', 'vis_data/config.py', 'iter_4/class_scores.json']
+)
+def test_tool_on_runs(ends, runs, tmp_path, name):
+    """What test_runs makes sure of is what the tool writes."""
+    run = shutil.copytree(runs[0], tmp_path / 'run')
+    (path,) = run.glob(f'*/{name}')
+    for _ in ends(path, COMPARE, run, '--out-dir', tmp_path / 'out'):
+        content = json.loads((tmp_path / 'out/comparison.json').read_text())
+        (method,) = content['methods']
+        (found,) = method['runs']
+        expected = json.loads(json.dumps(read_run(run).to_dict()))
+        assert found == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', READERS)
+def test_tool_on_class_weights(ends, call_tool, toy_data, toy_options, trained, tmp_path, kind):
+    """The weights of the file are those that the same list in the config gives."""
+    path = tmp_path / f'weights.{kind}'
+    save_class_weights(np.random.default_rng(0).random(10).tolist(), path)
+    cfg = TOY_CONFIG.replace('recall_loss/recall_', 'baselines/wce_')
+    options = ('--images', 1, '--device', 'cpu', *toy_options)
+    key = 'model.decode_head.loss_decode.class_weight'
+    call = (PIXEL_WEIGHTS, cfg, trained[0] / 'iter_2.pth', '--out-dir')
+    pictures = {}
+    call_with_file = (*call, tmp_path / 'out', *options, f'{key}={path}')
+    for data in ends(path, *call_with_file, count=MUTATIONS // 3):  # half a second each
+        weights = READERS[kind](data)
+        given = f'{key}=[{",".join(f"{float(w):.17g}" for w in weights)}]'
+        if given not in pictures:
+            assert call_tool(*call, tmp_path / 'given', *options, given) == 0
+            (picture,) = (tmp_path / 'given').rglob('*.png')
+            pictures[given] = picture.read_bytes()
+        (picture,) = (tmp_path / 'out').rglob('*.png')
+        assert picture.read_bytes() == pictures[given]
+
+
+@pytest.mark.slow
+def test_tool_on_checkpoints(ends, call_tool, toy_data, trained, tmp_path):
+    """Whatever is accepted predicts what the undamaged file does."""
+    path = shutil.copyfile(trained[0] / 'iter_2.pth', tmp_path / 'iter_2.pth')
+    image = sorted(toy_data.glob('leftImg8bit/val/*/*.png'))[0]
+    call = (DEMO, image, TOY_CONFIG, path, '--device', 'cpu', '--out-dir')
+    assert call_tool(*call, tmp_path / 'expected') == 0
+    (expected,) = (tmp_path / 'expected').rglob('*.png')
+    for _ in ends(path, *call, tmp_path / 'out', least_refused=0.8):
+        (found,) = (tmp_path / 'out').rglob('*.png')
+        assert found.read_bytes() == expected.read_bytes()

@@ -1,4 +1,4 @@
-dataset_type = 'CityscapesDataset'
+dataset_type = 'CheckedCityscapesDataset'
 data_root = 'data/cityscapes/'
 crop_size = (512, 1024)
 train_pipeline = [

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files import read_bytes, write_atomically
+from ...files import numpy_reason, read_bytes, write_atomically
+from ..label_check import BadFileError
 
 FORMAT = 1
 """To be raised when the file changes its arrays or their meaning."""
@@ -164,7 +165,7 @@ class ClassStatistics:
                     file_sizes=archive.get('file_sizes'),  # files of earlier versions have none
                 )
         except Exception as error:  # damaged archives make zipfile and NumPy raise almost anything
-            raise _unreadable(source, str(error) or type(error).__name__) from error
+            raise _unreadable(source, numpy_reason(error)) from error
 
 
 def _pack(value: str | tuple[str, ...]) -> np.ndarray:
@@ -176,8 +177,8 @@ def _unpack(array: np.ndarray):
     return json.loads(array.tobytes())
 
 
-def _unreadable(source: str | Path, reason: str) -> ValueError:
-    return ValueError(
+def _unreadable(source: str | Path, reason: str) -> BadFileError:
+    return BadFileError(
         f'{source}: no readable class statistics ({" ".join(reason.split())}); make it anew with '
         'tools/analysis_tools/class_statistics.py --force'
     )

@@ -1,0 +1,30 @@
+"""Cityscapes, with its files checked."""
+
+from mmseg.datasets import CityscapesDataset
+from mmseg.registry import DATASETS
+
+from .label_check import CheckedFiles
+
+
+@DATASETS.register_module()
+class CheckedCityscapesDataset(CheckedFiles, CityscapesDataset):
+    """MMSegmentation's ``CityscapesDataset`` that checks the files of each sample.
+
+    Classes, colours, file names and arguments are those of MMSegmentation, see
+    :class:`CheckedFiles` for the check.
+
+    Args:
+        **kwargs: As of mmseg's ``CityscapesDataset``.
+
+    Example:
+        In a config::
+
+            train_dataloader = dict(
+                dataset=dict(
+                    type='CheckedCityscapesDataset',
+                    data_root='data/cityscapes',
+                    data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
+                    pipeline=train_pipeline,
+                )
+            )
+    """
