@@ -2,25 +2,30 @@
 PYTHON ?= python3
 # The one place that pins PyTorch; `make TORCH=2.10.0 …` installs another release.
 TORCH ?= 2.13.0
+# With these, any target runs on another stack, in a folder of its own; see "test-openmmlab".
 VENV := .venv
+STACK := -e '.[onedl,dev]'
+TESTS :=
+
 RUN := $(VENV)/bin/python
 # Named after the release: another TORCH or a changed pyproject.toml installs anew.
 INSTALLED := $(VENV)/.installed-torch-$(TORCH)
 
-.PHONY: install demo test lint docs docs-test clean
+.PHONY: install demo test test-slow coverage test-openmmlab test-oldest test-newest lint docs docs-test clean
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml $(wildcard .ci/upstream/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or newer is needed; choose one with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(RUN) -m pip install torch==$(TORCH)
-	$(RUN) -m pip install torch==$(TORCH) -e '.[onedl,dev]'
+	$(RUN) -m pip install torch==$(TORCH) $(STACK)
 	@# OpenCV's desktop build needs libGL, which servers and containers lack.
-	@$(RUN) -c 'import cv2' 2>/dev/null || { $(RUN) -m pip uninstall --yes opencv-python && \
-		$(RUN) -m pip install opencv-python-headless; }
+	@$(RUN) -c 'import cv2' 2>/dev/null || { \
+		HEADLESS=$$($(RUN) -m pip freeze | sed -n 's/^opencv-python=/opencv-python-headless=/p') && \
+		$(RUN) -m pip uninstall --yes opencv-python && $(RUN) -m pip install "$$HEADLESS"; }
 	@rm -f $(VENV)/.installed-torch-*
 	@touch $@
 
@@ -29,7 +34,30 @@ demo: install
 
 # One thread per process: with more, the test processes wait for one another's cores.
 test: install
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m 'not docs'
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m 'not docs and not slow' $(TESTS)
+
+test-slow: install
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m slow $(TESTS)
+
+# Both of them, and which lines and branches of the package they reach; the least is in pyproject.toml.
+coverage: install
+	OMP_NUM_THREADS=1 $(RUN) -m coverage run -m pytest -n 2 -m 'not docs'
+	$(RUN) -m coverage combine --quiet
+	$(RUN) -m coverage report
+
+# Upstream OpenMMLab, its compiled ops replaced by functions that raise (.ci/upstream).
+UPSTREAM := -e '.[dev]' ./.ci/upstream
+LOSSES := mmseg_imbalance/ops mmseg_imbalance/losses tests/test_ops tests/test_losses
+
+test-openmmlab:
+	$(MAKE) test test-slow VENV=.venv-openmmlab STACK="$(UPSTREAM)" TESTS="--ignore=tests/test_load.py"
+
+# The losses on the oldest PyTorch of pyproject.toml, which is for NumPy 1 and Python up to 3.11.
+test-oldest:
+	$(MAKE) test VENV=.venv-oldest TORCH=2.1.0 STACK="$(UPSTREAM) 'numpy<2'" TESTS="$(LOSSES)"
+
+test-newest:
+	$(MAKE) test VENV=.venv-newest TORCH=2.15.0 TESTS="$(LOSSES)"
 
 lint: install
 	$(VENV)/bin/ruff check .
@@ -47,5 +75,5 @@ docs-test: install
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m docs
 
 clean:
-	rm -rf $(VENV) build dist docs/_build work_dirs/demo data/toy_streets .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist docs/_build work_dirs/demo data/toy_streets .pytest_cache .ruff_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
