@@ -34,7 +34,7 @@ class CheckedFiles(BaseSegDataset):
     """A ``BaseSegDataset`` that checks the files of a sample, and names them if it cannot be made.
 
     Where its pipeline has MMSegmentation's own ``LoadAnnotations``, each label map is checked by
-    :func:`check_label_map` before it is loaded, in training, validation and test alike; that takes
+    ``check_label_map`` before it is loaded, in training, validation and test alike; that takes
     a fraction of a millisecond. Derive your data sets from it for the same.
 
     Raises:

@@ -1,6 +1,12 @@
 """What acts around training and testing: launching without an accelerator, precision, hooks."""
 
-from .checkpoints import CheckpointError, check_checkpoint, harmless_loads, read_checkpoint
+from .checkpoints import (
+    CheckpointError,
+    DamagedCheckpointError,
+    check_checkpoint,
+    harmless_loads,
+    read_checkpoint,
+)
 from .cpu_launch import prepare_cpu_launch
 from .hooks import (
     ClassFeedbackHook,
@@ -29,6 +35,7 @@ __all__ = [
     'CheckpointError',
     'ClassFeedbackHook',
     'ClassStatisticsHook',
+    'DamagedCheckpointError',
     'IterSeedHook',
     'NonFiniteLossHook',
     'PixelWeightPictureHook',

@@ -27,7 +27,8 @@ def weighting_figure(losses: np.ndarray, ps: Sequence[float], ratios: Sequence[f
     Raises:
         ValueError: There are no losses, or some are negative, not finite or not in one dimension.
     """
-    losses = np.asarray(losses, np.float64)
+    with np.errstate(over='ignore'):  # what is more than double precision holds is infinite
+        losses = np.asarray(losses, np.float64)
     if losses.ndim != 1 or not losses.size:
         raise ValueError(f'losses must be a list of numbers, got an array of shape {losses.shape}')
     if not ((losses >= 0) & (losses <= np.finfo(np.float32).max)).all():

@@ -17,6 +17,9 @@ def gradients(logits, label, ignore_index, upstream):
     return found
 
 
+HAS_HALF = torch.__version__ >= (2, 2)
+
+
 def plain(logits, label, ignore_index):
     return F.cross_entropy(logits, label, ignore_index=ignore_index, reduction='none')
 
@@ -25,6 +28,8 @@ def plain(logits, label, ignore_index):
 @pytest.mark.parametrize('num_classes', (1, 2, 19, 300))
 @pytest.mark.parametrize('ignore_index', (255, -100))
 def test_equals_that_of_pytorch(num_classes, dtype, ignore_index):
+    if dtype == torch.float16 and not HAS_HALF:
+        pytest.skip('PyTorch 2.1 has no soft-max of float16 on a CPU')
     logits, label = draw_batch(shape=(2, num_classes, 5, 6))
     label[label == 255] = ignore_index
     if num_classes == 300:

@@ -55,7 +55,7 @@ class LabelMap:
 
         Raises:
             BadFileError: If a loader would read other ids than are stored, see
-                :func:`check_label_map`.
+                ``check_label_map``.
             ValueError: If the loaders give no ``gt_seg_map``.
         """
         results = dict(copy.deepcopy(self.info), seg_fields=[])
