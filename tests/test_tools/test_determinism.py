@@ -117,7 +117,8 @@ def test_the_stand_in_refuses(refused):
 
 
 @pytest.mark.parametrize('method', METHODS)
-def test_nothing_in_a_training_step_is_refused_on_a_gpu(method, monkeypatch):
+def test_nothing_in_a_training_step_is_refused_on_a_gpu(method, monkeypatch, deterministic):
+    torch.use_deterministic_algorithms(True)
     # the accuracy that heads log: on 'meta' nobody knows how many labels are valid
     monkeypatch.setattr(
         'mmseg.models.decode_heads.decode_head.accuracy', lambda *a, **k: a[0].sum()
@@ -146,7 +147,8 @@ def test_nothing_in_a_training_step_is_refused_on_a_gpu(method, monkeypatch):
 
 
 @pytest.mark.parametrize('loss', LOSSES, ids=lambda loss: '-'.join(map(str, loss.values())))
-def test_nothing_in_a_loss_is_refused_on_a_gpu(loss):
+def test_nothing_in_a_loss_is_refused_on_a_gpu(loss, deterministic):
+    torch.use_deterministic_algorithms(True)
     logits, label = (tensor.to('meta') for tensor in draw_batch())
     built = MODELS.build(dict(loss, class_weight=[1.0] * NUM_CLASSES)).to('meta')
     built.recording = 1
