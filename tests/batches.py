@@ -18,7 +18,11 @@ def draw_batch(seed: int = 0, shape=(2, NUM_CLASSES, 9, 11), ignored: float = 0.
 
 
 class NoHostSync(TorchDispatchMode):
-    """Refuses the operations that wait for the device or whose size depends on values."""
+    """Refuses the operations that wait for the device or whose size depends on values.
+
+    On a CPU, which nothing waits for, some of these are allowed: what is checked goes to the
+    device ``'meta'``, where code takes the path of a GPU.
+    """
 
     FORBIDDEN = (
         'aten::_local_scalar_dense', 'aten::item', 'aten::nonzero', 'aten::_unique', 'aten::unique',

@@ -4,6 +4,11 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model itself, out of a wrapper such as DistributedDataParallel."""
+    return model.module if is_model_wrapper(model) else model
+
+
 def find_losses(model: nn.Module, path: str | None, who: str) -> list[nn.Module]:
     """The modules that compute the loss of a segmentor, one or several that are added up.
 
@@ -16,7 +21,7 @@ def find_losses(model: nn.Module, path: str | None, who: str) -> list[nn.Module]
     Raises:
         ValueError: There is no such module.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     if path is None:
         module = getattr(model, 'decode_head', None)
         if isinstance(module, nn.ModuleList):  # a cascade

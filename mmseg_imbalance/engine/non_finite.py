@@ -103,8 +103,7 @@ def _suspicions(loss, logits, label, weight, valid, ignore_index) -> Iterator:
 def _pixel_losses(loss, logits: Tensor, label: Tensor, ignore_index: int) -> Tensor | None:
     """The losses (N, H, W), None of a loss that has no such thing."""
     if isinstance(loss, PixelWeightingLoss):  # its weighing may wait for other processes
-        working = logits if logits.dtype == torch.float64 else logits.float()
-        return loss.compute_pixel_loss(working, label, ignore_index)
+        return loss.score(logits, label, ignore_index).loss
     arguments = inspect.signature(loss.forward).parameters
     if 'reduction_override' not in arguments or 'ignore_index' not in arguments:
         return None

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..losses import PixelWeighting, PixelWeightingLoss
+from ..losses import PixelWeighting, PixelWeightingLoss, UpsampledLogits
 
 
 class WeightingRecorder:
@@ -51,7 +51,7 @@ class StandInRecorder:
     def __init__(self, loss: nn.Module, stand_in: PixelWeightingLoss) -> None:
         self.stand_in = stand_in
         self._listening = False
-        self._call: tuple[Tensor, Tensor, int] | None = None
+        self._call: tuple[Tensor | UpsampledLogits, Tensor, int] | None = None
         # Registered once: a compiled loss keeps to the hooks that it was compiled with.
         self._handle = loss.register_forward_hook(self._keep, with_kwargs=True)
 
@@ -69,7 +69,7 @@ class StandInRecorder:
         if call is None:
             return None
         logits, label, ignore_index = call
-        return weigh(self.stand_in.to(logits.device), logits, label, ignore_index)
+        return weigh(self.stand_in.to(label.device), logits, label, ignore_index)
 
     def close(self) -> None:
         """To be called when no further iteration is wanted."""
@@ -81,13 +81,16 @@ class StandInRecorder:
 
 
 def weigh(
-    loss: PixelWeightingLoss, seg_logits: Tensor, seg_label: Tensor, ignore_index: int
+    loss: PixelWeightingLoss,
+    seg_logits: Tensor | UpsampledLogits,
+    seg_label: Tensor,
+    ignore_index: int,
 ) -> PixelWeighting:
     """What a loss makes of logits (N, C, H, W) and labels (N, H, W).
 
     Logits (N, 1, H, W) of two classes are taken for what the sigmoid makes of them.
     """
-    if seg_logits.dim() == 4 and seg_logits.shape[1] == 1:
+    if isinstance(seg_logits, Tensor) and seg_logits.dim() == 4 and seg_logits.shape[1] == 1:
         seg_logits = torch.cat([torch.zeros_like(seg_logits), seg_logits], 1)
     recorder = WeightingRecorder(loss)
     recorder.start()
@@ -114,7 +117,7 @@ def check_classes(weighting: PixelWeighting, num_classes: int, who: str) -> None
     Raises:
         ValueError: They are not.
     """
-    channels = weighting.seg_logits.shape[1]
+    channels = weighting.num_classes
     if channels != num_classes:
         raise ValueError(
             f'{who}: the loss gets logits of {channels} classes, the data set has {num_classes}; '
@@ -145,7 +148,7 @@ def weighed_images(
     count = len(images)
     arrays = (
         weighting.seg_label,
-        weighting.seg_logits.max(1).indices,
+        weighting.pred,
         weighting.valid,
         weighting.pixel_loss,
         weighting.relative_weight(),

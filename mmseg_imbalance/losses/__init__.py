@@ -5,6 +5,7 @@ from .loss_max_pooling import LossMaxPooling
 from .pixel_weighting import PixelWeighting, PixelWeightingLoss
 from .recall_loss import RecallLoss
 from .softmax_focal_loss import SoftmaxFocalLoss
+from .upsampled_logits import UpsampledLogits
 from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     'PixelWeightingLoss',
     'RecallLoss',
     'SoftmaxFocalLoss',
+    'UpsampledLogits',
     'WeightedCrossEntropyLoss',
 ]

@@ -8,8 +8,10 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..datasets.statistics import ClassStatistics
+from ..ops import PixelScores
 from .class_values import load_class_values
 from .pixel_weighting import PixelWeightingLoss
+from .upsampled_logits import UpsampledLogits
 
 
 @MODELS.register_module()
@@ -41,9 +43,9 @@ class LogitAdjustedLoss(PixelWeightingLoss):
             ``ClassStatisticsHook`` hands over; a class without a pixel is counted as one pixel
             there, as the logarithm of 0 would take it out of the soft-max: nothing would push its
             logits down then, and at test time they are compared with all others.
-        **kwargs: ``class_weight``, ``loss_weight``, ``loss_name`` (``'loss_la'``), ``num_classes``
-            and ``check_labels``, see :class:`PixelWeightingLoss`. The mean is taken over the valid
-            pixels.
+        **kwargs: ``class_weight``, ``loss_weight``, ``loss_name`` (``'loss_la'``), ``num_classes``,
+            ``check_labels`` and ``compile``, see :class:`PixelWeightingLoss`. The mean is taken
+            over the valid pixels.
 
     Raises:
         ValueError: tau < 0, or a prior that cannot be read, is not > 0 everywhere or has another
@@ -86,13 +88,13 @@ class LogitAdjustedLoss(PixelWeightingLoss):
             return computed
         return computed | {'prior': self._set_prior(statistics.pixels.sum(0).clip(min=1).tolist())}
 
-    def compute_pixel_loss(
-        self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int
-    ) -> Tensor:
-        """The cross-entropy of the adjusted logits of every pixel, (N, H, W)."""
+    def score(
+        self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int
+    ) -> PixelScores:
+        """The cross-entropy of the adjusted logits, the predictions of the logits as they are."""
         self._check_length('prior', self.log_prior, seg_logits.shape[1])
-        adjusted = seg_logits + self.tau * self.log_prior.view(-1, 1, 1)
-        return super().compute_pixel_loss(adjusted, seg_label, ignore_index)
+        shift = self.tau * self.log_prior
+        return super().score(seg_logits, seg_label, ignore_index, shift)
 
     def _set_prior(self, counts: list[float]) -> list[float]:
         """Keeps the logarithms of the classes' shares, and returns the shares."""

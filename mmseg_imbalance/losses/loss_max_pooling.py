@@ -4,8 +4,9 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..ops import max_pooling_weights
+from ..ops import PixelScores, max_pooling_weights
 from .pixel_weighting import PixelWeighting, PixelWeightingLoss
+from .upsampled_logits import UpsampledLogits
 
 _POOLS = ('image', 'batch')
 
@@ -52,6 +53,7 @@ class LossMaxPooling(PixelWeightingLoss):
         num_classes: Number of classes, to have it checked.
         check_labels: Whether to check the values of the labels (and that a ``pixel_loss`` is not
             negative); None does so on a CPU.
+        compile: Whether to compile the pass over the logits; a ``pixel_loss`` has its own.
 
     Raises:
         ValueError: p < 1, ratio outside (0, 1], unknown pool.
@@ -76,8 +78,9 @@ class LossMaxPooling(PixelWeightingLoss):
         loss_name: str = 'loss_lmp',
         num_classes: int | None = None,
         check_labels: bool | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__(class_weight, loss_weight, loss_name, num_classes, check_labels)
+        super().__init__(class_weight, loss_weight, loss_name, num_classes, check_labels, compile)
         self.p, self.ratio = float(p), float(ratio)
         if not self.p >= 1:
             raise ValueError(f'p must be in [1, inf], got {p}')
@@ -88,20 +91,28 @@ class LossMaxPooling(PixelWeightingLoss):
         self.pool = pool
         self.pixel_loss = None if pixel_loss is None else MODELS.build(pixel_loss)
 
-    def compute_pixel_loss(
-        self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int
-    ) -> Tensor:
-        """The loss of every pixel, (N, H, W), from ``pixel_loss`` if there is one."""
+    def score(
+        self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int
+    ) -> PixelScores:
+        """The losses of ``pixel_loss`` if there is one."""
         if self.pixel_loss is None:
-            return super().compute_pixel_loss(seg_logits, seg_label, ignore_index)
+            return super().score(seg_logits, seg_label, ignore_index)
+        name, num_classes = type(self.pixel_loss).__name__, seg_logits.shape[1]
+        valid = seg_label != ignore_index
+        pred = _predictions(seg_logits) if self.recording else None
         if not isinstance(self.pixel_loss, PixelWeightingLoss):
+            if isinstance(seg_logits, UpsampledLogits):
+                raise TypeError(
+                    f'pixel_loss {name} needs logits of label size: it cannot be used with '
+                    'FusedUpsamplingHook'
+                )
             # Others let what an ignored pixel holds into their gradient, see pixel_cross_entropy.
-            valid = (seg_label != ignore_index)[:, None]
-            seg_logits = torch.where(valid, seg_logits, 0.0)
+            seg_logits = torch.where(valid[:, None], seg_logits, 0.0)
+            if seg_logits.dtype != torch.float64:
+                seg_logits = seg_logits.float()
         loss = self.pixel_loss(
             seg_logits, seg_label, ignore_index=ignore_index, reduction_override='none'
         )
-        name = type(self.pixel_loss).__name__
         if loss.shape != seg_label.shape:
             raise ValueError(
                 f'pixel_loss {name} returned {tuple(loss.shape)} instead of one loss per pixel, '
@@ -112,18 +123,18 @@ class LossMaxPooling(PixelWeightingLoss):
                 f'pixel_loss {name} returned the negative loss {float(loss.min()):g}; '
                 'loss max-pooling is defined for losses ≥ 0'
             )
-        return loss
+        return PixelScores(torch.where(valid, loss, 0.0), pred, num_classes)
 
     def weigh(
-        self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
+        self, scores: PixelScores, seg_label: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The optimal weights, and the valid pixels of each image or of the batch."""
         if self.pool == 'image':
-            losses, mask = pixel_loss.flatten(1), valid.flatten(1)
+            losses, mask = scores.loss.flatten(1), valid.flatten(1)
         else:
-            losses, mask = pixel_loss.reshape(1, -1), valid.reshape(1, -1)
+            losses, mask = scores.loss.reshape(1, -1), valid.reshape(1, -1)
         weights = max_pooling_weights(losses.float(), mask, self.p, self.ratio)
-        return weights.view_as(pixel_loss), mask.sum(1).clamp(min=1)
+        return weights.view_as(scores.loss), mask.sum(1).clamp(min=1)
 
     def curves(self, weighting: PixelWeighting) -> dict[str, Tensor]:
         """Those of every weighting, and the share of pixels that pooling gives the largest weight.
@@ -140,3 +151,9 @@ class LossMaxPooling(PixelWeightingLoss):
     def extra_repr(self) -> str:
         """What a printed model shows."""
         return f'p={self.p}, ratio={self.ratio}, pool={self.pool!r}'
+
+
+def _predictions(seg_logits: Tensor | UpsampledLogits) -> Tensor:
+    if isinstance(seg_logits, UpsampledLogits):
+        seg_logits = seg_logits.resized()
+    return seg_logits.max(1).indices

@@ -7,19 +7,28 @@ import torch
 from torch import Tensor, nn
 
 from ..datasets.statistics import ClassStatistics, class_weights
-from ..ops import check_labels, class_mean, pixel_cross_entropy, weight_support
+from ..ops import (
+    PixelScores,
+    check_labels,
+    class_mean,
+    pixel_cross_entropy,
+    weight_support,
+)
 from ..ops.compiling import is_compiling
 from .class_values import ClassValuesError, source_of
 from .class_weight import load_class_weight, names_a_method
+from .upsampled_logits import UpsampledLogits
 
 _REDUCTIONS = ('none', 'mean', 'sum')
+_EPS = torch.finfo(torch.float32).eps
 
 
 class PixelWeighting(NamedTuple):
     """What a loss made of one batch: for curves and pictures, without gradients.
 
     Attributes:
-        seg_logits: (N, C, H, W).
+        pred: (N, H, W), the predicted classes, in an integer dtype.
+        num_classes: C, of the logits.
         seg_label: (N, H, W) int64.
         valid: (N, H, W) bool, False where the label is ignored.
         pixel_loss: (N, H, W), not yet multiplied with anything, 0 where not valid.
@@ -29,7 +38,8 @@ class PixelWeighting(NamedTuple):
         divisor: (G,), what their sums over G equal groups of images are divided by for the mean.
     """
 
-    seg_logits: Tensor
+    pred: Tensor
+    num_classes: int
     seg_label: Tensor
     valid: Tensor
     pixel_loss: Tensor
@@ -48,9 +58,9 @@ class PixelWeighting(NamedTuple):
 class PixelWeightingLoss(nn.Module):
     """Base of losses that weigh the pixel losses by constants that depend on the batch.
 
-    A subclass writes :meth:`weigh`, or :meth:`compute_pixel_loss`, or both; checks, precision,
-    class and pixel weights, reductions and the contract with MMSegmentation's decode heads live
-    here. Half-precision logits are computed with in float32.
+    A subclass writes :meth:`weigh`, or :meth:`score`, or both; checks, precision, class and pixel
+    weights, reductions and the contract with MMSegmentation's decode heads live here.
+    Half-precision logits are computed with in float32.
 
     Args:
         class_weight: One factor ≥ 0 per class, or a ``.npy``, ``.json`` or ``.yaml`` file with such
@@ -63,6 +73,8 @@ class PixelWeightingLoss(nn.Module):
             names with ``loss`` in them are trained.
         num_classes: Number of classes, to have it checked against the logits. None: taken from the
             logits.
+        compile: Whether ``torch.compile`` makes the code of the pass over the logits, in the first
+            step: faster, and slower to start. It needs a C++ compiler, on a GPU Triton.
         check_labels: Whether to look for labels that are neither a class nor ignored, and to name
             them. It is always done on a CPU (except in compiled code); on a GPU it costs a
             synchronisation a step, so None leaves it out there and such a label ends in CUDA's
@@ -79,6 +91,7 @@ class PixelWeightingLoss(nn.Module):
         loss_name: str = 'loss_pixel_weighting',
         num_classes: int | None = None,
         check_labels: bool | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -96,6 +109,7 @@ class PixelWeightingLoss(nn.Module):
             self._check_length(self._weights_source, self.class_weight, num_classes)
         self.loss_weight = loss_weight
         self.check_labels = check_labels
+        self.compile_logits = compile  # a module's own `compile` is a method
         self._loss_name = loss_name
         # Whether single pixels' losses are asked for, as OHEM does before it asks for the loss
         # itself: what a weighting remembers must then stay as it is.
@@ -104,6 +118,9 @@ class PixelWeightingLoss(nn.Module):
         # kept where nobody does.
         self.recording = 0
         self.recorded: PixelWeighting | None = None
+
+    # Whether `weigh` looks at the predicted classes, which take their time.
+    needs_predictions = False
 
     @property
     def loss_name(self) -> str:
@@ -140,14 +157,45 @@ class PixelWeightingLoss(nn.Module):
         self.class_weight = self.class_weight.new_tensor(weights)
         return {f'class_weight ({self.class_weight_method})': weights}
 
+    def score(
+        self,
+        seg_logits: Tensor | UpsampledLogits,
+        seg_label: Tensor,
+        ignore_index: int,
+        shift: Tensor | None = None,
+    ) -> PixelScores:
+        """Loss and prediction of every pixel, here soft-max cross-entropy.
+
+        Args:
+            seg_logits: (N, C, H, W), a floating dtype.
+            seg_label: (N, H, W) int64.
+            ignore_index: Label of the pixels to leave out.
+            shift: (C,), added to the logits for the loss only.
+
+        Returns:
+            Losses ≥ 0 of (N, H, W), 0 where ignored. Predictions where :attr:`needs_predictions`
+            or the weighting is recorded.
+        """
+        if isinstance(seg_logits, UpsampledLogits):
+            return seg_logits.scores(seg_label, ignore_index, shift)
+        return pixel_cross_entropy(
+            seg_logits,
+            seg_label,
+            ignore_index,
+            shift=shift,
+            predict=self.needs_predictions or self.recording > 0,
+            compile=self.compile_logits,
+        )
+
     def weigh(
-        self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
+        self, scores: PixelScores, seg_label: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Weighs the pixels of a batch, here all valid ones alike; called without gradients.
 
         Args:
-            pixel_loss: (N, H, W), ≥ 0, class and pixel weights included, 0 where not valid.
-            seg_logits: (N, C, H, W).
+            scores: What :meth:`score` returned: ``loss`` (N, H, W), ≥ 0, here with class and pixel
+                weights included, 0 where not valid; ``pred`` (N, H, W) where
+                :attr:`needs_predictions`; ``num_classes``.
             seg_label: (N, H, W) int64.
             valid: (N, H, W) bool, False where the label is ignored.
 
@@ -174,12 +222,12 @@ class PixelWeightingLoss(nn.Module):
         return {
             'mean_weight': weight.sum() / valid.sum(),
             'support_90': weight_support(weight.flatten(1), valid.flatten(1), 0.9).nanmean(),
-            'class_weight': class_mean(weight, label, weighting.seg_logits.shape[1]),
+            'class_weight': class_mean(weight, label, weighting.num_classes),
         }
 
     def forward(
         self,
-        seg_logits: Tensor,
+        seg_logits: Tensor | UpsampledLogits,
         seg_label: Tensor,
         weight: Tensor | None = None,
         avg_factor: float | None = None,
@@ -216,53 +264,42 @@ class PixelWeightingLoss(nn.Module):
         self._check_input(seg_logits, seg_label, weight, ignore_index)
         self.probing = reduction == 'none'
 
-        if seg_logits.dtype != torch.float64:
-            seg_logits = seg_logits.float()
         valid = seg_label != ignore_index
-        plain_loss = self.compute_pixel_loss(seg_logits, seg_label, ignore_index)
+        scores = self.score(seg_logits, seg_label, ignore_index)
+        pixel_loss = scores.loss
         factor = self._factor(seg_label, valid, weight)
-        pixel_loss = plain_loss if factor is None else plain_loss * factor
-        pixel_loss = torch.where(valid, pixel_loss, 0.0)
+        if factor is not None:
+            pixel_loss = torch.where(valid, pixel_loss * factor, 0.0)
 
         with torch.no_grad():
-            pixel_weight, divisor = self.weigh(pixel_loss, seg_logits, seg_label, valid)
+            weighed = self.weigh(scores._replace(loss=pixel_loss), seg_label, valid)
             if self.recording and not self.probing:
-                total = pixel_weight if factor is None else pixel_weight * factor
-                self.recorded = PixelWeighting(
-                    seg_logits.detach(),
-                    seg_label,
-                    valid,
-                    torch.where(valid, plain_loss.detach(), 0.0),
-                    pixel_weight,
-                    torch.where(valid, total, 0.0),
-                    divisor,
-                )
-        weighted = self.loss_weight * pixel_weight.to(pixel_loss.dtype) * pixel_loss
+                self.recorded = _record(scores, seg_label, valid, factor, *weighed)
+        pixel_weight, divisor = weighed
+        weighted = pixel_weight.to(pixel_loss.dtype) * pixel_loss
         if reduction == 'none':
-            return weighted
+            return self.loss_weight * weighted
         if reduction == 'sum':
-            return weighted.sum()
+            return self.loss_weight * weighted.sum()
         if avg_factor is not None:
-            return weighted.sum() / (avg_factor + torch.finfo(torch.float32).eps)
+            return self.loss_weight * weighted.sum() / (avg_factor + _EPS)
         groups = len(divisor)
         sums = weighted.reshape(groups, weighted.numel() // max(groups, 1)).sum(1)
-        return (sums / divisor).sum() / max(groups, 1)
-
-    def compute_pixel_loss(
-        self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int
-    ) -> Tensor:
-        """The loss of every pixel, (N, H, W): soft-max cross-entropy."""
-        return pixel_cross_entropy(seg_logits, seg_label, ignore_index)
+        return self.loss_weight * (sums / divisor).sum() / max(groups, 1)
 
     def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
         """Class weight times the pixel sampler's weight, None where there is neither."""
         if self.class_weight is None:
             return weight
-        factor = self.class_weight[torch.where(valid, seg_label, 0)]
+        factor = self.class_weight[seg_label.masked_fill(~valid, 0)]
         return factor if weight is None else factor * weight
 
     def _check_input(
-        self, seg_logits: Tensor, seg_label: Tensor, weight: Tensor | None, ignore_index: int
+        self,
+        seg_logits: Tensor | UpsampledLogits,
+        seg_label: Tensor,
+        weight: Tensor | None,
+        ignore_index: int,
     ) -> None:
         if seg_logits.dim() != 4:
             raise ValueError(f'seg_logits must be (N, C, H, W), got {tuple(seg_logits.shape)}')
@@ -303,3 +340,24 @@ class PixelWeightingLoss(nn.Module):
         if is_compiling():
             return False
         return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels
+
+
+def _record(
+    scores: PixelScores,
+    seg_label: Tensor,
+    valid: Tensor,
+    factor: Tensor | None,
+    weighing: Tensor,
+    divisor: Tensor,
+) -> PixelWeighting:
+    weight = weighing if factor is None else weighing * factor
+    return PixelWeighting(
+        scores.pred,
+        scores.num_classes,
+        seg_label,
+        valid,
+        scores.loss.detach(),
+        weighing,
+        torch.where(valid, weight, 0.0),
+        divisor,
+    )

@@ -5,7 +5,7 @@ from mmengine.dist import all_reduce, get_world_size
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..ops import class_counts, recall_class_weights, safe_divisor
+from ..ops import PixelScores, class_counts, recall_class_weights, safe_divisor
 from .pixel_weighting import PixelWeightingLoss
 
 _NORMALIZERS = ('valid', 'all', 'weight')
@@ -54,6 +54,7 @@ class RecallLoss(PixelWeightingLoss):
         num_classes: Number of classes. With ``momentum``, name it where something copies the
             model's buffers before the first iteration, such as MMEngine's EMAHook.
         check_labels: Whether to check the values of the labels; None does so on a CPU.
+        compile: Whether to compile the pass over the logits.
 
     Raises:
         ValueError: floor < 0, unknown normalizer, momentum outside (0, 1].
@@ -67,6 +68,8 @@ class RecallLoss(PixelWeightingLoss):
         tensor(1.0243)
     """
 
+    needs_predictions = True
+
     def __init__(
         self,
         floor: float = 1.0,
@@ -78,8 +81,9 @@ class RecallLoss(PixelWeightingLoss):
         loss_name: str = 'loss_recall',
         num_classes: int | None = None,
         check_labels: bool | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__(class_weight, loss_weight, loss_name, num_classes, check_labels)
+        super().__init__(class_weight, loss_weight, loss_name, num_classes, check_labels, compile)
         if not 0 <= floor < float('inf'):
             raise ValueError(f'floor must be a number of pixels ≥ 0, got {floor}')
         if normalizer not in _NORMALIZERS:
@@ -96,25 +100,24 @@ class RecallLoss(PixelWeightingLoss):
             self.register_buffer('running_counts', counts)
 
     def weigh(
-        self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
+        self, scores: PixelScores, seg_label: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The class weight of every pixel's label, and the divisor Z."""
-        num_classes = seg_logits.shape[1]
-        ignored = torch.where(valid, seg_label, num_classes)
-        # max names the first of equal maxima, like argmax, and is many times faster on a CPU
-        pred = seg_logits.max(1).indices
-        counts = class_counts(pred, ignored, num_classes, ignore_index=num_classes)[:2]
+        num_classes = scores.num_classes
+        label = seg_label.int().masked_fill_(~valid, num_classes)
+        counts = class_counts(scores.pred, label, num_classes, ignore_index=num_classes)[:2]
         counts = torch.cat([counts, counts.new_full((2, 1), seg_label.numel())], 1)
         if self.sync:
             all_reduce(counts)
         counts, num_pixels = counts[:, :-1], counts[0, -1:]
 
         class_weight = recall_class_weights(self._running(counts), self.floor)
-        pixel_weight = torch.cat([class_weight, class_weight.new_zeros(1)])[ignored]
+        table = torch.cat([class_weight, class_weight.new_zeros(1)]).to(scores.loss.dtype)
+        pixel_weight = table.index_select(0, label.flatten()).view_as(label)
         divisor = self._divisor(counts, num_pixels, class_weight)
         if self.sync:  # every process divides by its share of the union's divisor
             divisor = divisor / get_world_size()
-        return pixel_weight, safe_divisor(divisor.to(pixel_loss.dtype))
+        return pixel_weight, safe_divisor(divisor.to(scores.loss.dtype))
 
     def _divisor(self, counts: Tensor, num_pixels: Tensor, class_weight: Tensor) -> Tensor:
         if self.normalizer == 'all':

@@ -2,8 +2,8 @@
 
 import torch
 from mmseg.registry import MODELS
-from torch import Tensor
 
+from ..ops import PixelScores
 from .pixel_weighting import PixelWeightingLoss
 
 
@@ -22,7 +22,7 @@ class SoftmaxFocalLoss(PixelWeightingLoss):
     Args:
         gamma: Exponent ≥ 0; 0 gives cross-entropy.
         **kwargs: ``class_weight``, ``loss_weight``, ``loss_name`` (``'loss_focal'``),
-            ``num_classes`` and ``check_labels``, see :class:`PixelWeightingLoss`.
+            ``num_classes``, ``check_labels`` and ``compile``, see :class:`PixelWeightingLoss`.
 
     Raises:
         ValueError: gamma < 0.
@@ -39,14 +39,12 @@ class SoftmaxFocalLoss(PixelWeightingLoss):
             raise ValueError(f'gamma must be ≥ 0, got {gamma}')
         self.gamma = gamma
 
-    def compute_pixel_loss(
-        self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int
-    ) -> Tensor:
-        """The focal loss of every pixel, (N, H, W)."""
-        cross_entropy = super().compute_pixel_loss(seg_logits, seg_label, ignore_index)
+    def score(self, *args, **kwargs) -> PixelScores:
+        """The focal loss of every pixel, see :meth:`PixelWeightingLoss.score`."""
+        scores = super().score(*args, **kwargs)
         # Below 1e-7 the gradient of the power is infinite for gamma < 1; no float32 loss shows it.
-        missing = -torch.expm1(-cross_entropy)
-        return missing.clamp(min=1e-7) ** self.gamma * cross_entropy
+        missing = -torch.expm1(-scores.loss)
+        return scores._replace(loss=missing.clamp(min=1e-7) ** self.gamma * scores.loss)
 
     def extra_repr(self) -> str:
         """What a printed model shows."""

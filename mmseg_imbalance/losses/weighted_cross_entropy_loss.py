@@ -3,7 +3,7 @@
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..ops import safe_divisor
+from ..ops import PixelScores, safe_divisor
 from .pixel_weighting import PixelWeightingLoss
 
 _NORMALIZERS = ('weight', 'valid')
@@ -33,8 +33,8 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
             as in PyTorch's ``cross_entropy(weight=…)``; it does not change with a common factor of
             the weights. ``'valid'``: the number of valid pixels; a batch of rare classes then has
             a larger loss than one of frequent classes. Weights of a pixel sampler do not enter it.
-        **kwargs: ``loss_weight``, ``loss_name`` (``'loss_ce'``), ``num_classes`` and
-            ``check_labels``, see :class:`PixelWeightingLoss`.
+        **kwargs: ``loss_weight``, ``loss_name`` (``'loss_ce'``), ``num_classes``,
+            ``check_labels`` and ``compile``, see :class:`PixelWeightingLoss`.
 
     Raises:
         ValueError: Unknown normalizer.
@@ -65,10 +65,10 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
         return self.class_weight is not None
 
     def weigh(
-        self, pixel_loss: Tensor, seg_logits: Tensor, seg_label: Tensor, valid: Tensor
+        self, scores: PixelScores, seg_label: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
         """All valid pixels alike, since their losses are weighted already; and the divisor Z."""
-        weight, pixels = super().weigh(pixel_loss, seg_logits, seg_label, valid)
+        weight, pixels = super().weigh(scores, seg_label, valid)
         if self.normalizer == 'valid' or self.class_weight is None:
             return weight, pixels
         total = (weight * self._factor(seg_label, valid, None)).sum()[None]

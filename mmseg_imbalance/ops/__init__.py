@@ -3,15 +3,18 @@
 from .class_counts import class_counts
 from .labels import check_labels
 from .max_pooling import max_pooling_weights
-from .pixel_cross_entropy import pixel_cross_entropy
+from .histogram import histogram
+from .pixel_cross_entropy import PixelScores, pixel_cross_entropy
 from .recall import recall_class_weights
 from .safe_divisor import safe_divisor
 from .weight_statistics import class_mean, weight_support
 
 __all__ = [
+    'PixelScores',
     'check_labels',
     'class_counts',
     'class_mean',
+    'histogram',
     'max_pooling_weights',
     'pixel_cross_entropy',
     'recall_class_weights',

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from .histogram import histogram
+
 
 def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     """Counts the pixels N_c, the true positives TP_c and the predicted pixels P_c of every class.
@@ -11,7 +13,7 @@ def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: in
     pixels are counted in a place of their own and dropped.
 
     Args:
-        pred: Predicted classes 0 … ``num_classes`` - 1, int64, any shape.
+        pred: Predicted classes 0 … ``num_classes`` - 1, an integer dtype, any shape.
         label: Labels in 0 … ``num_classes`` - 1 or ``ignore_index``, int64, the same shape.
         num_classes: Number of classes C.
         ignore_index: Label of the pixels to leave out.
@@ -26,8 +28,9 @@ def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: in
         [[4, 2, 1], [3, 1, 1], [4, 2, 1]]
     """
     # One pass over the pixels counts every pair of label and prediction.
-    pair = torch.where(label == ignore_index, num_classes, label) * num_classes + pred
-    pairs = torch.zeros((num_classes + 1) * num_classes, dtype=torch.int64, device=label.device)
-    pairs.scatter_add_(0, pair.flatten(), torch.ones_like(pair).flatten())
+    if ignore_index != num_classes:  # the place that ignored pixels are counted in
+        label = torch.where(label == ignore_index, num_classes, label)
+    pair = label.int().mul(num_classes).add_(pred)
+    pairs = histogram(pair.view(1, -1), (num_classes + 1) * num_classes)
     confusion = pairs.view(num_classes + 1, num_classes)[:num_classes]
     return torch.stack([confusion.sum(1), confusion.diagonal(), confusion.sum(0)])

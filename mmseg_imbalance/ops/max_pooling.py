@@ -11,9 +11,9 @@ with 1/p + 1/q = 1. The maximum is attained at
     w(u) = τ min(ℓ(u)/α, 1)^(q-1),   where   Σ min(ℓ(u)/α, 1)^q = m.
 
 α is found as in a radix selection. Non-negative float32 numbers are ordered like their bit
-patterns, so a histogram of the upper 16 bits confines α to a bracket of 2^16 neighbouring float32
-numbers, and a histogram of that bracket holds every distinct loss in it with its multiplicity.
-Both are integer counts (exact in any order of summation), and α solves a closed form on each.
+patterns, so a histogram of the upper bits confines α to a bracket of neighbouring float32 numbers,
+a histogram of that bracket to a narrower one, and in the third each bucket holds one number. They
+are integer counts (exact in any order of summation), and α solves a closed form on each.
 """
 
 import math
@@ -21,14 +21,19 @@ import math
 import torch
 from torch import Tensor
 
-_LOW_BITS = 15  # of the 31 bits of a non-negative float32; the other 16 number the coarse buckets
-_COARSE = 1 << (31 - _LOW_BITS)
-# Rounding a loss down to its coarse bucket divides it by less than 1 + 2^-8, which the float32
-# grid resolves in no more than 2^16 steps; a few more cover the rounding of the bracket itself.
-_FINE = (1 << 16) + 8
+from .histogram import histogram
+
+_SHIFTS = (20, 10, 0)  # a bucket holds 2^shift neighbouring float32 numbers
+# Of the 31 bits of a non-negative float32, 11 number the first buckets. Rounding a loss down to its
+# bucket divides it by less than 1 + 2^-3, then by less than 1 + 2^-13: the float32 grid resolves
+# either in no more than 2^11 of the next, finer steps; a few more cover the rounding of the
+# bracket itself.
+_BUCKETS = (1 << 11) + 8
 # From here to p = 1 a loss one float32 step below α weighs less than 1e-13 (q > 5e8), so that the
 # weights are those of p = 1; and the powers of float64 would lose all their digits.
 _NEARLY_1 = 2e-9
+_STEEP = 50  # exponents that float32 losses are not precise enough for
+_TINY = torch.finfo(torch.float32).tiny
 
 
 def max_pooling_weights(
@@ -68,42 +73,61 @@ def max_pooling_weights(
     pixel_loss = torch.where(valid, pixel_loss, 0.0)  # zeros neither saturate nor add to a sum
     n = valid.sum(1, keepdim=True).double()
     m = (ratio * n).clamp(min=1)
-    bits = pixel_loss.view(torch.int32).clamp(min=0)  # -0.0 has its sign bit set
-
     if p - 1 < _NEARLY_1:
-        weights = _top_weights(pixel_loss, bits, n, m)
-    else:
-        weights = _power_weights(pixel_loss, bits, n, m, p)
-    return torch.where(valid, weights, 0.0)
+        return _top_weights(pixel_loss, n, m)
+    return _power_weights(pixel_loss, n, m, p)
 
 
-def _power_weights(pixel_loss: Tensor, bits: Tensor, n: Tensor, m: Tensor, p: float) -> Tensor:
+def _power_weights(pixel_loss: Tensor, n: Tensor, m: Tensor, p: float) -> Tensor:
     """The weights for 1 < p < inf; n and m are (G, 1) float64."""
     q = p / (p - 1)
+    bits = _bits(pixel_loss)
     none = torch.zeros_like(n, dtype=torch.int64)
-    coarse = _histogram(bits >> _LOW_BITS, _COARSE)
-    lower_edge = _values(torch.arange(_COARSE, device=bits.device, dtype=torch.int32) << _LOW_BITS)
-    # With every loss rounded down to its bucket's lower edge, the root comes out below the true
-    # one, by less than a bucket's width, since it scales with the losses.
-    alpha = _solve(lower_edge, coarse, none.log(), none, m, q)
+    alpha = _solve_bracket(bits, none.int(), _SHIFTS[0], none.log(), m, q)
 
-    start = alpha.float().view(torch.int32).clamp(min=1) - 1
-    fine = _histogram((bits - start + 1).clamp(0, _FINE + 1), _FINE + 2)
-    above, fine = fine[:, -1:], fine[:, 1:-1]
-    value = _values(start + torch.arange(_FINE, device=bits.device, dtype=torch.int32))
-    # A relative error in ℓ/α grows q-fold in the power: large q needs float64.
-    loss = pixel_loss if q < 50 else pixel_loss.double()
-    first = value[:, :1].clamp(min=torch.finfo(torch.float32).tiny)
-    below = torch.where(bits < start, loss / first.to(loss.dtype), 0.0).pow(q).sum(1, keepdim=True)
-    log_below = below.double().log() + q * first.log()
-    alpha = _solve(value, fine, log_below, above, m, q)
+    unit = alpha if q >= _STEEP else alpha.float().double()  # there it is divided by in float32
+    powers = _powers(pixel_loss, unit, q)
+    for shift in _SHIFTS[1:]:
+        start = alpha.float().view(torch.int32).clamp(min=1) - 1
+        below = torch.where(bits < start, powers[1], 0.0).sum(1, keepdim=True)
+        log_below = below.double().log() + q * unit.clamp(min=_TINY).log()
+        alpha = _solve_bracket(bits, start, shift, log_below, m, q)
+        if q >= _STEEP:  # (α/unit)^q may overflow, as close as they are
+            unit, powers = alpha, _powers(pixel_loss, alpha, q)
 
-    alpha = alpha.clamp(min=torch.finfo(torch.float32).tiny).to(loss.dtype)
-    if q > 2:
-        weights = (loss / alpha).clamp(max=1).pow(q - 1)
+    largest = (n / m) ** (1 / p)
+    scale = largest * (unit.clamp(min=_TINY) / alpha.clamp(min=_TINY)) ** (q - 1)
+    weights = powers[0].mul_(scale.to(powers[0].dtype))
+    return torch.minimum(weights, largest.to(weights.dtype)).float()
+
+
+def _powers(pixel_loss: Tensor, unit: Tensor, q: float) -> tuple[Tensor, Tensor]:
+    """(ℓ/unit)^(q-1) and (ℓ/unit)^q, cut off above the first bracket; unit is (G, 1) float64."""
+    unit = unit.clamp(min=_TINY)
+    if q >= _STEEP:  # a relative error in ℓ/α grows q-fold in the power
+        relative = (pixel_loss / unit).clamp_(max=1)
+        power = relative.pow(q - 1)
+    elif q > 2:
+        relative = pixel_loss / unit.float()
+        power = relative.clamp(max=1.25).pow_(q - 1)
     else:  # the quotient may underflow where its power does not
-        weights = (loss.pow(q - 1) * alpha.pow(1 - q)).clamp(max=1)
-    return ((n / m) ** (1 / p) * weights).float()
+        relative = pixel_loss / unit.float()
+        power = pixel_loss.pow(q - 1).mul_(unit.pow(1 - q).float())
+    return power, relative.mul_(power)
+
+
+def _solve_bracket(
+    bits: Tensor, start: Tensor, shift: int, log_below: Tensor, m: Tensor, q: float
+) -> Tensor:
+    """α if the losses from the bit pattern ``start`` (G, 1) on are rounded down to buckets.
+
+    It is too small by less than what a loss in its bucket is rounded by, since α scales with the
+    losses; of the losses below ``start`` the sum is known.
+    """
+    count = histogram(_bucket(bits, start, shift), _BUCKETS + 2)
+    lower_edge = start + (torch.arange(_BUCKETS, device=bits.device, dtype=torch.int32) << shift)
+    value = lower_edge.view(torch.float32).double()
+    return _solve(value, count[:, 1:-1], log_below, count[:, -1:], m, q)
 
 
 def _solve(
@@ -139,18 +163,20 @@ def _solve(
     return ((log_sum - log_room).gather(1, first) / q).exp()
 
 
-def _top_weights(pixel_loss: Tensor, bits: Tensor, n: Tensor, m: Tensor) -> Tensor:
+def _top_weights(pixel_loss: Tensor, n: Tensor, m: Tensor) -> Tensor:
     """The weights for p = 1: the m largest losses, the last of them in part and shared by ties."""
-    bucket, _ = _threshold(_histogram(bits >> _LOW_BITS, _COARSE), m)
-    start = (bucket << _LOW_BITS).int()
-    size = 1 << _LOW_BITS
-    fine = _histogram((bits - start + 1).clamp(0, size + 1), size + 2)
-    offset, beyond = _threshold(fine, m)
-    threshold = start + offset.int() - 1
-    ties = fine.gather(1, offset)
-    weights = torch.where(bits > threshold, n / m, 0.0)
-    weights = torch.where(bits == threshold, (m - beyond) / ties * (n / m), weights)
-    return torch.where(pixel_loss > 0, weights, 0.0).float()
+    bits = _bits(pixel_loss)
+    threshold = torch.zeros_like(n, dtype=torch.int32)
+    for shift in _SHIFTS:  # the m-th largest bit pattern, rounded down to 2^shift
+        count = histogram(_bucket(bits, threshold, shift), _BUCKETS + 2)
+        bucket, beyond = _threshold(count, m)
+        threshold = threshold + (bucket.int() - 1).clamp(min=0).mul(1 << shift)
+    ties = count.gather(1, bucket)
+    largest = n / m
+    shared = (m - beyond) / ties * largest
+    weights = torch.where(bits > threshold, largest.float(), 0.0)
+    weights = torch.where(bits == threshold, shared.float(), weights)
+    return torch.where(pixel_loss > 0, weights, 0.0)
 
 
 def _threshold(count: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,18 +186,16 @@ def _threshold(count: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
     return bucket, (reaching - count).gather(1, bucket)
 
 
-def _histogram(bucket: Tensor, size: int) -> Tensor:
-    """Counts (G, S) bucket numbers in 0 … size - 1 into (G, size) int64."""
-    bucket = bucket.long()
-    zeros = torch.zeros(bucket.shape[0], size, dtype=torch.int64, device=bucket.device)
-    return zeros.scatter_add_(1, bucket, torch.ones_like(bucket))
+def _bits(loss: Tensor) -> Tensor:
+    """Bit patterns (int32), in the order of the losses; -0.0 has its sign bit set."""
+    return loss.view(torch.int32).clamp(min=0)
+
+
+def _bucket(bits: Tensor, start: Tensor, shift: int) -> Tensor:
+    """1 + the number of the bucket; 0 below ``start`` (G, 1), _BUCKETS + 1 above the last."""
+    return (bits - start).bitwise_right_shift_(shift).add_(1).clamp_(0, _BUCKETS + 1)
 
 
 def _suffix_sum(count: Tensor) -> Tensor:
     """How many losses lie in each bucket or above it."""
     return count.sum(1, keepdim=True) - count.cumsum(1) + count
-
-
-def _values(bits: Tensor) -> Tensor:
-    """The numbers (float64) with the given float32 bit patterns (int32)."""
-    return bits.view(torch.float32).double()

@@ -1,60 +1,219 @@
-"""Soft-max cross-entropy of every pixel, with nothing of the ignored ones in the gradient."""
+"""Soft-max cross-entropy of every pixel, in stripes that fit a cache."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .bilinear import bilinear
 from .compiling import is_compiling
 
+# Logits in a stripe: on a CPU what the caches of its cores hold, so that only the first of several
+# operations reads from memory; on a GPU enough to keep it busy.
+_STRIPE = 1 << 19
+_GPU_STRIPE = 1 << 24
 
-def pixel_cross_entropy(seg_logits: Tensor, seg_label: Tensor, ignore_index: int) -> Tensor:
-    """Computes -log softmax(logits)[label] of every pixel.
+
+class PixelScores(NamedTuple):
+    """What the logits say of every pixel.
+
+    Attributes:
+        loss: (N, H, W), float32, or float64 for float64 logits; 0 where the label is ignored.
+        pred: (N, H, W), the class of the largest logit, the first of several such; in the smallest
+            dtype that holds it, uint8 for up to 256 classes. None where it was not asked for.
+        num_classes: C.
+    """
+
+    loss: Tensor
+    pred: Tensor | None
+    num_classes: int
+
+
+def pixel_cross_entropy(
+    seg_logits: Tensor,
+    seg_label: Tensor,
+    ignore_index: int,
+    align_corners: bool | None = None,
+    shift: Tensor | None = None,
+    predict: bool = False,
+    compile: bool = False,
+) -> PixelScores:
+    """Computes -log softmax(logits)[label] of every pixel, and the predicted class.
+
+    The forward pass makes nothing of the logits' size, the backward pass only their gradient. With
+    ``align_corners`` the logits may be smaller than the labels: they are resized on the way, and
+    no tensor of the size of resized logits (N, C, H, W) ever exists. Kept for the backward pass are
+    the logits. Half precision is computed with in float32.
 
     PyTorch's own cross-entropy gives an ignored pixel whose logits are not finite the gradient
-    0 · NaN = NaN, which then spreads over the network; here that gradient is 0. Kept for the
-    backward pass is one tensor of the logits' size, as there.
+    0 · NaN = NaN, which then spreads over the network; here that gradient is 0.
 
     Args:
-        seg_logits: (N, C, H, W), a floating dtype.
+        seg_logits: (N, C, H, W), or (N, C, h, w) with ``align_corners``; a floating dtype.
         seg_label: (N, H, W) int64, classes 0 … C - 1 or ``ignore_index``.
         ignore_index: Label of the pixels to leave out.
-
-    Returns:
-        (N, H, W), 0 where ignored.
+        align_corners: How to resize the logits to the labels' size, as
+            ``F.interpolate(mode='bilinear')`` does with its argument of this name. None: not.
+        shift: (C,), added to every pixel's logits for the loss, not for the prediction; constant in
+            the backward pass.
+        predict: Whether to name the predicted class too.
+        compile: Whether ``torch.compile`` makes the code that does it, at the first call.
 
     Raises:
-        RuntimeError: In a backward pass with ``create_graph=True``.
+        RuntimeError: In a backward pass with ``create_graph=True``. IndexError or RuntimeError: on
+            a CPU, for a label that is neither a class nor ignored.
 
     Example:
         >>> logits = torch.tensor([[0.0, torch.nan], [0.0, 1.0]]).view(1, 2, 1, 2)
-        >>> pixel_cross_entropy(logits, torch.tensor([[[1, 255]]]), ignore_index=255)
+        >>> pixel_cross_entropy(logits, torch.tensor([[[1, 255]]]), ignore_index=255).loss
         tensor([[[0.6931, 0.0000]]])
     """
-    if is_compiling():  # into one kernel, where a copy of the logits costs nothing
-        seg_logits = torch.where((seg_label != ignore_index)[:, None], seg_logits, 0.0)
-        return F.cross_entropy(seg_logits, seg_label, ignore_index=ignore_index, reduction='none')
-    return _PixelCrossEntropy.apply(seg_logits, seg_label, ignore_index)
+    loss, pred = _PixelCrossEntropy.apply(
+        seg_logits, seg_label, shift, ignore_index, align_corners, predict, compile
+    )
+    return PixelScores(loss, pred, seg_logits.shape[1])
 
 
 class _PixelCrossEntropy(torch.autograd.Function):
-    """The same without the copy, which would take as long as half the cross-entropy."""
+    @staticmethod
+    def forward(
+        ctx, seg_logits, seg_label, shift, ignore_index, align_corners, predict, compile
+    ) -> tuple[Tensor, Tensor | None]:
+        ctx.save_for_backward(seg_logits, seg_label, shift)
+        ctx.options = ignore_index, align_corners, compile
+        score = _compiled(_score) if compile else _score
+        if align_corners is None and (compile or is_compiling()):
+            loss, pred = score(seg_logits, seg_label, shift, ignore_index, predict)
+        else:
+            num_classes = seg_logits.shape[1]
+            loss = seg_logits.new_empty(seg_label.shape, dtype=_working_dtype(seg_logits))
+            pred = seg_label.new_empty(seg_label.shape, dtype=_class_dtype(num_classes))
+            for part, logits in _stripes(seg_logits, seg_label, align_corners):
+                loss[part], named = score(logits, seg_label[part], shift, ignore_index, predict)
+                if predict:
+                    pred[part] = named
+        if not predict:
+            return loss, None
+        ctx.mark_non_differentiable(pred)
+        return loss, pred
 
     @staticmethod
-    def forward(ctx, seg_logits: Tensor, seg_label: Tensor, ignore_index: int) -> Tensor:
-        log_probability = F.log_softmax(seg_logits, 1)
-        ctx.save_for_backward(log_probability, seg_label)
-        ctx.ignore_index = ignore_index
-        return F.nll_loss(log_probability, seg_label, ignore_index=ignore_index, reduction='none')
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-        if torch.is_grad_enabled():  # what is saved knows nothing of the logits it was made of
+    def backward(ctx, grad_loss: Tensor, _) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled() and not is_compiling():
             raise RuntimeError(
                 'pixel_cross_entropy is differentiable once: it cannot be differentiated with '
                 'create_graph=True'
             )
-        log_probability, seg_label = ctx.saved_tensors
-        ignored, grad = (seg_label == ctx.ignore_index)[:, None], grad[:, None]
-        label = seg_label[:, None].masked_fill(ignored, 0)
-        grad_logits = log_probability.exp().mul_(grad).scatter_add_(1, label, -grad)
-        return grad_logits.masked_fill_(ignored, 0), None, None
+        seg_logits, seg_label, shift = ctx.saved_tensors
+        ignore_index, align_corners, compile = ctx.options
+        gradient = _compiled(_gradient) if compile else _gradient
+        if align_corners is None and (compile or is_compiling()):
+            grad = gradient(seg_logits, seg_label, shift, ignore_index, grad_loss)
+        elif align_corners is None:
+            grad = torch.empty_like(seg_logits)
+            for (image, rows), logits in _stripes(seg_logits, seg_label, None):
+                part = image, rows
+                piece = gradient(logits, seg_label[part], shift, ignore_index, grad_loss[part])
+                grad[image, :, rows] = piece
+        else:
+            grad = torch.zeros_like(seg_logits, dtype=_working_dtype(seg_logits))
+            resizing = _resizing(seg_logits, seg_label, align_corners)
+            for part, logits in _stripes(seg_logits, seg_label, align_corners):
+                piece = gradient(logits, seg_label[part], shift, ignore_index, grad_loss[part])
+                image, rows = part
+                resizing.add_down(piece, rows, grad[image])
+            grad = grad.to(seg_logits.dtype)
+        return grad, *[None] * 6
+
+
+def _score(
+    logits: Tensor, label: Tensor, shift: Tensor | None, ignore_index: int, predict: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Loss and prediction, (…, H, W), of logits (…, C, H, W)."""
+    logits = logits.to(_working_dtype(logits))
+    pred = _first_of_largest(logits) if predict else None
+    if shift is not None:
+        logits = logits + shift.view(-1, 1, 1)
+    ignored = label == ignore_index
+    label = label.masked_fill(ignored, 0).unsqueeze(-3)
+    loss = -F.log_softmax(logits, -3).gather(-3, label).squeeze(-3)
+    return loss.masked_fill(ignored, 0), pred
+
+
+def _gradient(
+    logits: Tensor, label: Tensor, shift: Tensor | None, ignore_index: int, grad_loss: Tensor
+) -> Tensor:
+    """The gradient (…, C, H, W) of the losses of :func:`_score`, times ``grad_loss`` (…, H, W)."""
+    dtype = logits.dtype
+    logits = logits.to(_working_dtype(logits))
+    if shift is not None:
+        logits = logits + shift.view(-1, 1, 1)
+    ignored = (label == ignore_index).unsqueeze(-3)
+    label = label.unsqueeze(-3).masked_fill(ignored, 0)
+    grad_loss = grad_loss.unsqueeze(-3).masked_fill(ignored, 0)
+    probability = F.softmax(logits, -3)
+    if is_compiling():  # one loop over the logits, which a scatter would end
+        classes = torch.arange(logits.shape[-3], device=logits.device).view(-1, 1, 1)
+        gradient = (probability - (classes == label).to(probability.dtype)) * grad_loss
+        return torch.where(ignored, 0.0, gradient).to(dtype)
+    gradient = probability.mul_(grad_loss).scatter_add_(-3, label, -grad_loss)
+    # Only NaN is not 0 yet. The soft-max is NaN for all classes or none, and on a CPU to look is
+    # quicker than to write.
+    poisoned = gradient.narrow(-3, 0, 1).isnan() & ignored
+    if gradient.device.type != 'cpu' or poisoned.any():
+        gradient.masked_fill_(poisoned, 0)
+    return gradient.to(dtype)
+
+
+def _first_of_largest(logits: Tensor) -> Tensor:
+    """What ``logits.max(-3).indices`` is, in a fraction of its time on a CPU."""
+    num_classes = logits.shape[-3]
+    rank = torch.arange(num_classes, 0, -1, dtype=logits.dtype, device=logits.device)
+    is_largest = logits.clone().eq_(logits.amax(-3, keepdim=True))
+    best = is_largest.mul_(rank.view(-1, 1, 1)).amax(-3)
+    # NaN is not equal to itself
+    return (num_classes - best).clamp(max=num_classes - 1).to(_class_dtype(num_classes))
+
+
+def _stripes(
+    seg_logits: Tensor, seg_label: Tensor, align_corners: bool | None
+) -> Iterator[tuple[tuple[int, slice], Tensor]]:
+    """Cuts a batch: (image, rows) and the logits (C, len(rows), W) there."""
+    images, height, width = seg_label.shape
+    size = _STRIPE if seg_logits.device.type == 'cpu' else _GPU_STRIPE
+    step = max(1, size // max(1, seg_logits.shape[1] * width))
+    if align_corners is not None:
+        resizing = _resizing(seg_logits, seg_label, align_corners)
+    for image in range(images):
+        for start in range(0, height, step):
+            rows = slice(start, min(start + step, height))
+            if align_corners is None:
+                yield (image, rows), seg_logits[image, :, rows]
+            else:
+                yield (image, rows), resizing.up(seg_logits[image], rows)
+
+
+def _resizing(seg_logits: Tensor, seg_label: Tensor, align_corners: bool):
+    size, new_size = tuple(seg_logits.shape[2:]), tuple(seg_label.shape[1:])
+    return bilinear(size, new_size, align_corners, seg_logits.device, _working_dtype(seg_logits))
+
+
+def _working_dtype(logits: Tensor) -> torch.dtype:
+    return torch.float64 if logits.dtype == torch.float64 else torch.float32
+
+
+def _class_dtype(num_classes: int) -> torch.dtype:
+    """The smallest dtype for class numbers."""
+    return next(
+        dtype
+        for dtype in (torch.uint8, torch.int16, torch.int32)
+        if num_classes <= torch.iinfo(dtype).max + 1
+    )
+
+
+@functools.cache
+def _compiled(function: Callable) -> Callable:
+    return torch.compile(function)

@@ -131,7 +131,8 @@ def test_class_weights_are_those_of_the_recall_loss():
     weights = {}
     pred = logits.argmax(1)
     for c, name in ((0, 'a'), (2, 'c')):
-        weights[name] = ((label == c) & (pred != c)).sum().item() / (label == c).sum().item()
+        weight = ((label == c) & (pred != c)).sum() / (label == c).sum()  # in float32
+        weights[name] = weight.item()
     written = {
         name.rpartition('/')[2]: value
         for name, value in fake.visualizer.written[1].items()

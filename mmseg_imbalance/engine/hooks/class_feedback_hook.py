@@ -9,6 +9,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
 from ...evaluation import class_scalars, class_scores
+from ...losses import UpsampledLogits
 from ...ops import class_counts
 from ..find_loss import find_loss
 from .curves import write_curves
@@ -173,8 +174,12 @@ class ClassFeedbackHook(Hook):
             )
         logits, label = args[:2]
         num_classes = len(self._classes)
-        pred = self._predict(logits, num_classes, type(module).__name__)
-        counts = class_counts(pred, label, num_classes, kwargs.get('ignore_index', 255))
+        ignore_index = kwargs.get('ignore_index', 255)
+        if isinstance(logits, UpsampledLogits) and logits.shape[1] == num_classes:
+            pred = logits.scores(label, ignore_index).pred
+        else:
+            pred = self._predict(logits, num_classes, type(module).__name__)
+        counts = class_counts(pred, label, num_classes, ignore_index)
         self._batch = counts if self._batch is None else self._batch + counts
 
     @staticmethod

@@ -1,13 +1,13 @@
 """Hands the statistics of the training data to the losses that are computed from them."""
 
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 from prettytable import PrettyTable
 from torch import nn
 
 from ...datasets import ClassStatistics, class_statistics
 from ...losses import PixelWeightingLoss
+from ..find_loss import unwrapped
 
 
 @HOOKS.register_module()
@@ -43,8 +43,7 @@ class ClassStatisticsHook(Hook):
 
     def before_train(self, runner) -> None:
         """Supplies the losses; every process has to get here."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        losses = _find_losses(model)
+        losses = _find_losses(unwrapped(runner.model))
         if not losses:
             return
         dataset = runner.train_dataloader.dataset

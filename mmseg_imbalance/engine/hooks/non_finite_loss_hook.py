@@ -3,10 +3,11 @@
 import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
+from ...losses import UpsampledLogits
+from ..find_loss import unwrapped
 from ..non_finite import find_culprit, first_non_finite_parameter
 
 
@@ -46,8 +47,7 @@ class NonFiniteLossHook(Hook):
 
     def before_train(self, runner) -> None:
         """Starts to listen."""
-        model = runner.model
-        self._model = model.module if is_model_wrapper(model) else model
+        self._model = unwrapped(runner.model)
         self._classes = runner.train_dataloader.dataset.metainfo['classes']
         losses = _find_all_losses(self._model)
         if not losses:
@@ -97,6 +97,8 @@ class NonFiniteLossHook(Hook):
         parameter = first_non_finite_parameter(self._model)
         if parameter is not None:
             return f'{parameter} of the model is not finite, since an iteration before or as loaded'
+        if args and isinstance(args[0], UpsampledLogits):
+            args = args[0].resized(), *args[1:]
         if not _is_pixelwise(args):
             return 'it is not called with logits (N, C, H, W) and labels (N, H, W)'
         logits, label = args[:2]
