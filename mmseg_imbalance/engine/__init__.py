@@ -11,6 +11,7 @@ from .cpu_launch import prepare_cpu_launch
 from .hooks import (
     ClassFeedbackHook,
     ClassStatisticsHook,
+    FusedUpsamplingHook,
     IterSeedHook,
     NonFiniteLossHook,
     PixelWeightPictureHook,
@@ -36,6 +37,7 @@ __all__ = [
     'ClassFeedbackHook',
     'ClassStatisticsHook',
     'DamagedCheckpointError',
+    'FusedUpsamplingHook',
     'IterSeedHook',
     'NonFiniteLossHook',
     'PixelWeightPictureHook',
