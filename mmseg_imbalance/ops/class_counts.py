@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .histogram import histogram
+from .stripes import cache_slices
 
 
 def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> Tensor:
@@ -28,9 +29,17 @@ def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: in
         [[4, 2, 1], [3, 1, 1], [4, 2, 1]]
     """
     # One pass over the pixels counts every pair of label and prediction.
-    if ignore_index != num_classes:  # the place that ignored pixels are counted in
-        label = torch.where(label == ignore_index, num_classes, label)
-    pair = label.int().mul(num_classes).add_(pred)
-    pairs = histogram(pair.view(1, -1), (num_classes + 1) * num_classes)
+    label, pred = label.reshape(1, -1), pred.reshape(1, -1)
+    size = (num_classes + 1) * num_classes
+    pairs = sum(
+        histogram(_pair(label[:, part], pred[:, part], num_classes, ignore_index), size)
+        for part in cache_slices(label)
+    )
     confusion = pairs.view(num_classes + 1, num_classes)[:num_classes]
     return torch.stack([confusion.sum(1), confusion.diagonal(), confusion.sum(0)])
+
+
+def _pair(label: Tensor, pred: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    """A number for label and prediction; ignored pixels have the label C."""
+    place = torch.where(label == ignore_index, num_classes, label).int()
+    return place.mul_(num_classes).add_(pred)

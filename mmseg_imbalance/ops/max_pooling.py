@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from .histogram import histogram
+from .stripes import cache_slices
 
 _SHIFTS = (20, 10, 0)  # a bucket holds 2^shift neighbouring float32 numbers
 # Of the 31 bits of a non-negative float32, 11 number the first buckets. Rounding a loss down to its
@@ -33,7 +34,6 @@ _BUCKETS = (1 << 11) + 8
 # weights are those of p = 1; and the powers of float64 would lose all their digits.
 _NEARLY_1 = 2e-9
 _STEEP = 50  # exponents that float32 losses are not precise enough for
-_TINY = torch.finfo(torch.float32).tiny
 
 
 def max_pooling_weights(
@@ -70,7 +70,8 @@ def max_pooling_weights(
     """
     if p == math.inf or ratio == 1:
         return valid.float()
-    pixel_loss = torch.where(valid, pixel_loss, 0.0)  # zeros neither saturate nor add to a sum
+    # Zeros neither saturate nor add to a sum; abs makes one of -0.0, whose sign bit is set.
+    pixel_loss = torch.where(valid, pixel_loss, 0.0).abs_()
     n = valid.sum(1, keepdim=True).double()
     m = (ratio * n).clamp(min=1)
     if p - 1 < _NEARLY_1:
@@ -81,39 +82,50 @@ def max_pooling_weights(
 def _power_weights(pixel_loss: Tensor, n: Tensor, m: Tensor, p: float) -> Tensor:
     """The weights for 1 < p < inf; n and m are (G, 1) float64."""
     q = p / (p - 1)
-    bits = _bits(pixel_loss)
+    bits = pixel_loss.view(torch.int32)
     none = torch.zeros_like(n, dtype=torch.int64)
     alpha = _solve_bracket(bits, none.int(), _SHIFTS[0], none.log(), m, q)
 
     unit = alpha if q >= _STEEP else alpha.float().double()  # there it is divided by in float32
-    powers = _powers(pixel_loss, unit, q)
+    power = _power(pixel_loss, unit, q)
     for shift in _SHIFTS[1:]:
         start = alpha.float().view(torch.int32).clamp(min=1) - 1
-        below = torch.where(bits < start, powers[1], 0.0).sum(1, keepdim=True)
-        log_below = below.double().log() + q * unit.clamp(min=_TINY).log()
+        log_below = _sum_below(pixel_loss, power, bits, start, unit).log() + q * _positive(unit).log()
         alpha = _solve_bracket(bits, start, shift, log_below, m, q)
         if q >= _STEEP:  # (α/unit)^q may overflow, as close as they are
-            unit, powers = alpha, _powers(pixel_loss, alpha, q)
+            unit, power = alpha, _power(pixel_loss, alpha, q)
 
     largest = (n / m) ** (1 / p)
-    scale = largest * (unit.clamp(min=_TINY) / alpha.clamp(min=_TINY)) ** (q - 1)
-    weights = powers[0].mul_(scale.to(powers[0].dtype))
-    return torch.minimum(weights, largest.to(weights.dtype)).float()
+    scale = largest * (_positive(unit) / _positive(alpha)) ** (q - 1)
+    weights = power.mul_(scale.to(power.dtype))
+    return torch.minimum(weights, largest.to(weights.dtype), out=weights).float()
 
 
-def _powers(pixel_loss: Tensor, unit: Tensor, q: float) -> tuple[Tensor, Tensor]:
-    """(ℓ/unit)^(q-1) and (ℓ/unit)^q, cut off above the first bracket; unit is (G, 1) float64."""
-    unit = unit.clamp(min=_TINY)
+def _power(pixel_loss: Tensor, unit: Tensor, q: float) -> Tensor:
+    """(ℓ/unit)^(q-1), cut off above the first bracket; unit is (G, 1) float64."""
+    unit = _positive(unit)
     if q >= _STEEP:  # a relative error in ℓ/α grows q-fold in the power
-        relative = (pixel_loss / unit).clamp_(max=1)
-        power = relative.pow(q - 1)
-    elif q > 2:
-        relative = pixel_loss / unit.float()
-        power = relative.clamp(max=1.25).pow_(q - 1)
-    else:  # the quotient may underflow where its power does not
-        relative = pixel_loss / unit.float()
-        power = pixel_loss.pow(q - 1).mul_(unit.pow(1 - q).float())
-    return power, relative.mul_(power)
+        return (pixel_loss / unit).clamp_(max=1).pow_(q - 1)
+    if q > 2:
+        return (pixel_loss / unit.float()).clamp_(max=1.25).pow_(q - 1)
+    # the quotient may underflow where its power does not
+    return pixel_loss.pow(q - 1).mul_(unit.pow(1 - q).float())
+
+
+def _sum_below(
+    pixel_loss: Tensor, power: Tensor, bits: Tensor, start: Tensor, unit: Tensor
+) -> Tensor:
+    """Σ (ℓ/unit)^q over the losses below a bit pattern, (G, 1) float64."""
+    total = torch.zeros_like(unit)
+    unit = _positive(unit).to(power.dtype)
+    for part in cache_slices(bits):
+        mass = pixel_loss[:, part] / unit * power[:, part]
+        total += torch.where(bits[:, part] < start, mass, 0.0).sum(1, keepdim=True)
+    return total
+
+
+def _positive(alpha: Tensor) -> Tensor:
+    return alpha.clamp(min=torch.finfo(torch.float32).tiny)
 
 
 def _solve_bracket(
@@ -124,10 +136,19 @@ def _solve_bracket(
     It is too small by less than what a loss in its bucket is rounded by, since α scales with the
     losses; of the losses below ``start`` the sum is known.
     """
-    count = histogram(_bucket(bits, start, shift), _BUCKETS + 2)
+    count = _count(bits, start, shift)
     lower_edge = start + (torch.arange(_BUCKETS, device=bits.device, dtype=torch.int32) << shift)
     value = lower_edge.view(torch.float32).double()
     return _solve(value, count[:, 1:-1], log_below, count[:, -1:], m, q)
+
+
+def _count(bits: Tensor, start: Tensor, shift: int) -> Tensor:
+    """How many losses (G, _BUCKETS + 2) lie below ``start`` (G, 1), in each bucket, and above."""
+    buckets = (
+        (bits[:, part] - start).bitwise_right_shift_(shift).add_(1).clamp_(0, _BUCKETS + 1)
+        for part in cache_slices(bits)
+    )
+    return sum(histogram(bucket, _BUCKETS + 2) for bucket in buckets)
 
 
 def _solve(
@@ -165,10 +186,10 @@ def _solve(
 
 def _top_weights(pixel_loss: Tensor, n: Tensor, m: Tensor) -> Tensor:
     """The weights for p = 1: the m largest losses, the last of them in part and shared by ties."""
-    bits = _bits(pixel_loss)
+    bits = pixel_loss.view(torch.int32)
     threshold = torch.zeros_like(n, dtype=torch.int32)
     for shift in _SHIFTS:  # the m-th largest bit pattern, rounded down to 2^shift
-        count = histogram(_bucket(bits, threshold, shift), _BUCKETS + 2)
+        count = _count(bits, threshold, shift)
         bucket, beyond = _threshold(count, m)
         threshold = threshold + (bucket.int() - 1).clamp(min=0).mul(1 << shift)
     ties = count.gather(1, bucket)
@@ -184,16 +205,6 @@ def _threshold(count: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
     reaching = _suffix_sum(count)
     bucket = ((reaching >= m).sum(1, keepdim=True) - 1).clamp(min=0)  # no loss at all: any
     return bucket, (reaching - count).gather(1, bucket)
-
-
-def _bits(loss: Tensor) -> Tensor:
-    """Bit patterns (int32), in the order of the losses; -0.0 has its sign bit set."""
-    return loss.view(torch.int32).clamp(min=0)
-
-
-def _bucket(bits: Tensor, start: Tensor, shift: int) -> Tensor:
-    """1 + the number of the bucket; 0 below ``start`` (G, 1), _BUCKETS + 1 above the last."""
-    return (bits - start).bitwise_right_shift_(shift).add_(1).clamp_(0, _BUCKETS + 1)
 
 
 def _suffix_sum(count: Tensor) -> Tensor:

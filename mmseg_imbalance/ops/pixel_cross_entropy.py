@@ -10,11 +10,7 @@ from torch import Tensor
 
 from .bilinear import bilinear
 from .compiling import is_compiling
-
-# Logits in a stripe: on a CPU what the caches of its cores hold, so that only the first of several
-# operations reads from memory; on a GPU enough to keep it busy.
-_STRIPE = 1 << 19
-_GPU_STRIPE = 1 << 24
+from .stripes import stripe_elements
 
 
 class PixelScores(NamedTuple):
@@ -183,8 +179,7 @@ def _stripes(
 ) -> Iterator[tuple[tuple[int, slice], Tensor]]:
     """Cuts a batch: (image, rows) and the logits (C, len(rows), W) there."""
     images, height, width = seg_label.shape
-    size = _STRIPE if seg_logits.device.type == 'cpu' else _GPU_STRIPE
-    step = max(1, size // max(1, seg_logits.shape[1] * width))
+    step = max(1, stripe_elements(seg_logits) // max(1, seg_logits.shape[1] * width))
     if align_corners is not None:
         resizing = _resizing(seg_logits, seg_label, align_corners)
     for image in range(images):

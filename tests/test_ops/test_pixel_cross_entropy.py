@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from batches import draw_batch
 
-from mmseg_imbalance.ops import pixel_cross_entropy
+from mmseg_imbalance.ops import pixel_cross_entropy, stripes
 
 MODULE = sys.modules[pixel_cross_entropy.__module__]
 JUNK = pytest.mark.parametrize('junk', (math.nan, math.inf, -math.inf))
@@ -16,7 +16,7 @@ JUNK = pytest.mark.parametrize('junk', (math.nan, math.inf, -math.inf))
 def path(request, monkeypatch):
     """Arguments for each way to do it; as small as the maps are here, stripes are smaller."""
     if request.param == 'rows':
-        monkeypatch.setattr(MODULE, '_STRIPE', 100)
+        monkeypatch.setattr(stripes, 'CPU_ELEMENTS', 100)
     if request.param == 'compiled':  # by a back end that needs no compiler
         torch._dynamo.reset()
         compiled = torch.compile(MODULE._score, backend='aot_eager')

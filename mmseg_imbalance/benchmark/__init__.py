@@ -1,0 +1,29 @@
+"""Time and memory of the losses, beside plain cross-entropy's and those of others."""
+
+from .contestants import (
+    COPY_LIMIT,
+    EAGER_CROSS_ENTROPY,
+    draw_label,
+    loss_contestants,
+    stage_contestants,
+)
+from .machine import describe_machine
+from .measure import Contestant, ContestantError, Measurement, measure
+from .scaling import scaling_figure
+from .tables import losses_table, stages_table
+
+__all__ = [
+    'COPY_LIMIT',
+    'EAGER_CROSS_ENTROPY',
+    'Contestant',
+    'ContestantError',
+    'Measurement',
+    'describe_machine',
+    'draw_label',
+    'loss_contestants',
+    'losses_table',
+    'measure',
+    'scaling_figure',
+    'stage_contestants',
+    'stages_table',
+]

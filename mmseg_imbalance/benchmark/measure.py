@@ -1,0 +1,126 @@
+"""Times and peak memory of several steps, measured in turns."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+
+class ContestantError(RuntimeError):
+    """A step fails; the message starts with its name."""
+
+
+class Contestant(NamedTuple):
+    """A training step that is measured.
+
+    Attributes:
+        name: What to call it.
+        step: Takes logits (N, C, H, W) that require a gradient and labels (N, H, W) int64, and
+            leaves a gradient of the logits (or does what is to be compared with that).
+    """
+
+    name: str
+    step: Callable[[Tensor, Tensor], None]
+
+
+class Measurement(NamedTuple):
+    """What a step takes.
+
+    Attributes:
+        name: Its name.
+        seconds: Median time of a step.
+        peak_bytes: Most memory held during a step beyond what was held before it.
+    """
+
+    name: str
+    seconds: float
+    peak_bytes: int
+
+
+def measure(
+    contestants: Sequence[Contestant],
+    logits: Tensor,
+    label: Tensor,
+    repeats: int = 11,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> list[Measurement]:
+    """Measures steps in turns: each round is on fresh logits, the same for all.
+
+    What slows the machine down for a while then slows all of them, and their ratios stay. Their
+    order is drawn anew each time, as each starts with the caches and the free memory that the one
+    before it leaves. A first round, which compiles and is not timed, measures the memory.
+
+    Args:
+        contestants: The steps.
+        logits: (N, C, H, W) leaf tensor, overwritten with random numbers of standard deviation 3.
+        label: (N, H, W) int64.
+        repeats: Rounds ≥ 1.
+        progress: Wraps the rounds, to show how far it is.
+
+    Returns:
+        One measurement per step, in the same order.
+
+    Raises:
+        ContestantError: A step fails, for example by a lack of memory.
+    """
+    logits.requires_grad_()
+    with torch.no_grad():
+        logits.normal_(0, 3)
+    peaks = [_warm_up(contestant, logits, label) for contestant in contestants]
+    times: list[list[float]] = [[] for _ in contestants]
+    for _ in progress(range(repeats)):
+        with torch.no_grad():
+            logits.normal_(0, 3)
+        for i in torch.randperm(len(contestants)).tolist():
+            logits.grad = None
+            times[i].append(_time(contestants[i].step, logits, label))
+    logits.grad = None
+    medians = map(statistics.median, times)
+    names = (contestant.name for contestant in contestants)
+    return [Measurement(*values) for values in zip(names, medians, peaks, strict=True)]
+
+
+def _warm_up(contestant: Contestant, logits: Tensor, label: Tensor) -> int:
+    try:
+        return _peak(contestant.step, logits, label)
+    except (RuntimeError, NotImplementedError) as error:
+        raise ContestantError(f'{contestant.name} cannot be measured: {error}') from error
+
+
+def _time(step: Callable, logits: Tensor, label: Tensor) -> float:
+    _wait(logits)
+    start = time.perf_counter()
+    step(logits, label)
+    _wait(logits)
+    return time.perf_counter() - start
+
+
+def _wait(tensor: Tensor) -> None:
+    if tensor.device.type == 'cuda':
+        torch.cuda.synchronize(tensor.device)
+
+
+def _peak(step: Callable, logits: Tensor, label: Tensor) -> int:
+    """Peak of the bytes allocated in a step; it is run twice, the first time to warm up."""
+    for _ in range(2):
+        logits.grad = None
+        step(logits, label)
+    logits.grad = None
+    if logits.device.type == 'cuda':
+        torch.cuda.synchronize(logits.device)
+        before = torch.cuda.memory_allocated(logits.device)
+        torch.cuda.reset_peak_memory_stats(logits.device)
+        step(logits, label)
+        return torch.cuda.max_memory_allocated(logits.device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step(logits, label)
+    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == '[memory]']
+    held = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        held += event.nbytes()  # negative where memory is given back
+        peak = max(peak, held)
+    return peak

@@ -1,0 +1,168 @@
+"""Measures time and memory of the losses, beside plain cross-entropy's and those of others."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # before PyTorch is there: its profiler chats
+
+import torch
+from mmseg.utils import register_all_modules
+from rich.console import Console
+from rich.progress import track
+
+from mmseg_imbalance.benchmark import (
+    ContestantError,
+    Measurement,
+    describe_machine,
+    draw_label,
+    loss_contestants,
+    losses_table,
+    measure,
+    scaling_figure,
+    stage_contestants,
+    stages_table,
+)
+from mmseg_imbalance.command_line import ToolError, add_seed, first_line, run_tool, whole_number
+from mmseg_imbalance.files import write_atomically, write_figure
+
+EXAMPLE = """examples:
+  python tools/analysis_tools/benchmark_losses.py
+  python tools/analysis_tools/benchmark_losses.py --device cuda --shape 4 150 512 512 --stride 4 \\
+      --dtype bfloat16 --json losses.json
+  python tools/analysis_tools/benchmark_losses.py --plot losses.png --repeats 5
+
+Of each loss a forward and a backward pass is measured, from logits to their gradient. All losses
+take turns on the same random logits, 10 % of the pixels are ignored, and the median is shown: the
+ratios of one run can be compared, times of different runs less so. Memory is the most that a step
+holds beyond its input. The copy limit reads the logits twice and writes once as much, which no
+loss does without. The second table is what a decode head does from logits of 1/stride of the
+labels' size to their gradient: upsampling, loss and accuracy, as MMSegmentation does it and with
+FusedUpsamplingHook.
+"""
+
+PLOTTED_BITS = range(16, 24)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='such as cpu, cuda or cuda:1 (default: %(default)s)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--shape', nargs=4, type=whole_number(minimum=1), default=[2, 19, 512, 1024],
+        metavar=('N', 'C', 'H', 'W'),
+        help='images, classes, and height and width of the labels (default: 2 19 512 1024)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--dtype', default='float32', choices=('float32', 'bfloat16', 'float16', 'float64'),
+        help='that of the logits (default: %(default)s)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--stride', type=whole_number(minimum=1), default=8, metavar='S',
+        help='how many times smaller, per side, logits are before upsampling (default: %(default)s)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--repeats', type=whole_number(minimum=1), default=11, metavar='N',
+        help='rounds that the median is taken of (default: %(default)s)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--no-compile', action='store_true',
+        help='leave out what torch.compile makes, which needs a C++ compiler, on a GPU Triton',
+    )  # fmt: skip
+    parser.add_argument(
+        '--no-others', action='store_true', help="leave out others' losses, which take the longest"
+    )
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers there too')
+    parser.add_argument(
+        '--plot', type=Path, metavar='FILE.png',
+        help='draw the time against the number of pixels, from 2^16 to 2^23, at C classes; takes '
+        'minutes, and memory for logits of 2^23 pixels a few times over',
+    )  # fmt: skip
+    add_seed(parser, 'logits and labels')
+    return parser.parse_args()
+
+
+def usable_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device).sum().item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ToolError(f'device {name!r} cannot be used: {first_line(error)}') from error
+    return device
+
+
+def run(args, device: torch.device, contestants: list, shape, label_size, what: str) -> list:
+    """Measures steps on logits of ``shape`` and labels (N, H, W) of ``label_size``."""
+    logits = torch.empty(*shape, device=device, dtype=getattr(torch, args.dtype))
+    label = draw_label((shape[0], *label_size), shape[1], device)
+    console = Console(stderr=True)
+    try:
+        return measure(
+            contestants, logits, label, args.repeats,
+            lambda rounds: track(rounds, what, console=console, transient=True),
+        )  # fmt: skip
+    except ContestantError as error:
+        raise ToolError(
+            f'{first_line(error)} (--no-others and --no-compile leave some out, a smaller --shape '
+            'takes less memory)',
+            exit_code=1,
+        ) from error
+
+
+def measure_losses(args, device: torch.device, shape) -> list[Measurement]:
+    contestants = loss_contestants(not args.no_compile, not args.no_others)
+    pixels = shape[0] * shape[2] * shape[3]
+    return run(args, device, contestants, shape, shape[2:], f'losses of {pixels:,} pixels')
+
+
+def measure_stages(args, device: torch.device) -> list[Measurement]:
+    images, num_classes, *size = args.shape
+    low = (-(-side // args.stride) for side in size)
+    contestants = stage_contestants(num_classes)
+    return run(args, device, contestants, (images, num_classes, *low), size, 'upsampling and loss')
+
+
+def rows(measured: list[Measurement]) -> list[dict]:
+    return [m._asdict() for m in measured]
+
+
+def main() -> int:
+    args = parse_args()
+    device = usable_device(args.device)
+    register_all_modules(init_default_scope=True)
+    torch.manual_seed(args.seed)
+    settings = {'shape': args.shape, 'dtype': args.dtype, 'repeats': args.repeats}
+    machine = describe_machine(device)
+    print(', '.join(f'{key} {value}' for key, value in (machine | settings).items()))
+
+    losses = measure_losses(args, device, args.shape)
+    stages = measure_stages(args, device)
+    print(f'\n{losses_table(losses)}\n\n{stages_table(stages)}\n')
+    report = {
+        'machine': machine, 'settings': settings | {'stride': args.stride, 'seed': args.seed},
+        'losses': rows(losses), 'stages': rows(stages),
+    }  # fmt: skip
+    if args.plot:
+        by_pixels = {
+            1 << bits: measure_losses(
+                args, device, (1, args.shape[1], 1 << bits // 2, 1 << bits - bits // 2)
+            )
+            for bits in PLOTTED_BITS
+        }
+        report['by_pixels'] = {pixels: rows(measured) for pixels, measured in by_pixels.items()}
+        title = f'{machine["device"]}, {args.shape[1]} classes, {args.dtype}'
+        write_figure(args.plot, scaling_figure(by_pixels, title))
+        print(f'written: {args.plot}')
+    if args.json:
+        write_atomically(args.json, json.dumps(report, indent=2).encode())
+        print(f'written: {args.json}')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_tool(main))
