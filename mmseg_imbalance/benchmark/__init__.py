@@ -9,7 +9,7 @@ from .contestants import (
 )
 from .machine import describe_machine
 from .measure import Contestant, ContestantError, Measurement, measure
-from .scaling import scaling_figure
+from .scaling import PLOTTED_BITS, scaling_figure
 from .tables import losses_table, stages_table
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     'EAGER_CROSS_ENTROPY',
     'Contestant',
     'ContestantError',
+    'PLOTTED_BITS',
     'Measurement',
     'describe_machine',
     'draw_label',

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from .contestants import COPY_LIMIT, EAGER_CROSS_ENTROPY
 from .measure import Measurement
 
+PLOTTED_BITS = range(16, 24)
+"""Logarithms to base 2 of the numbers of pixels that are worth drawing."""
 _MARKERS = 'osv^D<>P'
 
 

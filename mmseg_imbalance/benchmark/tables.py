@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from prettytable import MARKDOWN, PrettyTable
-
 from .contestants import COPY_LIMIT, EAGER_CROSS_ENTROPY
 from .measure import Measurement
 
@@ -31,12 +29,21 @@ def _table(
     base: Measurement,
     limit: Measurement | None = None,
 ) -> str:
-    table = PrettyTable(header, align='r')
-    table.set_style(MARKDOWN)
-    table.align[header[0]] = 'l'
+    rows = []
     for name, seconds, peak in measured:
         row = [name, f'{1e3 * seconds:.1f}', f'{seconds / base.seconds:.2f}']
         if limit is not None:
             row.append(f'{seconds / limit.seconds:.1f}')
-        table.add_row([*row, f'{peak / 2**20:.0f}', f'{peak / base.peak_bytes:.3f}'])
-    return table.get_string()
+        rows.append([*row, f'{peak / 2**20:.0f}', f'{peak / base.peak_bytes:.3f}'])
+    return _markdown(header, rows)
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table whose columns are aligned in the text too, the first to the left."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    rule = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
+    lines = (
+        ' | '.join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+        for row in (header, rule, *rows)
+    )
+    return '\n'.join(f'| {line} |' for line in lines)

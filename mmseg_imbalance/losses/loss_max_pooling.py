@@ -125,9 +125,7 @@ class LossMaxPooling(PixelWeightingLoss):
             )
         return PixelScores(torch.where(valid, loss, 0.0), pred, num_classes)
 
-    def weigh(
-        self, scores: PixelScores, seg_label: Tensor, valid: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """The optimal weights, and the valid pixels of each image or of the batch."""
         if self.pool == 'image':
             losses, mask = scores.loss.flatten(1), valid.flatten(1)

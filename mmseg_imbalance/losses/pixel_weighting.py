@@ -187,9 +187,7 @@ class PixelWeightingLoss(nn.Module):
             compile=self.compile_logits,
         )
 
-    def weigh(
-        self, scores: PixelScores, seg_label: Tensor, valid: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Weighs the pixels of a batch, here all valid ones alike; called without gradients.
 
         Args:

@@ -99,9 +99,7 @@ class RecallLoss(PixelWeightingLoss):
             counts = torch.zeros(2, num_classes or 0, dtype=torch.float64)
             self.register_buffer('running_counts', counts)
 
-    def weigh(
-        self, scores: PixelScores, seg_label: Tensor, valid: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """The class weight of every pixel's label, and the divisor Z."""
         num_classes = scores.num_classes
         label = seg_label.int().masked_fill_(~valid, num_classes)

@@ -64,9 +64,7 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
         """Whether there are class weights."""
         return self.class_weight is not None
 
-    def weigh(
-        self, scores: PixelScores, seg_label: Tensor, valid: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """All valid pixels alike, since their losses are weighted already; and the divisor Z."""
         weight, pixels = super().weigh(scores, seg_label, valid)
         if self.normalizer == 'valid' or self.class_weight is None:

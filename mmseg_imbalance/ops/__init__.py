@@ -1,9 +1,9 @@
 """Tensors in, tensors out: what the losses compute, without registries, configs or mmseg."""
 
 from .class_counts import class_counts
+from .histogram import histogram
 from .labels import check_labels
 from .max_pooling import max_pooling_weights
-from .histogram import histogram
 from .pixel_cross_entropy import PixelScores, pixel_cross_entropy
 from .recall import recall_class_weights
 from .safe_divisor import safe_divisor

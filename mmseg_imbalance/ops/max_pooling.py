@@ -90,7 +90,8 @@ def _power_weights(pixel_loss: Tensor, n: Tensor, m: Tensor, p: float) -> Tensor
     power = _power(pixel_loss, unit, q)
     for shift in _SHIFTS[1:]:
         start = alpha.float().view(torch.int32).clamp(min=1) - 1
-        log_below = _sum_below(pixel_loss, power, bits, start, unit).log() + q * _positive(unit).log()
+        below = _sum_below(pixel_loss, power, bits, start, unit)
+        log_below = below.log() + q * _positive(unit).log()
         alpha = _solve_bracket(bits, start, shift, log_below, m, q)
         if q >= _STEEP:  # (α/unit)^q may overflow, as close as they are
             unit, power = alpha, _power(pixel_loss, alpha, q)

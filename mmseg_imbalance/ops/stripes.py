@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from .compiling import is_compiling
+
 # On a CPU what the caches of its cores hold, so that only the first of several operations reads
 # from memory and their intermediate results take none; on a GPU enough to keep it busy.
 CPU_ELEMENTS = 1 << 18
@@ -25,5 +27,7 @@ def cache_slices(numbers: Tensor) -> Iterator[slice]:
     """
     groups, columns = numbers.shape
     step = max(1, stripe_elements(numbers) // max(1, groups))
+    if is_compiling():  # its loops keep intermediate results in registers
+        step = max(1, columns)
     for start in range(0, max(1, columns), step):
         yield slice(start, min(start + step, columns))

@@ -1,4 +1,4 @@
-"""Heads whose losses are computed in stripes give what they gave, and need a fraction of the memory."""
+"""Heads that compute losses in stripes give what they gave, without the largest tensors."""
 
 import copy
 import types
@@ -183,9 +183,17 @@ def test_no_upsampled_logits_are_made(loss, monkeypatch):
     ('head', 'loss', 'message'),
     [
         (ENCODING, CE, 'EncHead computes its loss in a way of'),
-        (dict(HEADS[0], sampler=dict(type='OHEMPixelSampler', thresh=0.7)), CE, 'samples pixels by'),
+        (
+            dict(HEADS[0], sampler=dict(type='OHEMPixelSampler', thresh=0.7)),
+            CE,
+            'samples pixels',
+        ),
         (HEADS[0], dict(type='DiceLoss'), 'the loss DiceLoss, which needs the upsampled logits'),
-        (HEADS[0], dict(CE, class_weight=[1.0] * 5), 'which WeightedCrossEntropyLoss takes as well'),
+        (
+            HEADS[0],
+            dict(CE, class_weight=[1.0] * 5),
+            'use WeightedCrossEntropyLoss for them',
+        ),
         (HEADS[0], dict(CE, use_sigmoid=True), 'not the mean of that of the soft-max'),
         (HEADS[0], [LMP, dict(CE, reduction='sum')], 'not the mean of that of the soft-max'),
         (

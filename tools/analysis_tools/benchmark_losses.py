@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mmseg_imbalance.benchmark import (
+    PLOTTED_BITS,
     ContestantError,
     Measurement,
     describe_machine,
@@ -42,8 +43,6 @@ labels' size to their gradient: upsampling, loss and accuracy, as MMSegmentation
 FusedUpsamplingHook.
 """
 
-PLOTTED_BITS = range(16, 24)
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -64,7 +63,7 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         '--stride', type=whole_number(minimum=1), default=8, metavar='S',
-        help='how many times smaller, per side, logits are before upsampling (default: %(default)s)',
+        help='how many times smaller logits are, per side, before upsampling (default: 8)',
     )  # fmt: skip
     parser.add_argument(
         '--repeats', type=whole_number(minimum=1), default=11, metavar='N',

@@ -115,8 +115,8 @@ def _find_heads(model: nn.Module, paths: list[str] | None) -> dict[str, BaseDeco
     missing = [path for path in paths if path not in heads]
     if missing or not heads:
         raise ValueError(
-            f'FusedUpsamplingHook: {", ".join(missing) or "the model"} is no head of MMSegmentation; '
-            f'the heads of the model: {", ".join(heads) or "none"}'
+            f'FusedUpsamplingHook: {", ".join(missing) or "the model"} is no head of '
+            f'MMSegmentation; the heads of the model: {", ".join(heads) or "none"}'
         )
     return {path: heads[path] for path in paths}
 
@@ -158,7 +158,5 @@ def _fault(loss: nn.Module) -> str | None:
     if loss.use_sigmoid or loss.use_mask or loss.reduction != 'mean':
         return 'has a CrossEntropyLoss that is not the mean of that of the soft-max'
     if loss.class_weight is not None:
-        return (
-            'has a CrossEntropyLoss with class weights, which WeightedCrossEntropyLoss takes as well'
-        )
+        return 'has a CrossEntropyLoss with class weights; use WeightedCrossEntropyLoss for them'
     return None
