@@ -12,6 +12,8 @@ from tiny_statistics import make_statistics
 
 from mmseg_imbalance.datasets import class_weights
 from mmseg_imbalance.datasets.statistics import METHODS
+from mmseg_imbalance.losses import UpsampledLogits
+from mmseg_imbalance.ops import pixel_cross_entropy
 
 LOSSES = loss_configs(NUM_CLASSES)
 all_losses = pytest.mark.parametrize('cfg', LOSSES, ids=name)
@@ -90,18 +92,104 @@ def test_the_sync_detector_detects():
         bool(torch.ones(1, device='meta').any())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 @all_losses
-def test_no_host_sync_on_a_gpu(cfg, batch):
-    loss = build(cfg, class_weight=[1.0, 2, 3, 4, 5]).cuda()
+def test_compiled_pass_over_the_logits(cfg, batch):
+    """By inductor, the back end that users get; to the precision of its exponential."""
+    if 'pixel_loss' in cfg:
+        cfg = dict(cfg, pixel_loss=dict(cfg['pixel_loss'], compile=True))
+    value, grad = gradient(build(cfg, compile=True), *batch)
+    expected, expected_grad = gradient(build(cfg), *batch)
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(grad, expected_grad, rtol=1e-4, atol=1e-7)
+
+
+@all_losses
+def test_upsampled_logits(cfg):
+    """Those that are never made give what those give that are."""
+    low, label = draw_batch(shape=(2, NUM_CLASSES, 5, 6))[0], draw_batch()[1]
+    if cfg['type'] == 'RecallLoss':
+        low = low.round()  # no two logits of a pixel nearly the same, or they swap by rounding
+    x = low.clone().requires_grad_()
+    resized = F.interpolate(x, size=label.shape[1:], mode='bilinear', align_corners=False)
+    expected = build(cfg)(resized, label)
+    (expected_grad,) = torch.autograd.grad(expected, x)
+
+    def fused(logits, label):
+        return build(cfg)(UpsampledLogits(logits, label.shape[1:], align_corners=False), label)
+
+    value, grad = gradient(fused, low, label)
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(grad, expected_grad, rtol=1e-4, atol=1e-6)
+
+
+def test_losses_of_a_head_share_the_pass_over_upsampled_logits(monkeypatch):
+    passes = []
+
+    def count(*args, **kwargs):
+        passes.append(kwargs['shift'])
+        return pixel_cross_entropy(*args, **kwargs)
+
+    monkeypatch.setattr('mmseg_imbalance.losses.upsampled_logits.pixel_cross_entropy', count)
+    low, label = draw_batch(shape=(2, NUM_CLASSES, 5, 6))[0], draw_batch()[1]
+    logits = UpsampledLogits(low, label.shape[1:], align_corners=False)
+    for cfg in LOSSES:
+        build(cfg)(logits, label)
+    assert [shift is None for shift in passes] == [True, False]  # logit adjustment has its own
+    build(LOSSES[0])(logits, label.clone())  # other labels, another pass
+    build(LOSSES[0])(logits.detach(), label)
+    assert len(passes) == 4
+
+
+needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+
+
+@needs_a_gpu
+@pytest.mark.parametrize('compile', (False, True))
+@pytest.mark.parametrize('fused', (False, True))
+@all_losses
+def test_no_host_sync_on_a_gpu(cfg, fused, compile, batch):
+    loss = build(cfg, class_weight=[1.0, 2, 3, 4, 5], compile=compile).cuda()
     logits, label = batch[0].cuda().requires_grad_(), batch[1].cuda()
+
+    def step():
+        logits.grad = None
+        seen = UpsampledLogits(logits, label.shape[1:], False, compile) if fused else logits
+        loss(seen, label).backward()
+
+    step()  # compiles, and makes the matrices of upsampling
     try:
         torch.cuda.set_sync_debug_mode('error')
-        loss(logits, label).backward()
+        step()
     finally:
         torch.cuda.set_sync_debug_mode('default')
     expected, expected_grad = gradient(build(cfg, class_weight=[1.0, 2, 3, 4, 5]), *batch)
-    torch.testing.assert_close(logits.grad.cpu(), expected_grad, rtol=1e-4, atol=1e-7)
+    if 'momentum' not in cfg:  # which remembers the first step
+        torch.testing.assert_close(logits.grad.cpu(), expected_grad, rtol=1e-4, atol=1e-7)
+
+
+@needs_a_gpu
+@all_losses
+def test_a_step_can_be_captured_in_a_graph(cfg, batch):
+    loss = build(cfg).cuda()
+    logits, label = batch[0].cuda().requires_grad_(), batch[1].cuda()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            logits.grad = None
+            loss(logits, label).backward()
+    torch.cuda.current_stream().wait_stream(stream)
+    logits.grad = None
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        value = loss(logits, label)
+        value.backward()
+    with torch.no_grad():
+        logits.mul_(0.5)
+    graph.replay()
+    if 'momentum' not in cfg:
+        expected, expected_grad = gradient(build(cfg), batch[0] * 0.5, batch[1])
+        torch.testing.assert_close(value.cpu(), expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(logits.grad.cpu(), expected_grad, rtol=1e-4, atol=1e-7)
 
 
 @all_losses
