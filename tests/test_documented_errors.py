@@ -231,6 +231,17 @@ def sampling_without_feedback(case):
     return warned(case, draw)
 
 
+def head_with_a_pixel_sampler(case):
+    cfg = tiny_run.tiny_config(
+        case.path,
+        custom_hooks=[dict(type='FusedUpsamplingHook')],
+        model__decode_head__type='FCNHead',
+        model__decode_head__sampler=dict(type='OHEMPixelSampler', thresh=0.7),
+    )
+    cfg.model.decode_head.pop('dilations')
+    return fails(tiny_run.run, cfg)
+
+
 def hook_at_no_module(case):
     hook = [dict(type='ClassFeedbackHook', loss='decode_head.loss')]
     return fails(tiny_run.run, tiny_run.tiny_config(case.path, custom_hooks=hook))
@@ -322,6 +333,7 @@ PROVOKED = {
     'the-crop-needs-frequencies': lambda case: fails(
         ClassAwareRandomCrop, crop_size=(512, 1024), class_prob='rare'
     ),
+    'a-head-that-cannot-be-fused': head_with_a_pixel_sampler,
     'the-hook-finds-no-loss': hook_at_no_module,
     'the-hook-listens-at-the-wrong-module': hook_at_another_module,
     'curves-of-a-loss-that-does-not-weigh': curves_of_another_loss,

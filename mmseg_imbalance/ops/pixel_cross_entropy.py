@@ -81,7 +81,7 @@ class _PixelCrossEntropy(torch.autograd.Function):
         ctx.save_for_backward(seg_logits, seg_label, shift)
         ctx.options = ignore_index, align_corners, compile
         score = _compiled(_score) if compile else _score
-        if align_corners is None and (compile or is_compiling()):
+        if align_corners is None and _at_once(seg_logits, compile):
             loss, pred = score(seg_logits, seg_label, shift, ignore_index, predict)
         else:
             num_classes = seg_logits.shape[1]
@@ -106,7 +106,7 @@ class _PixelCrossEntropy(torch.autograd.Function):
         seg_logits, seg_label, shift = ctx.saved_tensors
         ignore_index, align_corners, compile = ctx.options
         gradient = _compiled(_gradient) if compile else _gradient
-        if align_corners is None and (compile or is_compiling()):
+        if align_corners is None and _at_once(seg_logits, compile):
             grad = gradient(seg_logits, seg_label, shift, ignore_index, grad_loss)
         elif align_corners is None:
             grad = torch.empty_like(seg_logits)
@@ -129,13 +129,13 @@ def _score(
     logits: Tensor, label: Tensor, shift: Tensor | None, ignore_index: int, predict: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Loss and prediction, (…, H, W), of logits (…, C, H, W)."""
-    logits = logits.to(_working_dtype(logits))
     pred = _first_of_largest(logits) if predict else None
     if shift is not None:
         logits = logits + shift.view(-1, 1, 1)
     ignored = label == ignore_index
     label = label.masked_fill(ignored, 0).unsqueeze(-3)
-    loss = -F.log_softmax(logits, -3).gather(-3, label).squeeze(-3)
+    log_probability = F.log_softmax(logits, -3, dtype=_working_dtype(logits))
+    loss = -log_probability.gather(-3, label).squeeze(-3)
     return loss.masked_fill(ignored, 0), pred
 
 
@@ -144,13 +144,12 @@ def _gradient(
 ) -> Tensor:
     """The gradient (…, C, H, W) of the losses of :func:`_score`, times ``grad_loss`` (…, H, W)."""
     dtype = logits.dtype
-    logits = logits.to(_working_dtype(logits))
     if shift is not None:
         logits = logits + shift.view(-1, 1, 1)
     ignored = (label == ignore_index).unsqueeze(-3)
     label = label.unsqueeze(-3).masked_fill(ignored, 0)
     grad_loss = grad_loss.unsqueeze(-3).masked_fill(ignored, 0)
-    probability = F.softmax(logits, -3)
+    probability = F.softmax(logits, -3, dtype=_working_dtype(logits))
     if is_compiling():  # one loop over the logits, which a scatter would end
         classes = torch.arange(logits.shape[-3], device=logits.device).view(-1, 1, 1)
         gradient = (probability - (classes == label).to(probability.dtype)) * grad_loss
@@ -165,13 +164,22 @@ def _gradient(
 
 
 def _first_of_largest(logits: Tensor) -> Tensor:
-    """What ``logits.max(-3).indices`` is, in a fraction of its time on a CPU."""
     num_classes = logits.shape[-3]
+    dtype = _class_dtype(num_classes)
+    if logits.device.type != 'cpu' or is_compiling():
+        return logits.max(-3).indices.to(dtype)
+    # In a fraction of that one's time on a CPU, whose vector units do nothing for it
+    logits = logits.to(_working_dtype(logits))
     rank = torch.arange(num_classes, 0, -1, dtype=logits.dtype, device=logits.device)
     is_largest = logits.clone().eq_(logits.amax(-3, keepdim=True))
     best = is_largest.mul_(rank.view(-1, 1, 1)).amax(-3)
     # NaN is not equal to itself
-    return (num_classes - best).clamp(max=num_classes - 1).to(_class_dtype(num_classes))
+    return (num_classes - best).clamp(max=num_classes - 1).to(dtype)
+
+
+def _at_once(seg_logits: Tensor, compile: bool) -> bool:
+    """Whether stripes would gain nothing: in one loop over the pixels, or without large caches."""
+    return compile or is_compiling() or seg_logits.device.type != 'cpu'
 
 
 def _stripes(
@@ -179,7 +187,8 @@ def _stripes(
 ) -> Iterator[tuple[tuple[int, slice], Tensor]]:
     """Cuts a batch: (image, rows) and the logits (C, len(rows), W) there."""
     images, height, width = seg_label.shape
-    step = max(1, stripe_elements(seg_logits) // max(1, seg_logits.shape[1] * width))
+    row = max(1, seg_logits.shape[1] * width)
+    step = max(1, stripe_elements(seg_logits.device, images * height * row) // row)
     if align_corners is not None:
         resizing = _resizing(seg_logits, seg_label, align_corners)
     for image in range(images):
