@@ -1,6 +1,7 @@
 """What is measured: the losses of this package, cross-entropy, what others offer, and the limit."""
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -8,12 +9,12 @@ from types import SimpleNamespace
 import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
-from mmseg.models.losses import CrossEntropyLoss, LovaszLoss
+from mmseg.models.losses import LovaszLoss
 from mmseg.registry import MODELS
 from mmseg.structures import OHEMPixelSampler, SegDataSample
 from torch import Tensor
 
-from ..engine import FusedUpsamplingHook
+from ..engine.fused_upsampling import fuse
 from ..losses import LossMaxPooling, RecallLoss
 from .measure import Contestant
 from .sorting import sorted_max_pooling_loss
@@ -34,7 +35,7 @@ def loss_contestants(compile: bool = True, others: bool = True) -> list[Contesta
     """
     losses: dict[str, Callable] = {EAGER_CROSS_ENTROPY: cross_entropy}
     if compile:
-        losses['cross-entropy, compiled'] = torch.compile(partial(cross_entropy))
+        losses['cross-entropy, compiled'] = torch.compile(cross_entropy)
     for suffix, options in [('', {}), (', compiled', dict(compile=True))][: 1 + compile]:
         losses['LMP' + suffix] = LossMaxPooling(**options)
         losses['recall loss' + suffix] = RecallLoss(**options)
@@ -65,7 +66,7 @@ def stage_contestants(num_classes: int) -> list[Contestant]:
         for suffix in ('as MMSegmentation does it', 'fused'):
             head = _head(loss, num_classes)
             if suffix == 'fused':
-                _fuse(head)
+                fuse(head)
             contestants.append(Contestant(f'{name}, {suffix}', partial(_stage_step, head)))
     return contestants
 
@@ -74,13 +75,6 @@ def draw_label(shape: tuple[int, int, int], num_classes: int, device: torch.devi
     """Random labels (N, H, W), 10 % of them ignored."""
     label = torch.randint(0, num_classes, shape, device=device)
     return label.masked_fill_(torch.rand(shape, device=device) < 0.1, IGNORE_INDEX)
-
-
-def _fuse(head: torch.nn.Module) -> None:
-    """Has a head do what :class:`FusedUpsamplingHook` has the heads of a model do."""
-    model = torch.nn.ModuleDict(dict(decode_head=head))
-    logger = SimpleNamespace(info=lambda message: None)
-    FusedUpsamplingHook().before_train(SimpleNamespace(model=model, logger=logger))
 
 
 def _step(loss: Callable, logits: Tensor, label: Tensor) -> None:
@@ -94,12 +88,14 @@ def _three_passes(logits: Tensor, label: Tensor) -> None:
 
 
 def _head(loss: dict, num_classes: int) -> torch.nn.Module:
-    return MODELS.build(
-        dict(
-            type='mmseg.FCNHead', in_channels=num_classes, channels=num_classes, num_convs=0,
-            concat_input=False, num_classes=num_classes, loss_decode=loss,
-        )
-    )  # fmt: skip
+    with warnings.catch_warnings():  # of ignored pixels that count in the mean, the default
+        warnings.filterwarnings('ignore', 'Default ``avg_non_ignore`` is False')
+        return MODELS.build(
+            dict(
+                type='mmseg.FCNHead', in_channels=num_classes, channels=num_classes, num_convs=0,
+                concat_input=False, num_classes=num_classes, loss_decode=loss,
+            )
+        )  # fmt: skip
 
 
 def _stage_step(head: torch.nn.Module, logits: Tensor, label: Tensor) -> None:
@@ -112,7 +108,8 @@ def _ohem(logits: Tensor, label: Tensor) -> Tensor:
     """With the settings of MMSegmentation's OHEM configs."""
     sampler = OHEMPixelSampler(SimpleNamespace(ignore_index=IGNORE_INDEX), thresh=0.7)
     weight = sampler.sample(logits, label[:, None])
-    return CrossEntropyLoss()(logits, label, weight=weight, ignore_index=IGNORE_INDEX)
+    losses = cross_entropy(logits, label, reduction='none')
+    return (weight * losses).mean()  # as MMSegmentation's CrossEntropyLoss does it
 
 
 def _lovasz(logits: Tensor, label: Tensor) -> Tensor:

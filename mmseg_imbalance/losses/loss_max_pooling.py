@@ -98,8 +98,14 @@ class LossMaxPooling(PixelWeightingLoss):
         if self.pixel_loss is None:
             return super().score(seg_logits, seg_label, ignore_index)
         name, num_classes = type(self.pixel_loss).__name__, seg_logits.shape[1]
-        valid = seg_label != ignore_index
-        pred = _predictions(seg_logits) if self.recording else None
+        valid, pred = seg_label != ignore_index, None
+        if self.recording:
+            upsampled = isinstance(seg_logits, UpsampledLogits)
+            pred = (
+                seg_logits.predictions(seg_label, ignore_index)
+                if upsampled
+                else seg_logits.max(1).indices
+            )
         if not isinstance(self.pixel_loss, PixelWeightingLoss):
             if isinstance(seg_logits, UpsampledLogits):
                 raise TypeError(
@@ -149,9 +155,3 @@ class LossMaxPooling(PixelWeightingLoss):
     def extra_repr(self) -> str:
         """What a printed model shows."""
         return f'p={self.p}, ratio={self.ratio}, pool={self.pool!r}'
-
-
-def _predictions(seg_logits: Tensor | UpsampledLogits) -> Tensor:
-    if isinstance(seg_logits, UpsampledLogits):
-        seg_logits = seg_logits.resized()
-    return seg_logits.max(1).indices

@@ -80,9 +80,15 @@ class PixelWeightingLoss(nn.Module):
             synchronisation a step, so None leaves it out there and such a label ends in CUDA's
             anonymous device-side assert. True: everywhere. False: nowhere.
 
+    Attributes:
+        needs_predictions: Of the class: whether :meth:`weigh` looks at the predicted classes, which
+            take their time.
+
     Raises:
         ValueError: For class weights that cannot be read, are negative or not finite.
     """
+
+    needs_predictions = False
 
     def __init__(
         self,
@@ -118,9 +124,6 @@ class PixelWeightingLoss(nn.Module):
         # kept where nobody does.
         self.recording = 0
         self.recorded: PixelWeighting | None = None
-
-    # Whether `weigh` looks at the predicted classes, which take their time.
-    needs_predictions = False
 
     @property
     def loss_name(self) -> str:
@@ -167,14 +170,15 @@ class PixelWeightingLoss(nn.Module):
         """Loss and prediction of every pixel, here soft-max cross-entropy.
 
         Args:
-            seg_logits: (N, C, H, W), a floating dtype.
+            seg_logits: (N, C, H, W), a floating dtype; or :class:`UpsampledLogits`, of which a
+                method of one's own can take what their ``scores`` give.
             seg_label: (N, H, W) int64.
             ignore_index: Label of the pixels to leave out.
             shift: (C,), added to the logits for the loss only.
 
         Returns:
-            Losses ≥ 0 of (N, H, W), 0 where ignored. Predictions where :attr:`needs_predictions`
-            or the weighting is recorded.
+            Losses ≥ 0 of (N, H, W), 0 where ignored; predictions where ``needs_predictions`` or
+            ``recording`` is set.
         """
         if isinstance(seg_logits, UpsampledLogits):
             return seg_logits.scores(seg_label, ignore_index, shift)
@@ -193,7 +197,7 @@ class PixelWeightingLoss(nn.Module):
         Args:
             scores: What :meth:`score` returned: ``loss`` (N, H, W), ≥ 0, here with class and pixel
                 weights included, 0 where not valid; ``pred`` (N, H, W) where
-                :attr:`needs_predictions`; ``num_classes``.
+                ``needs_predictions``; ``num_classes``.
             seg_label: (N, H, W) int64.
             valid: (N, H, W) bool, False where the label is ignored.
 

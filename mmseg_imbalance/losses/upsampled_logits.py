@@ -1,5 +1,7 @@
 """Logits of label size that are never made."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,7 +44,7 @@ class UpsampledLogits:
         self.shape = torch.Size([*low_resolution.shape[:2], *size])
         self.align_corners = align_corners
         self.compile = compile
-        self._scores: tuple[Tensor, int, PixelScores] | None = None
+        self._losses, self._predictions = _Kept(), _Kept()
 
     def dim(self) -> int:
         """4."""
@@ -55,8 +57,9 @@ class UpsampledLogits:
 
     def resized(self) -> Tensor:
         """The logits (N, C, H, W) themselves: for looking at them, not for training steps."""
+        low = self.low_resolution
         return F.interpolate(
-            self.low_resolution.float(),
+            low if low.dtype == torch.float64 else low.float(),
             size=self.shape[2:],
             mode='bilinear',
             align_corners=self.align_corners,
@@ -67,21 +70,40 @@ class UpsampledLogits:
     ) -> PixelScores:
         """Losses and predictions of the pixels, see :func:`pixel_cross_entropy`.
 
-        Those without a shift are kept for the next call with the same labels.
+        Those without a shift are kept for the next call with the same labels; the predictions, that
+        a shift does not change, of every call.
         """
-        if shift is None and self._scores is not None:
-            label, index, scores = self._scores
-            if label is seg_label and index == ignore_index:
-                return scores
-        scores = pixel_cross_entropy(
-            self.low_resolution,
-            seg_label,
-            ignore_index,
-            align_corners=self.align_corners,
-            shift=shift,
-            predict=True,
-            compile=self.compile,
-        )
+        of_labels = (seg_label, ignore_index)
+        if shift is None and self._losses.of(*of_labels):
+            return self._losses.kept
+        resized = self.low_resolution.shape != self.shape
+        with torch.enable_grad():  # who asks first may need no gradient, and the next one may
+            scores = pixel_cross_entropy(
+                self.low_resolution,
+                *of_labels,
+                align_corners=self.align_corners if resized else None,
+                shift=shift,
+                predict=True,
+                compile=self.compile,
+            )
         if shift is None:
-            self._scores = seg_label, ignore_index, scores
+            self._losses = _Kept(scores, *of_labels)
+        self._predictions = _Kept(scores.pred, *of_labels)
         return scores
+
+    def predictions(self, seg_label: Tensor, ignore_index: int) -> Tensor:
+        """The predicted classes (N, H, W), of the last pass with these labels if there was one."""
+        if not self._predictions.of(seg_label, ignore_index):
+            self.scores(seg_label, ignore_index)
+        return self._predictions.kept
+
+
+class _Kept(NamedTuple):
+    """What was computed, and of which labels."""
+
+    kept: PixelScores | Tensor | None = None
+    seg_label: Tensor | None = None
+    ignore_index: int = 0
+
+    def of(self, seg_label: Tensor, ignore_index: int) -> bool:
+        return self.seg_label is seg_label and self.ignore_index == ignore_index

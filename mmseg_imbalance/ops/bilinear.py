@@ -1,6 +1,7 @@
-"""Bilinear upsampling of a few rows at a time, and its transpose."""
+"""Bilinear resizing of a few rows at a time, and its transpose."""
 
 import functools
+import math
 from contextlib import nullcontext
 
 import torch
@@ -11,16 +12,16 @@ from torch import Tensor
 class Bilinear:
     """Maps (C, h, w) to any rows of what ``F.interpolate(mode='bilinear')`` makes (C, H, W) of it.
 
-    Bilinear interpolation is linear interpolation of the rows, then of the columns: two small
-    matrices, whose transposes carry the gradient back. Unlike PyTorch's own gradient on a GPU that
-    is the same in every run.
+    A row is a mixture of two rows, each of which is interpolated linearly. Back go the gradients
+    by the transposed matrices. Other than PyTorch's own gradient on a GPU, products of matrices
+    add up in the same order in every run; with TF32 allowed they are rounded to it.
 
     Args:
         size: h, w.
         new_size: H, W.
         align_corners: As in ``F.interpolate``.
         device: Where the maps are.
-        dtype: Their dtype.
+        dtype: Their dtype, or the one to compute in.
     """
 
     def __init__(
@@ -32,46 +33,58 @@ class Bilinear:
         dtype: torch.dtype,
     ) -> None:
         self.align_corners = align_corners
-        rows, columns = (
-            _interpolation(old, new, align_corners, dtype)
-            for old, new in zip(size, new_size, strict=True)
-        )
-        # The rows that a row is made of are neighbours: from the first to behind the last of them.
-        self._first = [int(row.nonzero()[0]) for row in rows]
-        self._behind = [int(row.nonzero()[-1]) + 1 for row in rows]
-        self._rows, self._columns = rows.to(device), columns.to(device)
+        self._width = new_size[1]
+        self._upper, self._lower, share = _rows(size[0], new_size[0], align_corners)
+        share = torch.tensor(share, dtype=dtype)[:, None]
+        # Row i is (1 - share) · upper + share · lower; the matrix has the same in its row i.
+        rows = torch.zeros(new_size[0], size[0], dtype=dtype)
+        rows.scatter_add_(1, torch.tensor(self._upper)[:, None], 1 - share)
+        rows.scatter_add_(1, torch.tensor(self._lower)[:, None], share)
+        self._matrix = rows.to(device)
+        self._share = share[:, None].to(device)
+        self._taps = torch.tensor([self._upper, self._lower]).to(device)
+        self._columns = _interpolation(size[1], new_size[1], align_corners, dtype).to(device)
 
     def up(self, low: Tensor, rows: slice) -> Tensor:
         """(C, h, w) → (C, len(rows), W)."""
-        weight, source = self._part(rows)
-        with self._full_precision():
-            mixed = weight @ low[:, source].to(weight.dtype)
-        width = len(self._columns)
-        return F.interpolate(mixed, size=width, mode='linear', align_corners=self.align_corners)
+        share = self._share[rows].movedim(0, 1)
+        upper, lower = (low.index_select(1, tap).to(share.dtype) for tap in self._taps[:, rows])
+        mixed = upper * (1 - share) + lower * share
+        return F.interpolate(
+            mixed, size=self._width, mode='linear', align_corners=self.align_corners
+        )
 
     def add_down(self, grad: Tensor, rows: slice, total: Tensor) -> None:
         """Adds to ``total`` (C, h, w) what the gradient (C, len(rows), W) of rows is to it."""
-        weight, source = self._part(rows)
-        with self._full_precision():
-            total[:, source] += weight.T @ (grad @ self._columns)
-
-    def _full_precision(self):
-        """Autocast would round the products to half precision."""
-        device = self._rows.device.type
-        return torch.autocast(device, enabled=False) if device in ('cpu', 'cuda') else nullcontext()
-
-    def _part(self, rows: slice) -> tuple[Tensor, slice]:
-        source = slice(self._first[rows.start], self._behind[rows.stop - 1])
-        return self._rows[rows, source], source
+        source = slice(self._upper[rows.start], self._lower[rows.stop - 1] + 1)
+        with _full_precision(grad.device):
+            total[:, source] += self._matrix[rows, source].T @ (grad @ self._columns)
 
 
-@functools.lru_cache(maxsize=16)  # a training has one size or a few
+@functools.lru_cache(maxsize=64)  # a training has one size or some
 def bilinear(*args) -> Bilinear:
     """The :class:`Bilinear` of these arguments, made once."""
     return Bilinear(*args)
+
+
+def _rows(old: int, new: int, align_corners: bool) -> tuple[list[int], list[int], list[float]]:
+    """For each new row the old ones above and below it, and the share of the latter."""
+    if align_corners:
+        places = [i * (old - 1) / max(new - 1, 1) for i in range(new)]
+    else:
+        places = [max((i + 0.5) * old / new - 0.5, 0) for i in range(new)]
+    upper = [min(math.floor(place), old - 1) for place in places]
+    lower = [min(above + 1, old - 1) for above in upper]
+    return upper, lower, [place - above for place, above in zip(places, upper, strict=True)]
 
 
 def _interpolation(old: int, new: int, align_corners: bool, dtype: torch.dtype) -> Tensor:
     """The matrix (new, old) of linear interpolation."""
     unit = torch.eye(old, dtype=dtype)[None]
     return F.interpolate(unit, size=new, mode='linear', align_corners=align_corners)[0].T
+
+
+def _full_precision(device: torch.device):
+    """Autocast would round products to half precision."""
+    known = device.type in ('cpu', 'cuda')
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()

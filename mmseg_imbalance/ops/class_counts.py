@@ -15,7 +15,8 @@ def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: in
 
     Args:
         pred: Predicted classes 0 … ``num_classes`` - 1, an integer dtype, any shape.
-        label: Labels in 0 … ``num_classes`` - 1 or ``ignore_index``, int64, the same shape.
+        label: Labels in 0 … ``num_classes`` - 1 or ``ignore_index``, int32 or int64, of the same
+            shape.
         num_classes: Number of classes C.
         ignore_index: Label of the pixels to leave out.
 

@@ -1,6 +1,7 @@
 """Counting without a sort and without a host synchronisation."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _PARTS = 8
@@ -23,10 +24,12 @@ def histogram(bucket: Tensor, size: int) -> Tensor:
     """
     groups, numbers = bucket.shape
     # Several tables a row, added up at the end: more cores of a CPU take part, and fewer additions
-    # in a row wait for one another at the same place.
-    parts = _PARTS if numbers % _PARTS == 0 else 1
-    bucket = bucket.reshape(groups * parts, numbers // parts).long()
+    # in a row wait for one another at the same place. What fills the last part up is counted apart.
+    missing = -numbers % _PARTS
+    if missing:
+        bucket = F.pad(bucket, (0, missing), value=size)
+    bucket = bucket.reshape(groups * _PARTS, -1 if groups else 0).long()
     one = torch.ones((), dtype=torch.int64, device=bucket.device)
-    counts = torch.zeros(groups * parts, size, dtype=torch.int64, device=bucket.device)
+    counts = torch.zeros(groups * _PARTS, size + 1, dtype=torch.int64, device=bucket.device)
     counts.scatter_add_(1, bucket, one.expand_as(bucket))
-    return counts.view(groups, parts, size).sum(1)
+    return counts.view(groups, _PARTS, size + 1).sum(1)[:, :size]

@@ -13,7 +13,8 @@ with 1/p + 1/q = 1. The maximum is attained at
 α is found as in a radix selection. Non-negative float32 numbers are ordered like their bit
 patterns, so a histogram of the upper bits confines α to a bracket of neighbouring float32 numbers,
 a histogram of that bracket to a narrower one, and in the third each bucket holds one number. They
-are integer counts (exact in any order of summation), and α solves a closed form on each.
+are integer counts (exact in any order of summation), and α solves a closed form on each. That is
+for normal numbers: losses below 10^-38, which are stored with fewer digits, may weigh too little.
 """
 
 import math
@@ -33,7 +34,8 @@ _BUCKETS = (1 << 11) + 8
 # From here to p = 1 a loss one float32 step below α weighs less than 1e-13 (q > 5e8), so that the
 # weights are those of p = 1; and the powers of float64 would lose all their digits.
 _NEARLY_1 = 2e-9
-_STEEP = 50  # exponents that float32 losses are not precise enough for
+_NEARLY_INF = 1e-12  # 1/p; the weights are those of the mean to float32's precision by far
+_STEEP = 50  # exponents q from which the powers need float64
 
 
 def max_pooling_weights(
@@ -68,7 +70,7 @@ def max_pooling_weights(
         >>> max_pooling_weights(loss, valid, p=2, ratio=0.25)
         tensor([[1.8353, 0.4588, 0.4588, 0.4588]])
     """
-    if p == math.inf or ratio == 1:
+    if 1 / p < _NEARLY_INF or ratio == 1:
         return valid.float()
     # Zeros neither saturate nor add to a sum; abs makes one of -0.0, whose sign bit is set.
     pixel_loss = torch.where(valid, pixel_loss, 0.0).abs_()
@@ -86,10 +88,10 @@ def _power_weights(pixel_loss: Tensor, n: Tensor, m: Tensor, p: float) -> Tensor
     none = torch.zeros_like(n, dtype=torch.int64)
     alpha = _solve_bracket(bits, none.int(), _SHIFTS[0], none.log(), m, q)
 
-    unit = alpha if q >= _STEEP else alpha.float().double()  # there it is divided by in float32
+    unit = alpha if q >= _STEEP else _single(alpha).double()  # there it is divided by in float32
     power = _power(pixel_loss, unit, q)
     for shift in _SHIFTS[1:]:
-        start = alpha.float().view(torch.int32).clamp(min=1) - 1
+        start = _single(alpha).view(torch.int32).clamp(min=1) - 1
         below = _sum_below(pixel_loss, power, bits, start, unit)
         log_below = below.log() + q * _positive(unit).log()
         alpha = _solve_bracket(bits, start, shift, log_below, m, q)
@@ -123,6 +125,12 @@ def _sum_below(
         mass = pixel_loss[:, part] / unit * power[:, part]
         total += torch.where(bits[:, part] < start, mass, 0.0).sum(1, keepdim=True)
     return total
+
+
+def _single(alpha: Tensor) -> Tensor:
+    """In float32, which a finite α may exceed: that is as if it were the largest number there."""
+    most = torch.finfo(torch.float32).max
+    return torch.where(alpha.isfinite(), alpha.clamp(max=most), alpha).float()
 
 
 def _positive(alpha: Tensor) -> Tensor:

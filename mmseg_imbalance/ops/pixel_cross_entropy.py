@@ -1,4 +1,4 @@
-"""Soft-max cross-entropy of every pixel, in stripes that fit a cache."""
+"""Soft-max cross-entropy of every pixel, without copies of the logits."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -18,8 +18,9 @@ class PixelScores(NamedTuple):
 
     Attributes:
         loss: (N, H, W), float32, or float64 for float64 logits; 0 where the label is ignored.
-        pred: (N, H, W), the class of the largest logit, the first of several such; in the smallest
-            dtype that holds it, uint8 for up to 256 classes. None where it was not asked for.
+        pred: (N, H, W), the class of the largest logit, the first of several such, any where one is
+            NaN; in the smallest dtype that holds it, uint8 for up to 256 classes. None where it was
+            not asked for.
         num_classes: C.
     """
 
@@ -39,10 +40,11 @@ def pixel_cross_entropy(
 ) -> PixelScores:
     """Computes -log softmax(logits)[label] of every pixel, and the predicted class.
 
-    The forward pass makes nothing of the logits' size, the backward pass only their gradient. With
-    ``align_corners`` the logits may be smaller than the labels: they are resized on the way, and
-    no tensor of the size of resized logits (N, C, H, W) ever exists. Kept for the backward pass are
-    the logits. Half precision is computed with in float32.
+    Eager code on a CPU, or of half precision, goes over the logits in stripes, so that nothing else
+    of their size is made but their gradient. With ``align_corners`` the logits may be smaller than
+    the labels: they are resized on the way, and no tensor of the size of resized logits
+    (N, C, H, W) ever exists. Kept for the backward pass are the logits. Half precision is computed
+    with in float32.
 
     PyTorch's own cross-entropy gives an ignored pixel whose logits are not finite the gradient
     0 · NaN = NaN, which then spreads over the network; here that gradient is 0.
@@ -84,9 +86,9 @@ class _PixelCrossEntropy(torch.autograd.Function):
         if align_corners is None and _at_once(seg_logits, compile):
             loss, pred = score(seg_logits, seg_label, shift, ignore_index, predict)
         else:
-            num_classes = seg_logits.shape[1]
             loss = seg_logits.new_empty(seg_label.shape, dtype=_working_dtype(seg_logits))
-            pred = seg_label.new_empty(seg_label.shape, dtype=_class_dtype(num_classes))
+            if predict:
+                pred = seg_label.new_empty(seg_label.shape, dtype=_class_dtype(seg_logits.shape[1]))
             for part, logits in _stripes(seg_logits, seg_label, align_corners):
                 loss[part], named = score(logits, seg_label[part], shift, ignore_index, predict)
                 if predict:
@@ -131,7 +133,7 @@ def _score(
     """Loss and prediction, (…, H, W), of logits (…, C, H, W)."""
     pred = _first_of_largest(logits) if predict else None
     if shift is not None:
-        logits = logits + shift.view(-1, 1, 1)
+        logits = logits + shift.view(-1, 1, 1).to(_working_dtype(logits))
     ignored = label == ignore_index
     label = label.masked_fill(ignored, 0).unsqueeze(-3)
     log_probability = F.log_softmax(logits, -3, dtype=_working_dtype(logits))
@@ -145,7 +147,7 @@ def _gradient(
     """The gradient (…, C, H, W) of the losses of :func:`_score`, times ``grad_loss`` (…, H, W)."""
     dtype = logits.dtype
     if shift is not None:
-        logits = logits + shift.view(-1, 1, 1)
+        logits = logits + shift.view(-1, 1, 1).to(_working_dtype(logits))
     ignored = (label == ignore_index).unsqueeze(-3)
     label = label.unsqueeze(-3).masked_fill(ignored, 0)
     grad_loss = grad_loss.unsqueeze(-3).masked_fill(ignored, 0)
@@ -164,6 +166,7 @@ def _gradient(
 
 
 def _first_of_largest(logits: Tensor) -> Tensor:
+    """The class (…, H, W) of the largest of logits (…, C, H, W); any class where one is NaN."""
     num_classes = logits.shape[-3]
     dtype = _class_dtype(num_classes)
     if logits.device.type != 'cpu' or is_compiling():
@@ -178,8 +181,14 @@ def _first_of_largest(logits: Tensor) -> Tensor:
 
 
 def _at_once(seg_logits: Tensor, compile: bool) -> bool:
-    """Whether stripes would gain nothing: in one loop over the pixels, or without large caches."""
-    return compile or is_compiling() or seg_logits.device.type != 'cpu'
+    """Whether stripes would gain nothing.
+
+    Compiled code is one loop over the pixels. A GPU's caches are small beside a map of logits, and
+    without a conversion from half precision its eager code makes little of their size.
+    """
+    on_a_gpu = seg_logits.device.type != 'cpu'
+    whole = on_a_gpu and seg_logits.dtype == _working_dtype(seg_logits)
+    return compile or is_compiling() or whole
 
 
 def _stripes(

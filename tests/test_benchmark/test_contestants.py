@@ -12,9 +12,11 @@ from mmseg_imbalance.benchmark import (
     EAGER_CROSS_ENTROPY,
     draw_label,
     loss_contestants,
+    measure,
     stage_contestants,
 )
 from mmseg_imbalance.benchmark.sorting import sorted_max_pooling_loss
+from mmseg_imbalance.ops import stripes
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +89,30 @@ def test_a_tenth_of_the_labels_is_ignored():
     label = draw_label((4, 100, 100), 19, 'cpu')
     assert (label == 255).float().mean().item() == pytest.approx(0.1, abs=0.01)
     assert label[label != 255].unique().tolist() == list(range(19))
+
+
+def peaks(contestants, shape, label) -> dict[str, float]:
+    measured = measure(contestants, torch.empty(shape), label, repeats=1)
+    return {m.name: m.peak_bytes for m in measured}
+
+
+def test_losses_take_three_fifths_of_the_memory_of_cross_entropy(monkeypatch):
+    monkeypatch.setattr(stripes, 'CPU_ELEMENTS', 1 << 14)  # as small beside the map as in practice
+    contestants = loss_contestants(compile=False, others=False)
+    memory = peaks(contestants, (2, 19, 128, 256), draw_label((2, 128, 256), 19, 'cpu'))
+    base = memory.pop(EAGER_CROSS_ENTROPY)
+    assert max(memory.values()) <= 0.6 * base
+
+
+@pytest.mark.parametrize(
+    ('shape', 'stride'), [((2, 19, 256, 512), 8), ((1, 150, 128, 128), 4)], ids=str
+)
+def test_fused_stages_take_an_eighth_of_the_memory(shape, stride, monkeypatch):
+    monkeypatch.setattr(stripes, 'CPU_ELEMENTS', 1 << 14)
+    images, num_classes, height, width = shape
+    label = draw_label((images, height, width), num_classes, 'cpu')
+    low = (images, num_classes, height // stride, width // stride)
+    memory = peaks(stage_contestants(num_classes), low, label)
+    stock = memory['cross-entropy, as MMSegmentation does it']
+    fused = {name: peak for name, peak in memory.items() if 'fused' in name}
+    assert len(fused) == 3 and max(fused.values()) <= stock / 8

@@ -1,12 +1,14 @@
 """Heads that compute losses in stripes give what they gave, without the largest tensors."""
 
 import copy
+import logging
 import types
 
 import pytest
 import torch
 from loss_configs import LMP, RECALL, loss_configs, name
 from mmengine.structures import PixelData
+from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import register_all_modules
@@ -14,7 +16,7 @@ from tiny_run import run, tiny_config
 from two_ranks import on_two_ranks
 
 from mmseg_imbalance.engine import FusedUpsamplingHook
-from mmseg_imbalance.ops import stripes
+from mmseg_imbalance.losses import UpsampledLogits
 
 NUM_CLASSES = 5
 CE = dict(type='CrossEntropyLoss')
@@ -41,6 +43,14 @@ LOSSES = [
     [dict(CE, loss_weight=0.5), dict(LMP, loss_name='loss_ce')],
     [RECALL, LMP],
 ]
+
+
+@MODELS.register_module(force=True)
+class TripledCrossEntropy(CrossEntropyLoss):
+    """Somebody's own."""
+
+    def forward(self, *args, **kwargs):
+        return 3 * super().forward(*args, **kwargs)
 
 
 @pytest.fixture(autouse=True)
@@ -118,22 +128,54 @@ def test_compiled_stripes():
     assert_same_steps(build_head(), *draw(), compile=True)
 
 
-def test_cascades_auxiliary_heads_and_no_others():
-    second = dict(type='OCRHead', in_channels=16, in_index=3, ocr_channels=4)
-    model = torch.nn.Module()
-    model.decode_head = torch.nn.ModuleList([build_head(), build_head(second, RECALL)])
-    model.auxiliary_head = build_head(loss=CE)
-    twin, (features, samples) = copy.deepcopy(model), draw()
-    hook, (message,) = fuse(model, heads=['decode_head.1', 'auxiliary_head'])
-    assert message.endswith('of decode_head.1, auxiliary_head')
-    assert 'loss_by_feat' not in vars(model.decode_head[0])
-    prev = torch.randn(2, NUM_CLASSES, 3, 4)
-    own, expected = (
-        m.decode_head[1].loss(features, prev, samples, None)['loss_recall'] for m in (model, twin)
-    )
-    torch.testing.assert_close(own, expected)
+class _Cascade(torch.nn.Module):
+    """Two heads in a row, and an auxiliary one."""
+
+    def __init__(self):
+        super().__init__()
+        second = dict(type='OCRHead', in_channels=16, in_index=3, ocr_channels=4)
+        self.decode_head = torch.nn.ModuleList([build_head(), build_head(second, RECALL)])
+        self.auxiliary_head = torch.nn.ModuleList([build_head(loss=CE)])
+
+    def loss(self, features, samples, train_cfg):
+        prev = torch.nn.functional.interpolate(features[0][:, :4], (3, 4)).repeat(1, 2, 1, 1)
+        first, second, auxiliary = *self.decode_head, *self.auxiliary_head
+        return {
+            **first.loss(features, samples, None),
+            **second.loss(features, prev[:, :NUM_CLASSES], samples, None),
+            **auxiliary.loss(features, samples, None),
+        }
+
+
+def test_cascades_and_auxiliary_heads():
+    assert_same_steps(_Cascade(), *draw())
+
+
+def test_only_the_heads_that_are_named():
+    model = _Cascade()
+    hook, (message,) = fuse(model, heads=['decode_head.1', 'auxiliary_head.0'])
+    assert message.endswith('of decode_head.1, auxiliary_head.0')
+    changed = {
+        path for path, m in model.named_modules() if {'loss_by_feat', 'forward'} & vars(m).keys()
+    }
+    assert changed == {'decode_head.1', 'auxiliary_head.0', 'auxiliary_head.0.loss_decode'}
+    hook.before_train(types.SimpleNamespace(model=model, logger=logging.getLogger()))  # anew
     hook.after_train()
     assert not [m for m in model.modules() if {'loss_by_feat', 'forward'} & vars(m).keys()]
+
+
+def test_a_listener_without_gradients_takes_none_from_the_losses():
+    """As ClassFeedbackHook, which looks at the predictions after the first loss of a head."""
+    prior = dict(type='LogitAdjustedLoss', prior=[0.5, 0.3, 0.1, 0.05, 0.05])
+    head = build_head(loss=[prior, LMP])
+
+    @torch.no_grad()
+    def listen(module, args, kwargs, output):
+        if isinstance(args[0], UpsampledLogits):
+            args[0].predictions(args[1], kwargs['ignore_index'])
+
+    head.loss_decode[0].register_forward_hook(listen, with_kwargs=True)
+    assert_same_steps(head, *draw())
 
 
 def test_half_precision_is_upsampled_in_float32():
@@ -146,37 +188,6 @@ def test_half_precision_is_upsampled_in_float32():
         value = head.loss_by_feat(half, samples)['loss_lmp']
     assert value.dtype == torch.float32
     assert torch.equal(value, head.loss_by_feat(half.float(), samples)['loss_lmp'])
-
-
-class _Largest(torch.utils._python_dispatch.TorchDispatchMode):
-    """The number of elements of the largest tensor that any operation makes."""
-
-    most = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        for tensor in torch.utils._pytree.tree_leaves(made):
-            if isinstance(tensor, torch.Tensor):
-                self.most = max(self.most, tensor.numel())
-        return made
-
-
-@pytest.mark.parametrize('loss', (CE, LMP, RECALL), ids=name)
-def test_no_upsampled_logits_are_made(loss, monkeypatch):
-    """Not even for an image: the largest tensors are those of the pixels."""
-    monkeypatch.setattr(stripes, 'CPU_ELEMENTS', 2000)
-    batch, most = draw(size=(200, 250)), []
-    pixels = 2 * 200 * 250
-    head = build_head(loss=loss)
-    for fused in (False, True):
-        if fused:
-            fuse(head)
-        with _Largest() as largest:
-            step(head, *batch)
-        most.append(largest.most)
-    stock, fused = most
-    assert stock == NUM_CLASSES * pixels
-    assert fused == pixels
 
 
 @pytest.mark.parametrize(
@@ -195,6 +206,7 @@ def test_no_upsampled_logits_are_made(loss, monkeypatch):
             'use WeightedCrossEntropyLoss for them',
         ),
         (HEADS[0], dict(CE, use_sigmoid=True), 'not the mean of that of the soft-max'),
+        (HEADS[0], dict(type='TripledCrossEntropy'), 'the loss TripledCrossEntropy, which needs'),
         (HEADS[0], [LMP, dict(CE, reduction='sum')], 'not the mean of that of the soft-max'),
         (
             HEADS[0],
@@ -217,9 +229,9 @@ def test_what_cannot_be_fused_is_named(head, loss, message):
 def test_a_head_that_is_not_there_is_named():
     model = torch.nn.Module()
     model.decode_head = build_head()
-    with pytest.raises(ValueError, match='aux is no head of MMSegmentation; the .*: decode_head'):
+    with pytest.raises(ValueError, match='the model has no aux; the heads .*: decode_head$'):
         fuse(model, heads=['decode_head', 'aux'])
-    with pytest.raises(ValueError, match='the model is no head .*: none'):
+    with pytest.raises(ValueError, match='the model has no head; .*: none$'):
         fuse(torch.nn.Linear(2, 3))
 
 
@@ -256,14 +268,25 @@ def test_trainings_are_the_same_to_rounding_with_all_hooks(loss, tmp_path):
         assert fused[key] == pytest.approx(values, rel=2e-2, abs=1e-3, nan_ok=True), key
 
 
-def test_a_non_finite_logit_is_found_at_its_pixel(tmp_path):
+@pytest.mark.parametrize('loss', (LMP, CE), ids=name)
+def test_a_non_finite_logit_is_found_at_its_pixel(loss, tmp_path):
     cfg = tiny_config(
-        tmp_path, loss=LMP, custom_hooks=[dict(type='NonFiniteLossHook'), FUSED],
-        model__decode_head__init_cfg=dict(
-            type='Constant', val=float('inf'), override=dict(name='conv_seg')
-        ),
-    )  # fmt: skip
-    with pytest.raises(FloatingPointError, match='iteration 1: loss_lmp .* is nan'):
+        tmp_path, loss=loss, augment=False, custom_hooks=[dict(type='NonFiniteLossHook'), FUSED]
+    )
+    register_all_modules(init_default_scope=True)
+    head_class = MODELS.get(cfg.model.decode_head.type)
+
+    @MODELS.register_module(name='PoisonedHead', force=True)
+    class PoisonedHead(head_class):
+        def forward(self, inputs):
+            logits = super().forward(inputs)
+            poison = torch.zeros_like(logits)
+            poison[1, 2, 0, 0] = torch.nan
+            return logits + poison
+
+    cfg.model.decode_head.type = 'PoisonedHead'
+    message = r'iteration 1: loss_\w+ .* is nan: .*, row 0, column 0 of the crop, .*logits hold nan'
+    with pytest.raises(FloatingPointError, match=message):
         run(cfg)
 
 

@@ -201,3 +201,16 @@ def test_negative_zero_is_zero():
 
 def test_equal_losses_share_the_last_part_at_p_1():
     np.testing.assert_allclose(weigh([4, 1, 1, 1], 1, 0.5), [2, 2 / 3, 2 / 3, 2 / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize('p', (1e13, 1e16, 1e300, math.inf))
+def test_almost_infinite_p_gives_the_mean(p):
+    valid = torch.tensor([True, True, True, False])
+    assert weigh([3, 2, 0, 7], p, 0.5, valid).tolist() == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize('p', (1.3, 1.7, 2, 5))
+def test_the_largest_losses_there_are(p):
+    losses = np.array([3e38] * 6 + [1e38, 1e30])
+    expected = reference_weights(losses, p, 0.5) * len(losses)
+    np.testing.assert_allclose(weigh(losses, p, 0.5), expected, rtol=1e-5)

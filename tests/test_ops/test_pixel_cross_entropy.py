@@ -175,11 +175,11 @@ def test_valid_pixels_hide_nothing(junk, path):
 
 @pytest.mark.parametrize('align_corners', (None, False))
 @pytest.mark.parametrize('wrong', (5, 254, -1))
-def test_wrong_labels_are_no_silent_number(wrong, align_corners):
+def test_wrong_labels_are_no_silent_number(wrong, align_corners, path):
     logits, label = draw_batch()
     label[1, 2, 3] = wrong
     with pytest.raises((IndexError, RuntimeError), match='out of bounds'):
-        pixel_cross_entropy(logits, label, 255, align_corners=align_corners)
+        pixel_cross_entropy(logits, label, 255, align_corners=align_corners, **path)
 
 
 @pytest.mark.parametrize('align_corners', (None, False))
@@ -192,17 +192,51 @@ def test_second_derivatives_are_refused(align_corners, path):
         torch.autograd.grad(losses.sum(), logits, create_graph=True)
 
 
-@pytest.mark.parametrize('align_corners', (None, False))
-@pytest.mark.parametrize('shape', [(0, 3, 4, 5), (2, 3, 0, 5), (2, 3, 4, 0)])
+@pytest.mark.parametrize(
+    ('shape', 'align_corners'),
+    [((0, 3, 4, 5), None), ((2, 3, 0, 5), None), ((2, 3, 4, 0), None), ((0, 3, 4, 5), False)],
+)
 def test_empty_maps(shape, align_corners):
-    if align_corners is not None and 0 in shape[1:]:
-        return  # nothing can be resized to nothing
     logits = torch.zeros(shape, requires_grad=True)
     label = torch.zeros(shape[0], *shape[2:], dtype=torch.int64)
     scores = pixel_cross_entropy(logits, label, 255, align_corners=align_corners, predict=True)
     scores.loss.sum().backward()
     assert scores.loss.shape == scores.pred.shape == label.shape
     assert logits.grad.shape == shape
+
+
+@pytest.mark.parametrize('align_corners', (False, True))
+@JUNK
+def test_resizing_spreads_what_is_not_finite_no_further_than_pytorch(junk, align_corners, path):
+    logits, _ = draw_batch(shape=(2, 5, 6, 7))
+    _, label = draw_batch(shape=(2, 5, 31, 37))
+    logits[0, 1, 3, 2] = junk
+    label[label == 1] = 0  # whose probability is 0 where its logit is -inf
+    kwargs = dict(align_corners=align_corners)
+    losses = pixel_cross_entropy(logits, label, 255, **kwargs, **path).loss
+    expected, _ = reference(logits, label, 255, **kwargs)
+    assert torch.equal(losses.isfinite(), expected.isfinite())
+    torch.testing.assert_close(losses.double(), expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def test_ignored_pixels_around_a_logit_that_is_not_finite(path):
+    logits, _ = draw_batch(shape=(2, 5, 6, 7))
+    _, label = draw_batch(shape=(2, 5, 24, 28))
+    logits[0, 1, 3, 2] = math.nan
+    label[0, 8:20, 4:16] = 255
+    logits.requires_grad_()
+    losses = pixel_cross_entropy(logits, label, 255, align_corners=False, **path).loss
+    losses.sum().backward()
+    assert losses.isfinite().all() and logits.grad.isfinite().all()
+
+
+def test_shift_in_half_precision():
+    """Of a model that was converted as a whole; the sum is one of float32."""
+    logits, label = draw_batch()
+    shift = torch.tensor([0.0, -2.5, 5.0, 0.5, -9.0])
+    scores = pixel_cross_entropy(logits.half(), label, 255, shift=shift.half())
+    expected, _ = reference(logits.half(), label, 255, shift=shift)
+    torch.testing.assert_close(scores.loss.double(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('align_corners', (None, True))

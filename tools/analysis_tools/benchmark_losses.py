@@ -90,7 +90,7 @@ def usable_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device).sum().item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise ToolError(f'device {name!r} cannot be used: {first_line(error)}') from error
     return device
 

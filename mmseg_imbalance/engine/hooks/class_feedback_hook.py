@@ -176,7 +176,7 @@ class ClassFeedbackHook(Hook):
         num_classes = len(self._classes)
         ignore_index = kwargs.get('ignore_index', 255)
         if isinstance(logits, UpsampledLogits) and logits.shape[1] == num_classes:
-            pred = logits.scores(label, ignore_index).pred
+            pred = logits.predictions(label, ignore_index)
         else:
             pred = self._predict(logits, num_classes, type(module).__name__)
         counts = class_counts(pred, label, num_classes, ignore_index)
