@@ -27,7 +27,10 @@ def main(arguments: list[str]) -> int:
 EXTRA = {
     'dataset_converters/toy_streets.py': ['--train', '8', '--val', '3'],
     'analysis_tools/sampled_classes.py': ['--draws', '20'],
-}
+    'analysis_tools/benchmark_losses.py': [
+        '--shape', '1', '3', '16', '32', '--repeats', '1', '--no-compile', '--no-others'
+    ],
+}  # fmt: skip
 
 
 def train(arguments: list[str], config: Path) -> int:

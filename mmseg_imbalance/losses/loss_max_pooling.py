@@ -97,15 +97,20 @@ class LossMaxPooling(PixelWeightingLoss):
         """The losses of ``pixel_loss`` if there is one."""
         if self.pixel_loss is None:
             return super().score(seg_logits, seg_label, ignore_index)
-        name, num_classes = type(self.pixel_loss).__name__, seg_logits.shape[1]
-        valid, pred = seg_label != ignore_index, None
-        if self.recording:
-            upsampled = isinstance(seg_logits, UpsampledLogits)
-            pred = (
-                seg_logits.predictions(seg_label, ignore_index)
-                if upsampled
-                else seg_logits.max(1).indices
-            )
+        losses = self._other_losses(seg_logits, seg_label, ignore_index)
+        losses = torch.where(seg_label != ignore_index, losses, 0.0)
+        pred = None
+        if self.recording and isinstance(seg_logits, UpsampledLogits):
+            pred = seg_logits.predictions(seg_label, ignore_index)
+        elif self.recording:
+            pred = seg_logits.max(1).indices
+        return PixelScores(losses, pred, seg_logits.shape[1])
+
+    def _other_losses(
+        self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int
+    ) -> Tensor:
+        """What ``pixel_loss`` returns (N, H, W), checked."""
+        name = type(self.pixel_loss).__name__
         if not isinstance(self.pixel_loss, PixelWeightingLoss):
             if isinstance(seg_logits, UpsampledLogits):
                 raise TypeError(
@@ -113,23 +118,24 @@ class LossMaxPooling(PixelWeightingLoss):
                     'FusedUpsamplingHook'
                 )
             # Others let what an ignored pixel holds into their gradient, see pixel_cross_entropy.
-            seg_logits = torch.where(valid[:, None], seg_logits, 0.0)
+            valid = (seg_label != ignore_index)[:, None]
+            seg_logits = torch.where(valid, seg_logits, 0.0)
             if seg_logits.dtype != torch.float64:
                 seg_logits = seg_logits.float()
-        loss = self.pixel_loss(
+        losses = self.pixel_loss(
             seg_logits, seg_label, ignore_index=ignore_index, reduction_override='none'
         )
-        if loss.shape != seg_label.shape:
+        if losses.shape != seg_label.shape:
             raise ValueError(
-                f'pixel_loss {name} returned {tuple(loss.shape)} instead of one loss per pixel, '
+                f'pixel_loss {name} returned {tuple(losses.shape)} instead of one loss per pixel, '
                 f'(N, H, W) = {tuple(seg_label.shape)}; it cannot be pooled'
             )
-        if self._checks_values(loss) and bool((loss < 0).any()):
+        if self._checks_values(losses) and bool((losses < 0).any()):
             raise ValueError(
-                f'pixel_loss {name} returned the negative loss {float(loss.min()):g}; '
+                f'pixel_loss {name} returned the negative loss {float(losses.min()):g}; '
                 'loss max-pooling is defined for losses ≥ 0'
             )
-        return PixelScores(torch.where(valid, loss, 0.0), pred, num_classes)
+        return losses
 
     def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """The optimal weights, and the valid pixels of each image or of the batch."""
