@@ -4,6 +4,7 @@ import copy
 import logging
 import types
 
+import numpy as np
 import pytest
 import torch
 from loss_configs import LMP, RECALL, loss_configs, name
@@ -264,8 +265,12 @@ def test_trainings_are_the_same_to_rounding_with_all_hooks(loss, tmp_path):
         assert list((folder / 'run').rglob('*pixel_weights*.png'))
     stock, fused = curves
     assert stock.keys() == fused.keys() and any('recall' in key for key in stock)
+    # Of two logits that are equal to rounding either may be the larger. Of some hundred pixels in a
+    # class one more is then counted, which recall loss weighs by, and other losses do not.
     for key, values in stock.items():
-        assert fused[key] == pytest.approx(values, rel=2e-2, abs=1e-3, nan_ok=True), key
+        rounding = 1e-3 if 'loss' in key and loss is not RECALL else 0.02
+        scale = np.nanmax(np.abs(values), initial=1)
+        assert fused[key] == pytest.approx(values, abs=rounding * scale, nan_ok=True), key
 
 
 @pytest.mark.parametrize('loss', (LMP, CE), ids=name)
