@@ -51,7 +51,7 @@ class PoisonHook(Hook):
         PoisonHook.label = label[PLACE].item()
         chosen = torch.zeros_like(logits, dtype=torch.bool)
         chosen[image, :, row, column] = True
-        return torch.where(chosen, self.value, logits), label
+        return logits + torch.where(chosen, self.value, 0.0), label
 
 
 def train(folder, *hooks, loss=LMP, **options):

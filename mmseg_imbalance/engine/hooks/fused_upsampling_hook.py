@@ -6,7 +6,6 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
 from ..find_loss import unwrapped
-from ..fused_upsampling import find_heads, fuse
 
 
 @HOOKS.register_module()
@@ -43,6 +42,8 @@ class FusedUpsamplingHook(Hook):
 
     def before_train(self, runner) -> None:
         """Has the heads compute their losses in stripes."""
+        from ..fused_upsampling import find_heads, fuse  # late: with it come all models of mmseg
+
         self.after_train()  # of a training that ended with an error
         heads = find_heads(unwrapped(runner.model), self.heads)
         self._restore = [fuse(head, self.compile) for head in heads.values()]
