@@ -239,7 +239,7 @@ class PixelWeightingLoss(nn.Module):
         """Computes the loss as MMSegmentation's decode heads ask for it.
 
         Args:
-            seg_logits: (N, C, H, W), any floating dtype.
+            seg_logits: (N, C, H, W), any floating dtype; or what stands for it.
             seg_label: (N, H, W) int64, classes 0 … C - 1 or ``ignore_index``.
             weight: (N, H, W) factors of the pixel loss from a pixel sampler; they do not enter the
                 divisor of the mean, as in MMSegmentation's own losses.
