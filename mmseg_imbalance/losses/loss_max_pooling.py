@@ -96,7 +96,7 @@ class LossMaxPooling(PixelWeightingLoss):
     ) -> PixelScores:
         """The losses of ``pixel_loss`` if there is one."""
         if self.pixel_loss is None:
-            return super().score(seg_logits, seg_label, ignore_index)
+            return super().score(seg_logits, seg_label, ignore_index, shift=None)
         losses = self._other_losses(seg_logits, seg_label, ignore_index)
         losses = torch.where(seg_label != ignore_index, losses, 0.0)
         pred = None

@@ -274,7 +274,8 @@ class PixelWeightingLoss(nn.Module):
             pixel_loss = torch.where(valid, pixel_loss * factor, 0.0)
 
         with torch.no_grad():
-            weighed = self.weigh(scores._replace(loss=pixel_loss), seg_label, valid)
+            in_full = PixelScores(pixel_loss, scores.pred, scores.num_classes)
+            weighed = self.weigh(in_full, seg_label, valid)
             if self.recording and not self.probing:
                 self.recorded = _record(scores, seg_label, valid, factor, *weighed)
         pixel_weight, divisor = weighed

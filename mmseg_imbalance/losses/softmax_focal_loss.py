@@ -2,9 +2,11 @@
 
 import torch
 from mmseg.registry import MODELS
+from torch import Tensor
 
 from ..ops import PixelScores
 from .pixel_weighting import PixelWeightingLoss
+from .upsampled_logits import UpsampledLogits
 
 
 @MODELS.register_module()
@@ -39,12 +41,16 @@ class SoftmaxFocalLoss(PixelWeightingLoss):
             raise ValueError(f'gamma must be ≥ 0, got {gamma}')
         self.gamma = gamma
 
-    def score(self, *args, **kwargs) -> PixelScores:
+    def score(
+        self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int
+    ) -> PixelScores:
         """The focal loss of every pixel, see :meth:`PixelWeightingLoss.score`."""
-        scores = super().score(*args, **kwargs)
+        scores = super().score(seg_logits, seg_label, ignore_index, shift=None)
+        cross_entropy, pred, num_classes = scores
         # Below 1e-7 the gradient of the power is infinite for gamma < 1; no float32 loss shows it.
-        missing = -torch.expm1(-scores.loss)
-        return scores._replace(loss=missing.clamp(min=1e-7) ** self.gamma * scores.loss)
+        missing = -torch.expm1(-cross_entropy)
+        loss = missing.clamp(min=1e-7) ** self.gamma * cross_entropy
+        return PixelScores(loss, pred, num_classes)
 
     def extra_repr(self) -> str:
         """What a printed model shows."""

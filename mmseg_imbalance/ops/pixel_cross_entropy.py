@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .bilinear import bilinear
-from .compiling import is_compiling
+from .compiling import COMPILES_FUNCTIONS, is_compiling
 from .stripes import stripe_elements
 
 
@@ -69,9 +69,13 @@ def pixel_cross_entropy(
         >>> pixel_cross_entropy(logits, torch.tensor([[[1, 255]]]), ignore_index=255).loss
         tensor([[[0.6931, 0.0000]]])
     """
-    loss, pred = _PixelCrossEntropy.apply(
+    if is_compiling() and not COMPILES_FUNCTIONS and align_corners is None:
+        loss, pred = _traceable_score(seg_logits, seg_label, shift, ignore_index, predict)
+        return PixelScores(loss, pred, seg_logits.shape[1])
+    outputs = _PixelCrossEntropy.apply(
         seg_logits, seg_label, shift, ignore_index, align_corners, predict, compile
     )
+    loss, pred = outputs if predict else (outputs, None)
     return PixelScores(loss, pred, seg_logits.shape[1])
 
 
@@ -79,7 +83,7 @@ class _PixelCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx, seg_logits, seg_label, shift, ignore_index, align_corners, predict, compile
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> Tensor | tuple[Tensor, Tensor]:
         ctx.save_for_backward(seg_logits, seg_label, shift)
         ctx.options = ignore_index, align_corners, compile
         score = _compiled(_score) if compile else _score
@@ -94,12 +98,12 @@ class _PixelCrossEntropy(torch.autograd.Function):
                 if predict:
                     pred[part] = named
         if not predict:
-            return loss, None
+            return loss
         ctx.mark_non_differentiable(pred)
         return loss, pred
 
     @staticmethod
-    def backward(ctx, grad_loss: Tensor, _) -> tuple[Tensor | None, ...]:
+    def backward(ctx, grad_loss: Tensor, *_) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled() and not is_compiling():
             raise RuntimeError(
                 'pixel_cross_entropy is differentiable once: it cannot be differentiated with '
@@ -139,6 +143,14 @@ def _score(
     log_probability = F.log_softmax(logits, -3, dtype=_working_dtype(logits))
     loss = -log_probability.gather(-3, label).squeeze(-3)
     return loss.masked_fill(ignored, 0), pred
+
+
+def _traceable_score(
+    logits: Tensor, label: Tensor, shift: Tensor | None, ignore_index: int, predict: bool
+) -> tuple[Tensor, Tensor | None]:
+    """:func:`_score` whose gradient autograd finds, at the cost of a masked copy of the logits."""
+    ignored = (label == ignore_index).unsqueeze(-3)
+    return _score(torch.where(ignored, 0.0, logits), label, shift, ignore_index, predict)
 
 
 def _gradient(

@@ -88,13 +88,14 @@ def test_the_sync_detector_detects():
     for sync in (lambda: x.max().item(), lambda: x[x > 1], lambda: x.unique(), lambda: x.nonzero()):
         with pytest.raises(AssertionError, match='waits'), NoHostSync():
             sync()
-    with pytest.raises(RuntimeError, match='meta'):
+    with pytest.raises(RuntimeError):  # what is there has no value to wait for
         bool(torch.ones(1, device='meta').any())
 
 
 @all_losses
 def test_compiled_pass_over_the_logits(cfg, batch):
     """By inductor, the back end that users get; to the precision of its exponential."""
+    torch._dynamo.reset()
     if 'pixel_loss' in cfg:
         cfg = dict(cfg, pixel_loss=dict(cfg['pixel_loss'], compile=True))
     value, grad = gradient(build(cfg, compile=True), *batch)
