@@ -160,23 +160,33 @@ def test_only_the_heads_that_are_named():
         path for path, m in model.named_modules() if {'loss_by_feat', 'forward'} & vars(m).keys()
     }
     assert changed == {'decode_head.1', 'auxiliary_head.0', 'auxiliary_head.0.loss_decode'}
-    hook.before_train(types.SimpleNamespace(model=model, logger=logging.getLogger()))  # anew
-    hook.after_train()
+    other = _Cascade()  # of the next training, after one that ended with an error
+    hook.before_train(types.SimpleNamespace(model=other, logger=logging.getLogger()))
     assert not [m for m in model.modules() if {'loss_by_feat', 'forward'} & vars(m).keys()]
+    assert 'loss_by_feat' in vars(other.decode_head[1])
+    hook.after_train()
+    assert not [m for m in other.modules() if {'loss_by_feat', 'forward'} & vars(m).keys()]
+
+
+def test_an_ignored_class_is_not_right():
+    assert_same_steps(build_head(ignore_index=2), *draw(ignored=0))
 
 
 def test_a_listener_without_gradients_takes_none_from_the_losses():
-    """As ClassFeedbackHook, which looks at the predictions after the first loss of a head."""
+    """As ClassFeedbackHook, which looks at the predictions beside the first loss of a head."""
     prior = dict(type='LogitAdjustedLoss', prior=[0.5, 0.3, 0.1, 0.05, 0.05])
-    head = build_head(loss=[prior, LMP])
 
     @torch.no_grad()
-    def listen(module, args, kwargs, output):
+    def listen(module, args, kwargs, output=None):
         if isinstance(args[0], UpsampledLogits):
             args[0].predictions(args[1], kwargs['ignore_index'])
 
-    head.loss_decode[0].register_forward_hook(listen, with_kwargs=True)
-    assert_same_steps(head, *draw())
+    for first in (prior, RECALL):
+        before, after = (build_head(loss=[first, LMP]) for _ in range(2))
+        before.loss_decode[0].register_forward_pre_hook(listen, with_kwargs=True)
+        after.loss_decode[0].register_forward_hook(listen, with_kwargs=True)
+        for head in (before, after):
+            assert_same_steps(head, *draw())
 
 
 def test_half_precision_is_upsampled_in_float32():
