@@ -4,7 +4,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..ops import PixelScores, max_pooling_weights
+from ..ops import PixelScores, max_pooling_weights, working_dtype
 from .pixel_weighting import PixelWeighting, PixelWeightingLoss
 from .upsampled_logits import UpsampledLogits
 
@@ -119,9 +119,7 @@ class LossMaxPooling(PixelWeightingLoss):
                 )
             # Others let what an ignored pixel holds into their gradient, see pixel_cross_entropy.
             valid = (seg_label != ignore_index)[:, None]
-            seg_logits = torch.where(valid, seg_logits, 0.0)
-            if seg_logits.dtype != torch.float64:
-                seg_logits = seg_logits.float()
+            seg_logits = torch.where(valid, seg_logits, 0.0).to(working_dtype(seg_logits))
         losses = self.pixel_loss(
             seg_logits, seg_label, ignore_index=ignore_index, reduction_override='none'
         )

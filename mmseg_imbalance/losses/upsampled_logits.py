@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..ops import PixelScores, pixel_cross_entropy
+from ..ops import PixelScores, pixel_cross_entropy, working_dtype
 
 
 class UpsampledLogits:
@@ -57,9 +57,8 @@ class UpsampledLogits:
 
     def resized(self) -> Tensor:
         """The logits (N, C, H, W) themselves: for looking at them, not for training steps."""
-        low = self.low_resolution
         return F.interpolate(
-            low if low.dtype == torch.float64 else low.float(),
+            self.low_resolution.to(working_dtype(self.low_resolution)),
             size=self.shape[2:],
             mode='bilinear',
             align_corners=self.align_corners,

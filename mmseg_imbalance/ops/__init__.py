@@ -4,7 +4,7 @@ from .class_counts import class_counts
 from .histogram import histogram
 from .labels import check_labels
 from .max_pooling import max_pooling_weights
-from .pixel_cross_entropy import PixelScores, pixel_cross_entropy
+from .pixel_cross_entropy import PixelScores, pixel_cross_entropy, working_dtype
 from .recall import recall_class_weights
 from .safe_divisor import safe_divisor
 from .weight_statistics import class_mean, weight_support
@@ -20,4 +20,5 @@ __all__ = [
     'recall_class_weights',
     'safe_divisor',
     'weight_support',
+    'working_dtype',
 ]

@@ -35,15 +35,12 @@ class Bilinear:
         self.align_corners = align_corners
         self._width = new_size[1]
         self._upper, self._lower, share = _rows(size[0], new_size[0], align_corners)
-        share = torch.tensor(share, dtype=dtype)[:, None]
-        # Row i is (1 - share) · upper + share · lower; the matrix has the same in its row i.
-        rows = torch.zeros(new_size[0], size[0], dtype=dtype)
-        rows.scatter_add_(1, torch.tensor(self._upper)[:, None], 1 - share)
-        rows.scatter_add_(1, torch.tensor(self._lower)[:, None], share)
-        self._matrix = rows.to(device)
-        self._share = share[:, None].to(device)
+        self._share = torch.tensor(share, dtype=dtype)[:, None, None].to(device)
         self._taps = torch.tensor([self._upper, self._lower]).to(device)
-        self._columns = _interpolation(size[1], new_size[1], align_corners, dtype).to(device)
+        self._matrix, self._columns = (
+            _interpolation(old, new, align_corners, dtype).to(device)
+            for old, new in zip(size, new_size, strict=True)
+        )
 
     def up(self, low: Tensor, rows: slice) -> Tensor:
         """(C, h, w) → (C, len(rows), W)."""

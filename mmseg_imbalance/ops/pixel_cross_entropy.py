@@ -90,7 +90,7 @@ class _PixelCrossEntropy(torch.autograd.Function):
         if align_corners is None and _at_once(seg_logits, compile):
             loss, pred = score(seg_logits, seg_label, shift, ignore_index, predict)
         else:
-            loss = seg_logits.new_empty(seg_label.shape, dtype=_working_dtype(seg_logits))
+            loss = seg_logits.new_empty(seg_label.shape, dtype=working_dtype(seg_logits))
             if predict:
                 pred = seg_label.new_empty(seg_label.shape, dtype=_class_dtype(seg_logits.shape[1]))
             for part, logits in _stripes(seg_logits, seg_label, align_corners):
@@ -121,7 +121,7 @@ class _PixelCrossEntropy(torch.autograd.Function):
                 piece = gradient(logits, seg_label[part], shift, ignore_index, grad_loss[part])
                 grad[image, :, rows] = piece
         else:
-            grad = torch.zeros_like(seg_logits, dtype=_working_dtype(seg_logits))
+            grad = torch.zeros_like(seg_logits, dtype=working_dtype(seg_logits))
             resizing = _resizing(seg_logits, seg_label, align_corners)
             for part, logits in _stripes(seg_logits, seg_label, align_corners):
                 piece = gradient(logits, seg_label[part], shift, ignore_index, grad_loss[part])
@@ -137,10 +137,10 @@ def _score(
     """Loss and prediction, (…, H, W), of logits (…, C, H, W)."""
     pred = _first_of_largest(logits) if predict else None
     if shift is not None:
-        logits = logits + shift.view(-1, 1, 1).to(_working_dtype(logits))
+        logits = logits + shift.view(-1, 1, 1).to(working_dtype(logits))
     ignored = label == ignore_index
     label = label.masked_fill(ignored, 0).unsqueeze(-3)
-    log_probability = F.log_softmax(logits, -3, dtype=_working_dtype(logits))
+    log_probability = F.log_softmax(logits, -3, dtype=working_dtype(logits))
     loss = -log_probability.gather(-3, label).squeeze(-3)
     return loss.masked_fill(ignored, 0), pred
 
@@ -159,11 +159,11 @@ def _gradient(
     """The gradient (…, C, H, W) of the losses of :func:`_score`, times ``grad_loss`` (…, H, W)."""
     dtype = logits.dtype
     if shift is not None:
-        logits = logits + shift.view(-1, 1, 1).to(_working_dtype(logits))
+        logits = logits + shift.view(-1, 1, 1).to(working_dtype(logits))
     ignored = (label == ignore_index).unsqueeze(-3)
     label = label.unsqueeze(-3).masked_fill(ignored, 0)
     grad_loss = grad_loss.unsqueeze(-3).masked_fill(ignored, 0)
-    probability = F.softmax(logits, -3, dtype=_working_dtype(logits))
+    probability = F.softmax(logits, -3, dtype=working_dtype(logits))
     if is_compiling():  # one loop over the logits, which a scatter would end
         classes = torch.arange(logits.shape[-3], device=logits.device).view(-1, 1, 1)
         gradient = (probability - (classes == label).to(probability.dtype)) * grad_loss
@@ -184,7 +184,7 @@ def _first_of_largest(logits: Tensor) -> Tensor:
     if logits.device.type != 'cpu' or is_compiling():
         return logits.max(-3).indices.to(dtype)
     # In a fraction of that one's time on a CPU, whose vector units do nothing for it
-    logits = logits.to(_working_dtype(logits))
+    logits = logits.to(working_dtype(logits))
     rank = torch.arange(num_classes, 0, -1, dtype=logits.dtype, device=logits.device)
     is_largest = logits.clone().eq_(logits.amax(-3, keepdim=True))
     best = is_largest.mul_(rank.view(-1, 1, 1)).amax(-3)
@@ -199,7 +199,7 @@ def _at_once(seg_logits: Tensor, compile: bool) -> bool:
     without a conversion from half precision its eager code makes little of their size.
     """
     on_a_gpu = seg_logits.device.type != 'cpu'
-    whole = on_a_gpu and seg_logits.dtype == _working_dtype(seg_logits)
+    whole = on_a_gpu and seg_logits.dtype == working_dtype(seg_logits)
     return compile or is_compiling() or whole
 
 
@@ -223,10 +223,11 @@ def _stripes(
 
 def _resizing(seg_logits: Tensor, seg_label: Tensor, align_corners: bool):
     size, new_size = tuple(seg_logits.shape[2:]), tuple(seg_label.shape[1:])
-    return bilinear(size, new_size, align_corners, seg_logits.device, _working_dtype(seg_logits))
+    return bilinear(size, new_size, align_corners, seg_logits.device, working_dtype(seg_logits))
 
 
-def _working_dtype(logits: Tensor) -> torch.dtype:
+def working_dtype(logits: Tensor) -> torch.dtype:
+    """What logits are computed with in: float64 stays, all else is float32."""
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
