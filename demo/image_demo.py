@@ -26,7 +26,7 @@ from mmseg_imbalance.visualization import overlay_image
 
 EXAMPLE = """example:
   python demo/image_demo.py data/camvid/images/val \\
-      configs/recall_loss/recall_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py \\
+      configs/recall_loss/recall_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py \\
       work_dirs/recall_camvid/iter_2000.pth --out-dir work_dirs/recall_camvid/overlays
 
 An overlay has the name and the format of its image, and of an image of a folder the path below

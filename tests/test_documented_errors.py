@@ -35,7 +35,7 @@ from mmseg_imbalance.stack import check_stack
 
 PAGE = 'docs/troubleshooting.md'
 HOME = '/home/you/project'  # stands for the test's folder on the page
-CAMVID = 'cross_entropy/ce_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py'
+CAMVID = 'cross_entropy/ce_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py'
 
 
 def shown() -> dict[str, str]:

@@ -20,7 +20,7 @@ from mmseg_imbalance.engine.file_errors import one_line_file_errors
 from mmseg_imbalance.engine.misfits import MisfitHook
 
 EXAMPLE = """example:
-  python tools/test.py configs/recall_loss/recall_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py \\
+  python tools/test.py configs/recall_loss/recall_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py \\
       work_dirs/recall_camvid/iter_2000.pth --tta --show-dir work_dirs/recall_camvid/drawn
 """
 

@@ -19,7 +19,7 @@ from mmseg_imbalance.engine.file_errors import one_line_file_errors
 from mmseg_imbalance.engine.misfits import MisfitHook
 
 EXAMPLE = """example:
-  python tools/train.py configs/recall_loss/recall_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py \\
+  python tools/train.py configs/recall_loss/recall_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py \\
       --work-dir work_dirs/recall_camvid --cfg-options train_dataloader.num_workers=4
 """
 

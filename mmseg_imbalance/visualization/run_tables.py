@@ -112,8 +112,25 @@ def escape_markdown(text: str) -> str:
     return re.sub(r'(?<![^\W_])_|_(?![^\W_])', r'\\_', text)  # those inside a word mean nothing
 
 
+def numbers(spreads: Sequence[Spread], digits: int = 1, sign: str = '') -> list[Number]:
+    """Scores as cells, the best, that is the largest, marked where they differ.
+
+    Args:
+        spreads: The scores of a column, or of a row.
+        digits: Digits after the decimal point.
+        sign: ``'+'`` writes the sign of positive ones too.
+    """
+    means = [round(s.mean, digits) + 0.0 for s in spreads]  # + 0.0 makes 0 of -0
+    texts = ['–' if np.isnan(mean) else f'{mean:{sign}.{digits}f}' for mean in means]
+    best = f'{np.nanmax(means):{sign}.{digits}f}' if len(set(texts)) > 1 else None
+    return [
+        Number(text, '' if np.isnan(s.std) else f'{s.std:.{digits}f}', text == best)
+        for text, s in zip(texts, spreads, strict=True)
+    ]
+
+
 def _means_table(comparison: Comparison, title: str, means: Sequence[str]) -> Table:
-    columns = [_numbers([m.mean(key) for m in comparison.methods], digits=2) for key in means]
+    columns = [numbers([m.mean(key) for m in comparison.methods], digits=2) for key in means]
     names = [method.name for method in comparison.methods]
     rows = [[name, *cells] for name, *cells in zip(names, *columns, strict=True)]
     return Table(title, ['method', *means], rows)
@@ -122,7 +139,7 @@ def _means_table(comparison: Comparison, title: str, means: Sequence[str]) -> Ta
 def _class_table(comparison: Comparison, kind: str) -> Table:
     methods = comparison.methods
     rows = [
-        [*first, *_numbers([method.score(kind, name) for method in methods])]
+        [*first, *numbers([method.score(kind, name) for method in methods])]
         for name, first in _first_columns(comparison).items()
     ]
     header = [*_first_header(comparison), *(method.name for method in methods)]
@@ -133,8 +150,8 @@ def _difference_table(comparison: Comparison, kind: str) -> Table:
     rows = []
     for name, first in _first_columns(comparison).items():
         differences = [comparison.difference(m, kind, name) for m in comparison.others]
-        (base,) = _numbers([comparison.base.score(kind, name)])
-        signed = [number._replace(best=False) for number in _numbers(differences, sign='+')]
+        (base,) = numbers([comparison.base.score(kind, name)])
+        signed = [number._replace(best=False) for number in numbers(differences, sign='+')]
         rows.append([*first, base, *signed])
     header = [*_first_header(comparison), comparison.baseline, *(m.name for m in comparison.others)]
     title = f'{_title(kind)}: difference to {comparison.baseline} (percentage points)'
@@ -156,16 +173,6 @@ def _first_columns(comparison: Comparison) -> dict[str, list[str]]:
         name: [name] if share is None else [name, f'{share:#.3g}']
         for name, share in comparison.shares().items()
     }
-
-
-def _numbers(spreads: Sequence[Spread], digits: int = 1, sign: str = '') -> list[Number]:
-    means = [round(s.mean, digits) + 0.0 for s in spreads]  # + 0.0 makes 0 of -0
-    texts = ['–' if np.isnan(mean) else f'{mean:{sign}.{digits}f}' for mean in means]
-    best = f'{np.nanmax(means):{sign}.{digits}f}' if len(set(texts)) > 1 else None
-    return [
-        Number(text, '' if np.isnan(s.std) else f'{s.std:.{digits}f}', text == best)
-        for text, s in zip(texts, spreads, strict=True)
-    ]
 
 
 def _markdown_cell(cell: str | Number) -> str:

@@ -30,7 +30,7 @@ from mmseg_imbalance.files import write_figure
 from mmseg_imbalance.visualization import class_distribution_figure, class_distribution_table
 
 EXAMPLES = """examples:
-  CONFIG=configs/cross_entropy/ce_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py
+  CONFIG=configs/cross_entropy/ce_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py
   python tools/analysis_tools/class_statistics.py $CONFIG
   python tools/analysis_tools/class_statistics.py $CONFIG --class-weight \\
       median_frequency=data/camvid/weights.json enet=data/camvid/enet.npy

@@ -23,7 +23,7 @@ from mmseg_imbalance.files import write_figure
 from mmseg_imbalance.visualization import class_distribution_figure, class_distribution_table
 
 EXAMPLE = """example, plain sampling beside class-balanced:
-  NAME=deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py
+  NAME=deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py
   python tools/analysis_tools/sampled_classes.py configs/cross_entropy/ce_$NAME \\
       configs/class_balanced_sampling/ce-cbs_$NAME --figure work_dirs/sampled.png
 

@@ -40,7 +40,7 @@ from mmseg_imbalance.losses import PixelWeightingLoss
 from mmseg_imbalance.visualization import WeighedImage, pixel_weight_figure
 
 EXAMPLE = """examples:
-  NAME=lmp_deeplabv3-r18-d16_1xb6-2k_camvid-240x320
+  NAME=lmp_deeplabv3-r18-d16_1xb4-2k_camvid-240x320
   python tools/analysis_tools/show_pixel_weights.py configs/loss_max_pooling/$NAME.py \\
       work_dirs/$NAME/iter_2000.pth --images 4
   python tools/analysis_tools/show_pixel_weights.py configs/loss_max_pooling/$NAME.py \\

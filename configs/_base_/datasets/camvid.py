@@ -31,7 +31,7 @@ tta_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=6,
+    batch_size=4,
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),

@@ -1,4 +1,4 @@
-_base_ = '../cross_entropy/ce_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py'
+_base_ = '../cross_entropy/ce_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py'
 train_pipeline = [
     # shows the class that the image was drawn for; where none was, a plain random crop
     dict(step, type='ClassAwareRandomCrop', class_prob=None)

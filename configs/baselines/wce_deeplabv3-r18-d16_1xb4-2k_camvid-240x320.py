@@ -1,4 +1,4 @@
-_base_ = '../cross_entropy/ce_deeplabv3-r18-d16_1xb6-2k_camvid-240x320.py'
+_base_ = '../cross_entropy/ce_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py'
 model = dict(
     decode_head=dict(
         loss_decode=dict(

@@ -1,0 +1,31 @@
+"""Trains methods side by side under one protocol, and reports what came out."""
+
+from .choice import choose
+from .pages import fill_page, update_page
+from .pareto import pareto_figure
+from .plan import Method, Plan, PlanError, Trial
+from .record import Record, find_record, read_records
+from .report import write_report
+from .results import Results
+from .tables import class_table, cost_table, gain_table, summary_table, tuning_table
+
+__all__ = [
+    'Method',
+    'Plan',
+    'PlanError',
+    'Record',
+    'Results',
+    'Trial',
+    'choose',
+    'class_table',
+    'cost_table',
+    'fill_page',
+    'find_record',
+    'gain_table',
+    'pareto_figure',
+    'read_records',
+    'summary_table',
+    'tuning_table',
+    'update_page',
+    'write_report',
+]

@@ -1,0 +1,120 @@
+"""What is kept of a trial: the scalars of its logs, in a small file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..command_line import ToolError, first_line
+from ..evaluation import Run
+from ..evaluation.run_log import nan_to_none
+from ..files import read_bytes, write_atomically
+from .plan import Trial
+
+_MAX_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trial and what came out of it.
+
+    Attributes:
+        trial: What was trained.
+        command: The command that trained it, without paths of the machine.
+        machine: Device and versions.
+        seconds: Per iteration, the median; None where it was not measured.
+        memory: Peak memory in MiB: of the GPU, or else the resident set of the process.
+        run: Scores of the last checkpoint, single scale, with the curve of the loss. None where it
+            was not scored.
+        augmented: Means in percent with test-time augmentation, empty where it was not scored so.
+    """
+
+    trial: Trial
+    command: str
+    machine: dict[str, str]
+    seconds: float | None = None
+    memory: float | None = None
+    run: Run | None = None
+    augmented: dict[str, float] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> Path:
+        """Writes ``<stage>/<trial>.json``, completely or not at all, and returns its path."""
+        content = asdict(self)
+        if self.run is not None:
+            curve = zip(*self.run.curves.get('loss', ((), ())), strict=True)
+            content['run'] = self.run.to_dict()
+            content['loss'] = [[int(s), round(float(v), 5)] for s, v in curve]
+        content['augmented'] = nan_to_none(self.augmented)
+        path = record_path(folder, self.trial)
+        text = json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1)
+        write_atomically(path, (text + '\n').encode())
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> 'Record':
+        """Reads a file that :meth:`write` wrote.
+
+        Raises:
+            ToolError: It is damaged; names it.
+            OSError: It cannot be read.
+        """
+        try:
+            content = json.loads(read_bytes(path, _MAX_BYTES))
+            content['trial'] = Trial(**content['trial'])
+            content['augmented'] = {
+                key: float('nan') if value is None else value
+                for key, value in content['augmented'].items()
+            }
+            loss = content.pop('loss', [])
+            if content['run'] is not None:
+                run = Run.from_dict(content['run'])
+                if loss:
+                    run.curves['loss'] = tuple(np.array(loss).T)
+                content['run'] = run
+            return cls(**content)
+        except OSError:
+            raise
+        except Exception as error:  # JSON can hold anything
+            raise ToolError(f'{path} is damaged: {first_line(error)}') from error
+
+
+def record_path(folder: Path, trial: Trial) -> Path:
+    """Where the record of a trial lies below the folder of a study's results."""
+    return folder / trial.stage / f'{trial.name}.json'
+
+
+def find_record(folder: Path, trial: Trial) -> Record | None:
+    """The record of a trial, None if it has not ended yet.
+
+    Raises:
+        ToolError: There is one of a trial with other options, or it is damaged.
+    """
+    path = record_path(folder, trial)
+    if not path.is_file():
+        return None
+    record = Record.read(path)
+    if record.trial != trial:
+        raise ToolError(
+            f'{path} is the result of other settings ({_difference(record.trial, trial)}); '
+            'delete it, or choose another --results'
+        )
+    return record
+
+
+def read_records(folder: Path, stage: str) -> list[Record]:
+    """All records of a stage, sorted by name."""
+    return [Record.read(path) for path in sorted((folder / stage).glob('*.json'))]
+
+
+def _difference(one: Trial, two: Trial) -> str:
+    for old, new in zip(_items(one), _items(two), strict=False):
+        if old != new:
+            return f'{old[0]}={old[1]}, now {new[0]}={new[1]}'
+    return 'more or fewer options'
+
+
+def _items(trial: Trial) -> list[tuple[str, object]]:
+    content: Mapping = asdict(trial)
+    return sorted({**content.pop('options'), **content}.items(), key=lambda item: item[0])

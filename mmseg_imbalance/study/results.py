@@ -1,0 +1,83 @@
+"""The records of a study side by side, method by method."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..command_line import ToolError
+from ..evaluation import Comparison, Spread, compare_runs
+from .plan import Method, Plan
+from .record import Record, read_records
+
+
+@dataclass(frozen=True)
+class Results:
+    """What came out of a plan.
+
+    Attributes:
+        plan: The plan.
+        comparison: The runs of the ``train`` stage, grouped by method in the plan's order.
+        trained: Records of the ``train`` stage by method, in that order.
+        tuned: Records of the ``tune`` stage.
+        costs: Records of the ``cost`` stage by method.
+    """
+
+    plan: Plan
+    comparison: Comparison
+    trained: dict[str, list[Record]]
+    tuned: list[Record] = field(default_factory=list)
+    costs: dict[str, Record] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, plan: Plan, folder: Path) -> 'Results':
+        """Reads all records of a plan.
+
+        Raises:
+            ToolError: There is none of the baseline, or one is damaged or of another plan.
+        """
+        records = read_records(folder, 'train')
+        unknown = [r.trial.name for r in records if r.trial.method not in plan.methods]
+        if unknown:
+            raise ToolError(f'{folder} has {unknown[0]}, which is no method of the plan')
+        trained = {
+            key: [r for r in records if r.trial.method == key and r.trial.seed in plan.seeds]
+            for key in plan.methods
+        }
+        trained = {key: found for key, found in trained.items() if found}
+        if plan.baseline not in trained:
+            raise ToolError(f'{folder} has no result of {plan.baseline}; run tools/benchmark.py')
+        named = [(plan.methods[key].name, r.run) for key, found in trained.items() for r in found]
+        comparison = compare_runs(named, plan.methods[plan.baseline].name)
+        costs = {r.trial.method: r for r in read_records(folder, 'cost')}
+        return cls(plan, comparison, trained, read_records(folder, 'tune'), costs)
+
+    @property
+    def methods(self) -> list[Method]:
+        """The methods that have results."""
+        return [self.plan.methods[key] for key in self.trained]
+
+    @property
+    def records(self) -> list[Record]:
+        """All records of the ``train`` stage."""
+        return [record for records in self.trained.values() for record in records]
+
+    def mean(self, method: Method, key: str, augmented: bool = False) -> Spread:
+        """A mean over classes in percent over the seeds, such as ``'mIoU_tail'``."""
+        records = self.trained[method.key]
+        scores = [record.augmented if augmented else record.run.means for record in records]
+        return Spread.of([score[key] for score in scores])
+
+    def gain(self, method: Method, key: str) -> Spread:
+        """How much a mean is above the baseline's, paired by seed, in percentage points."""
+        base = {r.trial.seed: r.run.means[key] for r in self.trained[self.plan.baseline]}
+        records = self.trained[method.key]
+        pairs = [r.run.means[key] - base[r.trial.seed] for r in records if r.trial.seed in base]
+        return Spread.of(pairs)
+
+    def dominated(self, method: Method) -> list[Method]:
+        """The baselines that are better in both mIoU and mean accuracy (the Pareto front)."""
+        own = self._point(method)
+        others = [other for other in self.methods if not other.ours and other is not method]
+        return [o for o in others if all(a > b for a, b in zip(self._point(o), own, strict=True))]
+
+    def _point(self, method: Method) -> tuple[float, float]:
+        return self.mean(method, 'mAcc').mean, self.mean(method, 'mIoU').mean

@@ -1,0 +1,99 @@
+"""The results of a study as tables."""
+
+from collections.abc import Callable, Sequence
+
+from ..evaluation import Spread
+from ..visualization.run_tables import KIND_NAMES, Number, Table, numbers
+from .choice import choose
+from .plan import Method
+from .results import Results
+
+MEANS = {
+    'mIoU': 'mIoU',
+    'mAcc': 'mAcc',
+    'mPrecision': 'mPrecision',
+    'mIoU_tail': 'tail IoU',
+    'mAcc_tail': 'tail recall',
+}
+"""The means over classes that are reported, and their names for readers."""
+
+
+def summary_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Means over the classes, and over those of the tail; plain and with augmentation.
+
+    Args:
+        results: The results.
+        methods: The rows, all if None; as in the other tables.
+    """
+    methods = methods or results.methods
+    columns = _mean_columns(results, lambda method, key: results.mean(method, key), methods)
+    for key in ('mIoU', 'mAcc'):
+        columns[f'{key}, TTA'] = numbers([results.mean(m, key, augmented=True) for m in methods])
+    return _table('Means over classes (%)', methods, columns)
+
+
+def gain_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Differences to the baseline with the same seed."""
+    methods = methods or results.methods[1:]
+    columns = _mean_columns(results, results.gain, methods, sign='+')
+    title = f'Difference to {results.comparison.baseline} (percentage points)'
+    return _table(title, methods, columns)
+
+
+def class_table(results: Results, kind: str, methods: Sequence[Method] | None = None) -> Table:
+    """IoU (``'IoU'``) or recall (``'Acc'``) of every class, the rarest first."""
+    methods = methods or results.methods
+    runs = {m.name: m for m in results.comparison.methods}
+    columns = {
+        f'{name}, {share:.2g} %': numbers([runs[m.name].score(kind, name) for m in methods])
+        for name, share in results.comparison.shares().items()
+    }
+    return _table(f'{KIND_NAMES[kind]} of every class (%)', methods, columns)
+
+
+def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Time of a training step and peak memory, also as multiples of the baseline's."""
+    base = results.costs[results.plan.baseline]
+    rows = []
+    for method in methods or results.methods:
+        cost = results.costs[method.key]
+        time, memory = cost.seconds / base.seconds, cost.memory / base.memory
+        cells = (f'{cost.seconds:.3f}', f'{time:.2f}', f'{cost.memory:.0f}', f'{memory:.2f}')
+        rows.append([method.name, *(Number(text, '') for text in cells)])
+    header = ['method', 's / iteration', '× CE', 'peak memory, MiB', '× CE']
+    return Table('Time and memory of the training', header, rows)
+
+
+def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Every value that was tried on the held-out images; what was chosen is marked."""
+    chosen = choose(results.plan, results.tuned)
+    rows = []
+    for method in methods or results.plan.methods.values():
+        tried = [r for r in results.tuned if r.trial.method == method.key]
+        for record in sorted(tried, key=lambda r: method.choices().index(r.trial.choice)):
+            best = record.trial.choice == chosen.get(method.key)
+            scores = [f'{record.run.means[key]:.1f}' for key in ('mIoU', 'mAcc')]
+            cells = [Number(score, '', best) for score in scores]
+            rows.append([method.name, _in_words(record.trial.choice), *cells])
+    header = ['method', 'value', 'mIoU', 'mAcc']
+    return Table('Scores of the held-out images (%)', header, rows)
+
+
+def _in_words(choice: dict[str, object]) -> str:
+    return ', '.join(f'{key.rpartition(".")[2]} {value}' for key, value in choice.items())
+
+
+def _mean_columns(
+    results: Results, score: Callable[..., Spread], methods: Sequence[Method], sign: str = ''
+) -> dict[str, list[Number]]:
+    return {
+        title: numbers([score(method, key) for method in methods], sign=sign)
+        for key, title in MEANS.items()
+        if key in results.comparison.means
+    }
+
+
+def _table(title: str, methods: Sequence[Method], columns: dict[str, list[Number]]) -> Table:
+    names = [method.name for method in methods]
+    rows = [[name, *cells] for name, *cells in zip(names, *columns.values(), strict=True)]
+    return Table(title, ['method', *columns], rows)
