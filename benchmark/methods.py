@@ -1,8 +1,8 @@
 # What is compared, whatever the data: docs/benchmark.md. A method is a config with `options`;
 # `grid` is what is chosen for it on a held-out part of the training set. `head.` stands for all
 # heads of the model.
-_sampling = {'train_dataloader.sampler.class_prob': ['performance', 'rare']}
-_median = {'head.loss_decode.class_weight': 'median_frequency'}
+__sampling = {'train_dataloader.sampler.class_prob': ['performance', 'rare']}
+__median = {'head.loss_decode.class_weight': 'median_frequency'}
 
 methods = {
     'ce': dict(name='cross-entropy', config='cross_entropy/ce'),
@@ -12,7 +12,7 @@ methods = {
         options={'head.loss_decode.class_weight': 'inverse_frequency'},
     ),
     'wce-median': dict(
-        name='CE, median-frequency weights', config='baselines/wce', options=_median
+        name='CE, median-frequency weights', config='baselines/wce', options=__median
     ),
     'wce-effective': dict(
         name='CE, effective-number weights',
@@ -41,7 +41,7 @@ methods = {
         grid={'head.loss_decode.tau': [1.0, 0.5, 0.25]},
     ),
     'ce-cbs': dict(
-        name='CE + sampling', config='class_balanced_sampling/ce-cbs', grid=_sampling, ours=True
+        name='CE + sampling', config='class_balanced_sampling/ce-cbs', grid=__sampling, ours=True
     ),
     'lmp-p1': dict(
         name='LMP, p = 1',
@@ -57,7 +57,10 @@ methods = {
     ),
     'lmp': dict(name='LMP, p = 1.7', config='loss_max_pooling/lmp', ours=True),
     'lmp-cbs': dict(
-        name='LMP + sampling', config='class_balanced_sampling/lmp-cbs', grid=_sampling, ours=True
+        name='LMP + sampling',
+        config='class_balanced_sampling/lmp-cbs',
+        grid={'head.loss_decode.p': [1.7, 1.3], **__sampling},
+        ours=True,
     ),
     'recall': dict(name='recall loss', config='recall_loss/recall', ours=True),
     'recall-floor0': dict(
@@ -87,7 +90,7 @@ methods = {
     'recall-cbs': dict(
         name='recall loss + sampling',
         config='class_balanced_sampling/recall-cbs',
-        grid=_sampling,
+        grid=__sampling,
         ours=True,
     ),
 }

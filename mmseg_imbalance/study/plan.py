@@ -113,10 +113,7 @@ class Plan:
             raise PlanError(f'plan not found: {path}')
         try:
             content = Config.fromfile(path).to_dict()
-            content = {k: v for k, v in content.items() if not k.startswith('_')}
-            methods = {
-                key: Method(key, **entry) for key, entry in content.pop('methods').items() if entry
-            }
+            methods = {key: Method(key, **entry) for key, entry in content.pop('methods').items()}
             plan = cls(path.stem, methods=methods, **content)
         except Exception as error:  # a plan is Python: it can fail in every way
             raise PlanError(f'cannot read plan {path}: {first_line(error)}') from error
@@ -172,6 +169,8 @@ class Plan:
         ]
         if not self.methods:
             problems.append('it has no methods')
+        if not self.hold_out and any(method.grid for method in self.methods.values()):
+            problems.append('it has grids, and no hold_out to choose from them with')
         if not self.seeds or not all(type(s) is int and s >= 0 for s in self.seeds):
             problems.append(f'seeds are whole numbers ≥ 0, got {self.seeds!r}')
         for method in self.methods.values():

@@ -14,11 +14,11 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
-from ..benchmark import describe_machine
 from ..command_line import ToolError
 from ..datasets.statistics import class_statistics, default_path, find_label_maps
 from ..engine.run_config import load_config
 from ..evaluation import RunLogError, read_run
+from ..machine import describe_machine
 from ..shipped import config_path
 from .commands import command, head_options, shown_command, stage_options
 from .hold_out import hold_out_options

@@ -16,7 +16,6 @@ from mmseg_imbalance.benchmark import (
     PLOTTED_BITS,
     ContestantError,
     Measurement,
-    describe_machine,
     draw_label,
     loss_contestants,
     losses_table,
@@ -27,6 +26,7 @@ from mmseg_imbalance.benchmark import (
 )
 from mmseg_imbalance.command_line import ToolError, add_seed, first_line, run_tool, whole_number
 from mmseg_imbalance.files import write_atomically, write_figure
+from mmseg_imbalance.machine import describe_machine
 
 EXAMPLE = """examples:
   python tools/analysis_tools/benchmark_losses.py

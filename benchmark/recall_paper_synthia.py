@@ -1,0 +1,14 @@
+# SYNTHIA-SEQS-05-SUMMER as in the paper of recall loss, on 1 GPU: configs/recall_loss/README.md.
+title = 'SYNTHIA-SEQS, set-up of the paper'
+setting = 'deeplabv3-r18-d16_1xb6-adam-100k_synthia-seqs-384x768'
+seeds = [0, 1, 2]
+__valid = {'head.loss_decode.normalizer': 'valid'}
+__weight = {'head.loss_decode.normalizer': 'weight'}
+methods = {
+    'ce': dict(name='cross-entropy', config='cross_entropy/ce'),
+    'recall-all': dict(name="recall loss, 'all'", config='recall_loss/recall', ours=True),
+    'recall-valid': dict(
+        name="recall loss, 'valid'", config='recall_loss/recall', options=__valid, ours=True
+    ),
+    'recall': dict(name='recall loss', config='recall_loss/recall', options=__weight, ours=True),
+}

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The benchmark on the papers' own data, for who has them: all trainings, then tables and figures.
+#
+#   bash tools/benchmark_papers.sh PLAN [options of benchmark.py]
+#
+# PLAN, with the number of GPUs that its batch size is for (--gpus N for another):
+#   cityscapes                4    Cityscapes, DeepLabV3-R101, 80k iterations of 4 x 2 crops
+#   synthia_rand              4    SYNTHIA-RAND-CITYSCAPES, DeepLabV3-R18, 80k iterations of 4 x 4
+#   recall_paper_synthia      1    SYNTHIA-SEQS-05-SUMMER as in the paper of recall loss, 100k
+#   recall_paper_cityscapes   1    Cityscapes as in the paper of recall loss, 90k
+#
+# The data go where docs/data.md says. Interrupted, the same command goes on where it was. Choosing
+# hyper-parameters takes as many trainings again; --stages train does without, if a former run of
+# --stages tune has chosen, or the methods named with --methods have none.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+case "${1:-}" in
+    cityscapes | synthia_rand) GPUS=4 ;;
+    recall_paper_synthia | recall_paper_cityscapes) GPUS=1 ;;
+    *)
+        sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+        exit 2
+        ;;
+esac
+PLAN=benchmark/$1.py
+OUT=work_dirs/benchmark/$1
+python tools/benchmark.py "$PLAN" --gpus $GPUS --work-dir "$OUT" --results "$OUT/results" "${@:2}"
+python tools/analysis_tools/benchmark_report.py "$PLAN" --results "$OUT/results" --out-dir "$OUT"
