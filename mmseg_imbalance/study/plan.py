@@ -169,13 +169,13 @@ class Plan:
         ]
         if not self.methods:
             problems.append('it has no methods')
-        if not self.hold_out and any(method.grid for method in self.methods.values()):
-            problems.append('it has grids, and no hold_out to choose from them with')
         if not self.seeds or not all(type(s) is int and s >= 0 for s in self.seeds):
             problems.append(f'seeds are whole numbers ≥ 0, got {self.seeds!r}')
         for method in self.methods.values():
             for key, values in method.grid.items():
                 if not isinstance(values, list) or not values:
                     problems.append(f'the grid of {method.key} has no list of values for {key}')
+        if not self.hold_out and any(method.grid for method in self.methods.values()):
+            problems.append('it has grids, and no hold_out to choose from them with')
         if problems:
             raise PlanError(f'{path}: {problems[0]}')

@@ -1,59 +1,60 @@
 """Processes that are watched while they run, and measured."""
 
-import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..command_line import ToolError
 
-
-@dataclass(frozen=True)
-class Usage:
-    """What a process took.
-
-    Attributes:
-        memory: Largest resident set in MiB.
-    """
-
-    memory: float
+_PEAK = re.compile(r'^VmHWM:\s*(\d+) kB$', re.MULTILINE)
 
 
 def run_process(
     command: list[str], log: Path, env: dict[str, str], watch: Callable[[], bool]
-) -> Usage:
+) -> float:
     """Runs a command with its output appended to a file, until it has ended well.
 
     Args:
         command: Program and arguments.
         log: The file; its folder is made where missing.
         env: Its environment.
-        watch: Called twice a second; the process is ended when it returns False.
+        watch: Called several times a second; the process is ended when it returns False.
+
+    Returns:
+        The largest resident set of the process in MiB, NaN where the system does not tell (it is
+        read from ``/proc``; what the kernel reports at the end may be that of the parent).
 
     Raises:
         ToolError: The command failed, with the last line that it wrote, or was ended.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    memory = float('nan')
     with log.open('ab') as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=env)
-        status = None
         try:
-            while status is None:
-                time.sleep(0.5)
-                pid, ended, usage = os.wait4(process.pid, os.WNOHANG)
-                status = ended if pid else None
-                if status is None and not watch():
+            while process.poll() is None:
+                memory = _peak_memory(process.pid, memory)
+                if not watch():
                     raise ToolError('interrupted', 130)
+                time.sleep(0.2)
         finally:
-            if status is None:
+            if process.poll() is None:
                 process.terminate()
                 process.wait()
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise ToolError(f'failed: {_last_line(log)} (all of its output: {log})', 1)
-    return Usage(memory=usage.ru_maxrss / 1024)
+    return memory
+
+
+def _peak_memory(pid: int, before: float) -> float:
+    """The largest resident set so far in MiB; what it was before if the process has just ended."""
+    try:
+        found = _PEAK.search(Path(f'/proc/{pid}/status').read_text())
+    except OSError:
+        return before
+    return int(found[1]) / 1024 if found else before
 
 
 def _last_line(log: Path) -> str:

@@ -1,6 +1,7 @@
 """Carries out one trial, from the config to its record."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -106,7 +107,7 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
         arguments = [config_path(trial.config), '--work-dir', folder]
         arguments += ['--amp'] * workshop.plan.amp + ['--resume'] * (trial.stage != 'cost')
         train = command(workshop.tools / 'train.py', arguments, options, workshop.gpus)
-        memory = run_process(train, log, workshop.env, trained).memory
+        memory = run_process(train, log, workshop.env, trained)
     shown = shown_command(trial, cfg, workshop.plan.amp, workshop.gpus)
     record = dict(trial=trial, command=shown, machine=workshop.machine)
     if trial.stage == 'cost':
@@ -144,13 +145,14 @@ def _augmented(
     return {key: float('nan') if value is None else value for key, value in means.items()}
 
 
-def _cost(folder: Path, resident: float) -> dict[str, float]:
+def _cost(folder: Path, resident: float) -> dict[str, float | None]:
     """Median time of an iteration in seconds and peak memory in MiB."""
     records = [record for record in _scalars(folder) if 'loss' in record]
     records = records[1:]  # in the first iterations memory is fetched, and code is compiled
     seconds = float(np.median([record['time'] for record in records]))
     memory = max((record.get('memory', 0) for record in records), default=0)
-    return dict(seconds=round(seconds, 4), memory=round(memory or resident))
+    memory = memory or resident
+    return dict(seconds=round(seconds, 4), memory=None if math.isnan(memory) else round(memory))
 
 
 def _is_trained(folder: Path, length: int) -> bool:

@@ -57,9 +57,11 @@ def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Tab
     rows = []
     for method in methods or results.methods:
         cost = results.costs[method.key]
-        time, memory = cost.seconds / base.seconds, cost.memory / base.memory
-        cells = (f'{cost.seconds:.3f}', f'{time:.2f}', f'{cost.memory:.0f}', f'{memory:.2f}')
-        rows.append([method.name, *(Number(text, '') for text in cells)])
+        time = [f'{cost.seconds:.3f}', f'{cost.seconds / base.seconds:.2f}']
+        memory = ['–', '–']
+        if cost.memory and base.memory:
+            memory = [f'{cost.memory:.0f}', f'{cost.memory / base.memory:.2f}']
+        rows.append([method.name, *(Number(text, '') for text in time + memory)])
     header = ['method', 's / iteration', '× CE', 'peak memory, MiB', '× CE']
     return Table('Time and memory of the training', header, rows)
 

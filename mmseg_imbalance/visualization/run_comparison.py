@@ -92,7 +92,7 @@ def training_curves_figure(comparison: Comparison) -> Figure:
         if all(key in run.curves for run in comparison.runs)
     ]
     figure = Figure(figsize=(4.3 * (1 + len(scores)), 5), layout='constrained')
-    loss, *others = figure.subplots(1, 1 + len(scores))
+    loss, *others = figure.subplots(1, 1 + len(scores), squeeze=False)[0]
     loss.set(title='training loss, smoothed', xlabel='iteration')
     units = dict.fromkeys(run.unit for run in comparison.runs)
     for key, axis in zip(scores, others, strict=True):

@@ -1,0 +1,124 @@
+"""Plans: what is trained, in which order, and what is wrong with one."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmseg_imbalance import config_path
+from mmseg_imbalance.study import Method, Plan, PlanError
+from mmseg_imbalance.study.commands import head_options
+
+ROOT = Path(__file__).resolve().parents[2]
+PLANS = sorted(path for path in (ROOT / 'benchmark').glob('*.py') if path.stem != 'methods')
+GRID = {'head.loss_decode.gamma': [2.0, 1.0], 'x.y': ['a', 'b']}
+
+
+def plan(**kwargs):
+    methods = {
+        'ce': Method('ce', 'CE', 'cross_entropy/ce', grid={'lr': [0.1, 0.2]}),
+        'focal': Method('focal', 'focal', 'baselines/focal', {'z': 5}, GRID),
+        'recall': Method('recall', 'RL', 'recall_loss/recall', {'lr': 0.7}),
+    }
+    return Plan('toy', 'Toy', 'net_data', **{'methods': methods, 'seeds': [3, 4], **kwargs})
+
+
+def test_there_are_plans():
+    assert {path.stem for path in PLANS} >= {'camvid', 'toy_streets', 'cityscapes'}
+
+
+@pytest.mark.parametrize('path', PLANS, ids=lambda path: path.stem)
+def test_shipped_plans_change_what_is_there(path):
+    """Every option replaces an entry of its config, or is an argument of what stands there."""
+    shipped = Plan.fromfile(path)
+    free = {'optim_wrapper.optimizer.lr'}
+    for stage in ('tune', 'train'):
+        for trial in shipped.trials(stage):
+            cfg = Config.fromfile(config_path(trial.config))
+            for key in head_options(trial.options, cfg):
+                parent = cfg
+                for name in key.split('.')[:-1]:
+                    if name == 'sampler' and key.startswith('model.'):
+                        break  # a pixel sampler is new
+                    parent = parent[name]
+                    assert isinstance(parent, dict), key
+                free.discard(key)
+
+
+@pytest.mark.parametrize('stem', ['camvid', 'toy_streets'])
+def test_our_own_plans_hold_what_the_protocol_says(stem):
+    shipped = Plan.fromfile(ROOT / 'benchmark' / f'{stem}.py')
+    assert shipped.baseline == 'ce' and len(shipped.seeds) >= 3
+    assert shipped.hold_out['share'] == 0.2
+    lr = shipped.methods['ce'].grid['optim_wrapper.optimizer.lr']
+    cfg = Config.fromfile(config_path(f'cross_entropy/ce_{shipped.setting}.py'))
+    assert cfg.optim_wrapper.optimizer.lr == lr[0]
+
+
+def test_tuning_tries_every_combination_with_the_baselines_choice():
+    trials = list(plan(options={'o': 1}).trials('tune', {'ce': {'lr': 0.2}}))
+    assert [t.name for t in trials] == [
+        'ce_lr-0.1',
+        'ce_lr-0.2',
+        'focal_gamma-2.0_y-a',
+        'focal_gamma-2.0_y-b',
+        'focal_gamma-1.0_y-a',
+        'focal_gamma-1.0_y-b',
+    ]
+    assert trials[0].options == {'o': 1, 'lr': 0.1}
+    assert trials[3].options == {
+        'o': 1, 'lr': 0.2, 'z': 5, 'head.loss_decode.gamma': 2.0, 'x.y': 'b'
+    }  # fmt: skip
+    assert trials[3].choice == {'head.loss_decode.gamma': 2.0, 'x.y': 'b'}
+    assert {t.seed for t in trials} == {3}
+
+
+def test_training_takes_what_was_chosen_seed_by_seed():
+    chosen = {'ce': {'lr': 0.2}, 'focal': {'head.loss_decode.gamma': 1.0, 'x.y': 'b'}}
+    trials = list(plan().trials('train', chosen))
+    assert [t.name for t in trials] == [
+        'ce_seed3', 'focal_seed3', 'recall_seed3', 'ce_seed4', 'focal_seed4', 'recall_seed4',
+    ]  # fmt: skip
+    ce, focal, recall = trials[:3]
+    assert ce.options == {'lr': 0.2}
+    assert focal.options == {'lr': 0.2, 'z': 5, 'head.loss_decode.gamma': 1.0, 'x.y': 'b'}
+    assert recall.options == {'lr': 0.7}  # a method's own option has the last word
+    assert focal.config == 'baselines/focal_net_data.py'
+    assert not any(t.choice for t in trials)
+
+
+def test_cost_is_measured_once_and_defaults_stand_in_for_choices():
+    trials = list(plan().trials('cost'))
+    assert [t.name for t in trials] == ['ce', 'focal', 'recall']
+    assert trials[1].options['head.loss_decode.gamma'] == 2.0
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ('methods = {}', 'it has no methods'),
+        ('seeds = [-1]', r'seeds are whole numbers ≥ 0, got \[-1\]'),
+        ('seeds = []', 'seeds are whole numbers'),
+        ("methods = {'C E': dict(name='x', config='y')}", "'C E' is no name for a file"),
+        ("methods = {'ce': dict(name='x', config='y', grid={'a': 3})}", 'no list of values for a'),
+        ("methods = {'ce': dict(name='x', config='y', grid={'a': [3]})}", 'no hold_out'),
+        ("methods = {'ce': dict(nome='x')}", 'cannot read plan .*nome'),
+        ("highlights = ['fcal']", "highlights has 'fcal', which is no method"),
+        ('sedes = [1]', 'cannot read plan .*sedes'),
+        ('seeds = [1 / 0]', 'cannot read plan .*division by zero'),
+    ],
+)
+def test_mistakes_are_named_with_their_file(tmp_path, change, message):
+    path = tmp_path / 'mine.py'
+    text = "title = 'T'\nsetting = 's'\nseeds = [0]\nmethods = {'ce': dict(name='x', config='y')}\n"
+    path.write_text(text)
+    assert Plan.fromfile(path).key == 'mine'
+    path.write_text(text + change + '\n')
+    with pytest.raises(PlanError, match=message) as error:
+        Plan.fromfile(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_plan_is_named():
+    with pytest.raises(PlanError, match='plan not found: nowhere.py'):
+        Plan.fromfile('nowhere.py')
