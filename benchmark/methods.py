@@ -94,3 +94,12 @@ methods = {
         ours=True,
     ),
 }
+
+# What the papers and the first probes promise, over cross-entropy.
+targets = [
+    dict(method='recall', score='mAcc', least=9.0, relative=True),
+    dict(method='recall', score='mIoU', least=0.0, within_std=True),
+    dict(method='lmp', score='mIoU', least=1.0),
+    dict(method='lmp-cbs', score='mIoU_tail', least=5.0),
+]
+highlights = ['ce', 'wce-median', 'balanced-softmax', 'lmp', 'lmp-cbs', 'recall', 'recall-cbs']

@@ -12,7 +12,7 @@ from pages import ROOT, Block
 from synthia_files import write_frame, write_image
 
 SHIM = ROOT / 'tests' / 'short_python.py'
-LINKED = ('configs', 'demo', 'docs', 'mmseg_imbalance', 'tests', 'tools')
+LINKED = ('benchmark', 'configs', 'demo', 'docs', 'mmseg_imbalance', 'tests', 'tools')
 
 
 def write_downloads(root: Path) -> None:

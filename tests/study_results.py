@@ -9,8 +9,8 @@ CLASSES = ['road', 'car', 'pole']
 MACHINE = {'device': 'a CPU, 1 threads', 'PyTorch': '2'}
 
 
-def made_plan(seeds=(0, 1), **methods):
-    """A plan of two baselines and one method of the project's own, or of ``methods``."""
+def made_plan(seeds=(0, 1), targets=(), **methods):
+    """A plan of two baselines and one method of the project's own, and of ``methods``."""
     made = {
         'ce': Method('ce', 'cross-entropy', 'cross_entropy/ce'),
         'focal': Method(
@@ -18,7 +18,7 @@ def made_plan(seeds=(0, 1), **methods):
         ),
         'recall': Method('recall', 'recall loss', 'recall_loss/recall', ours=True),
     }
-    return Plan('toy', 'Toy', 'net_data', {**made, **methods}, list(seeds))
+    return Plan('toy', 'Toy', 'net_data', {**made, **methods}, list(seeds), targets=list(targets))
 
 
 def made_record(method='ce', seed=0, stage='train', iou=(90, 50, 10), acc=(95, 60, 20), **kwargs):

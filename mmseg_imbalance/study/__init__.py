@@ -3,11 +3,19 @@
 from .choice import choose
 from .pages import fill_page, update_page
 from .pareto import pareto_figure
-from .plan import Method, Plan, PlanError, Trial
+from .plan import Method, Plan, PlanError, Target, Trial
 from .record import Record, find_record, read_records
 from .report import write_report
 from .results import Results
-from .tables import class_table, cost_table, gain_table, summary_table, tuning_table
+from .tables import (
+    class_table,
+    cost_table,
+    front_table,
+    gain_table,
+    summary_table,
+    target_table,
+    tuning_table,
+)
 
 __all__ = [
     'Method',
@@ -15,16 +23,19 @@ __all__ = [
     'PlanError',
     'Record',
     'Results',
+    'Target',
     'Trial',
     'choose',
     'class_table',
     'cost_table',
     'fill_page',
     'find_record',
+    'front_table',
     'gain_table',
     'pareto_figure',
     'read_records',
     'summary_table',
+    'target_table',
     'tuning_table',
     'update_page',
     'write_report',

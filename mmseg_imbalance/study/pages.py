@@ -8,7 +8,15 @@ from ..command_line import ToolError
 from ..files import write_atomically
 from ..visualization.run_tables import Table
 from .results import Results
-from .tables import class_table, cost_table, gain_table, summary_table, tuning_table
+from .tables import (
+    class_table,
+    cost_table,
+    front_table,
+    gain_table,
+    summary_table,
+    target_table,
+    tuning_table,
+)
 
 TABLES = {
     'summary': summary_table,
@@ -16,6 +24,8 @@ TABLES = {
     'IoU': lambda results, methods: class_table(results, 'IoU', methods),
     'recall': lambda results, methods: class_table(results, 'Acc', methods),
     'cost': cost_table,
+    'targets': target_table,
+    'front': front_table,
     'tuning': tuning_table,
 }
 """What a page can ask for: of results and methods, or None for all, a table."""

@@ -47,6 +47,25 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Target:
+    """A gain over the baseline that a method shall have.
+
+    Attributes:
+        method: Key of the method.
+        score: A mean over classes, such as ``'mIoU_tail'``.
+        least: How much the gain over the baseline has to be, in percentage points.
+        relative: Whether ``least`` is in percent of the baseline's score instead.
+        within_std: Whether a gain that is smaller by less than its standard deviation will do.
+    """
+
+    method: str
+    score: str
+    least: float
+    relative: bool = False
+    within_std: bool = False
+
+
+@dataclass(frozen=True)
 class Trial:
     """One training.
 
@@ -89,6 +108,7 @@ class Plan:
             :func:`.hold_out.hold_out`.
         amp: Whether to train in mixed precision, ``--amp`` of ``tools/train.py``.
         highlights: Keys of the methods that figures show.
+        targets: What was expected before the runs.
     """
 
     key: str
@@ -100,6 +120,7 @@ class Plan:
     hold_out: dict[str, object] = field(default_factory=dict)
     amp: bool = False
     highlights: list[str] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
 
     @classmethod
     def fromfile(cls, path: str | Path) -> 'Plan':
@@ -114,7 +135,8 @@ class Plan:
         try:
             content = Config.fromfile(path).to_dict()
             methods = {key: Method(key, **entry) for key, entry in content.pop('methods').items()}
-            plan = cls(path.stem, methods=methods, **content)
+            targets = [Target(**target) for target in content.pop('targets', [])]
+            plan = cls(path.stem, methods=methods, targets=targets, **content)
         except Exception as error:  # a plan is Python: it can fail in every way
             raise PlanError(f'cannot read plan {path}: {first_line(error)}') from error
         plan._check(path)
@@ -157,9 +179,11 @@ class Plan:
                     )
 
     def _check(self, path: Path) -> None:
+        named = {'highlights': self.highlights, 'targets': [t.method for t in self.targets]}
         problems = [
-            f'highlights has {key!r}, which is no method'
-            for key in self.highlights
+            f'{part} has {key!r}, which is no method'
+            for part, keys in named.items()
+            for key in keys
             if key not in self.methods
         ]
         problems += [

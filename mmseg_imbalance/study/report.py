@@ -8,7 +8,15 @@ from ..visualization import class_differences_figure, training_curves_figure
 from ..visualization.run_tables import Table, escape_markdown
 from .pareto import pareto_figure
 from .results import Results
-from .tables import class_table, cost_table, gain_table, summary_table, tuning_table
+from .tables import (
+    class_table,
+    cost_table,
+    front_table,
+    gain_table,
+    summary_table,
+    target_table,
+    tuning_table,
+)
 
 _MOST = 9  # methods that a figure can tell apart by their colours
 
@@ -56,7 +64,7 @@ def report(results: Results) -> str:
     """All tables, as Markdown."""
     tables = [summary_table(results)]
     if len(results.methods) > 1:
-        tables.append(gain_table(results))
+        tables += [gain_table(results), target_table(results), front_table(results)]
     tables += [class_table(results, kind) for kind in ('IoU', 'Acc')]
     if set(results.trained) <= set(results.costs):
         tables.append(cost_table(results))

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from ..evaluation import Spread
 from ..visualization.run_tables import KIND_NAMES, Number, Table, numbers
 from .choice import choose
-from .plan import Method
+from .plan import Method, Target
 from .results import Results
 
 MEANS = {
@@ -66,6 +68,25 @@ def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Tab
     return Table('Time and memory of the training', header, rows)
 
 
+def target_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """What was expected before the runs, and what came out."""
+    wanted = {method.key for method in methods or results.methods}
+    rows = []
+    for target in results.plan.targets:
+        if target.method in wanted and target.method in results.trained:
+            rows.append(_target_row(results, target))
+    header = ['method', 'gain of', 'expected', 'measured', 'met']
+    return Table(f'Gains over {results.comparison.baseline}', header, rows)
+
+
+def front_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Of every method of the project the baselines that are better in both mIoU and mAcc."""
+    ours = [method for method in methods or results.methods if method.ours]
+    better = {m.name: [other.name for other in results.dominated(m)] for m in ours}
+    rows = [[name, ', '.join(names) or 'none'] for name, names in better.items()]
+    return Table('Pareto front', ['method', 'baselines better in both mIoU and mAcc'], rows)
+
+
 def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
     """Every value that was tried on the held-out images; what was chosen is marked."""
     chosen = choose(results.plan, results.tuned)
@@ -79,6 +100,23 @@ def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> T
             rows.append([method.name, _in_words(record.trial.choice), *cells])
     header = ['method', 'value', 'mIoU', 'mAcc']
     return Table('Scores of the held-out images (%)', header, rows)
+
+
+def _target_row(results: Results, target: Target) -> list[str]:
+    method = results.plan.methods[target.method]
+    gain, unit = results.gain(method, target.score), 'points'
+    if target.relative:
+        base = results.mean(results.plan.methods[results.plan.baseline], target.score).mean
+        gain, unit = Spread(100 * gain.mean / base, 100 * gain.std / base, gain.runs), '%'
+    spread = '' if np.isnan(gain.std) else f' ± {gain.std:.1f}'
+    slack = np.nan_to_num(gain.std) if target.within_std else 0
+    return [
+        method.name,
+        MEANS[target.score],
+        f'≥ {target.least:+.1f} {unit}' + ' - one std' * target.within_std,
+        f'{gain.mean:+.1f}{spread} {unit}',
+        'yes' if gain.mean >= target.least - slack else 'no',
+    ]
 
 
 def _in_words(choice: dict[str, object]) -> str:

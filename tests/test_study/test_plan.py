@@ -104,6 +104,11 @@ def test_cost_is_measured_once_and_defaults_stand_in_for_choices():
         ("methods = {'ce': dict(name='x', config='y', grid={'a': [3]})}", 'no hold_out'),
         ("methods = {'ce': dict(nome='x')}", 'cannot read plan .*nome'),
         ("highlights = ['fcal']", "highlights has 'fcal', which is no method"),
+        (
+            "targets = [dict(method='x', score='mIoU', least=1)]",
+            "targets has 'x', which is no method",
+        ),
+        ("targets = [dict(methd='ce')]", 'cannot read plan .*methd'),
         ('sedes = [1]', 'cannot read plan .*sedes'),
         ('seeds = [1 / 0]', 'cannot read plan .*division by zero'),
     ],

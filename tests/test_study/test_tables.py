@@ -4,14 +4,18 @@ import dataclasses
 import re
 
 import pytest
-from study_results import made_plan, write_study
+from study_results import made_plan, made_record, write_study
 
 from mmseg_imbalance.study import (
+    Method,
     Results,
+    Target,
     class_table,
     cost_table,
+    front_table,
     gain_table,
     summary_table,
+    target_table,
     tuning_table,
 )
 
@@ -71,6 +75,51 @@ def test_cost_is_a_multiple_of_the_baselines(results):
     lines = cost_table(results).to_markdown().splitlines()
     assert lines[3] == '| focal loss | 0.550 | 1.10 | 1100 | 1.10 |'
     assert lines[4] == '| recall loss | 0.600 | 1.20 | 900 | 0.90 |'
+
+
+@pytest.mark.parametrize(
+    ('target', 'expected', 'measured', 'met'),
+    [
+        (('mIoU_tail', 13.0), '≥ +13.0 points', '+13.0 ± 1.4 points', 'yes'),
+        (('mIoU_tail', 13.1), '≥ +13.1 points', '+13.0 ± 1.4 points', 'no'),
+        (('mIoU_tail', 14.0, False, True), '≥ +14.0 points - one std', '+13.0 ± 1.4 points', 'yes'),
+        (('mIoU_tail', 14.5, False, True), '≥ +14.5 points - one std', '+13.0 ± 1.4 points', 'no'),
+        # 21 is 162.5 % more than 8, and the gains of 12 and 14 are 150 and 175 % of 8
+        (('mIoU_tail', 160, True), '≥ +160.0 %', '+162.5 ± 17.7 %', 'yes'),
+        (('mIoU_tail', 163, True), '≥ +163.0 %', '+162.5 ± 17.7 %', 'no'),
+    ],
+)
+def test_targets(tmp_path, target, expected, measured, met):
+    write_study(tmp_path)
+    results = Results.read(made_plan(targets=[Target('recall', *target)]), tmp_path)
+    row = rows(target_table(results))['recall loss']
+    assert row == {
+        'method': 'recall loss', 'gain of': 'tail IoU', 'expected': expected,
+        'measured': measured, 'met': met,
+    }  # fmt: skip
+
+
+def test_targets_of_methods_without_results_are_left_out(tmp_path):
+    write_study(tmp_path)
+    lmp = Method('lmp', 'LMP', 'loss_max_pooling/lmp')
+    targets = [Target('lmp', 'mIoU', 1.0), Target('recall', 'mIoU', 1.0)]
+    results = Results.read(made_plan(targets=targets, lmp=lmp), tmp_path)
+    assert list(rows(target_table(results))) == ['recall loss']
+
+
+def test_front(tmp_path):
+    write_study(tmp_path)
+    results = Results.read(made_plan(), tmp_path)
+    assert rows(front_table(results)) == {
+        'recall loss': {
+            'method': 'recall loss', 'baselines better in both mIoU and mAcc': 'none'
+        }
+    }  # fmt: skip
+    for seed in (0, 1):
+        made_record('recall', seed, iou=(50, 40, 5), acc=(60, 50, 10)).write(tmp_path)
+    results = Results.read(made_plan(), tmp_path)
+    (row,) = rows(front_table(results)).values()
+    assert row['baselines better in both mIoU and mAcc'] == 'cross-entropy, focal loss'
 
 
 def test_memory_may_be_unknown(tmp_path):
