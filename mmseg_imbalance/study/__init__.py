@@ -1,6 +1,7 @@
 """Trains methods side by side under one protocol, and reports what came out."""
 
 from .choice import choose
+from .metafile import update_metafile
 from .pages import fill_page, update_page
 from .pareto import pareto_figure
 from .plan import Method, Plan, PlanError, Target, Trial
@@ -37,6 +38,7 @@ __all__ = [
     'summary_table',
     'target_table',
     'tuning_table',
+    'update_metafile',
     'update_page',
     'write_report',
 ]

@@ -7,18 +7,26 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from mmseg_imbalance.command_line import run_tool
-from mmseg_imbalance.study import Plan, Results, summary_table, update_page, write_report
+from mmseg_imbalance.study import (
+    Plan,
+    Results,
+    summary_table,
+    update_metafile,
+    update_page,
+    write_report,
+)
 from mmseg_imbalance.study.report import write_figures
 
 EXAMPLES = """examples:
   python tools/analysis_tools/benchmark_report.py benchmark/camvid.py \\
       --results work_dirs/benchmark/camvid/results --out-dir work_dirs/report
   python tools/analysis_tools/benchmark_report.py benchmark/camvid.py benchmark/toy_streets.py \\
-      --pages README.md docs/*.md configs/*/README.md --figures docs/images
+      --pages README.md docs/*.md configs/*/README.md configs/*/metafile.yml --figures docs/images
 
 The first writes report.md, comparison.json and the figures pareto.png, classes.png and curves.png.
 The second fills the places for results in pages, from <!-- results: PLAN TABLE [METHOD ...] --> to
-<!-- end of results -->; that is how this project's own are made. With --check nothing is written.
+<!-- end of results -->, and the results of configs in metafiles; that is how this project's own
+are made. With --check nothing is written.
 Exit code: 0 all is well, 1 --check found tables out of date, 2 wrong usage or no results.
 """
 
@@ -34,7 +42,9 @@ def parse_args() -> argparse.Namespace:
         help='folder of the results, of one plan (default: results/<plan> beside the plan)',
     )
     parser.add_argument('--out-dir', type=Path, help='folder of the report, of one plan')
-    parser.add_argument('--pages', nargs='+', type=Path, default=[], help='Markdown files to fill')
+    parser.add_argument(
+        '--pages', nargs='+', type=Path, default=[], help='Markdown files and metafile.yml to fill'
+    )
     parser.add_argument(
         '--figures', type=Path, metavar='DIR', help='draw DIR/<plan>_pareto.png and so on'
     )
@@ -51,7 +61,11 @@ def main() -> int:
     for path in map(Path, args.plans):
         plan = Plan.fromfile(path)
         results[plan.key] = Results.read(plan, args.results or path.parent / 'results' / plan.key)
-    outdated = [path for path in args.pages if update_page(path, results, args.check)]
+    outdated = [
+        path
+        for path in args.pages
+        if (update_metafile if path.suffix == '.yml' else update_page)(path, results, args.check)
+    ]
     for path in outdated:
         print(f'{"out of date" if args.check else "written"}: {path}')
     if args.check:
