@@ -75,9 +75,9 @@ def installed(tmp_path_factory):
     return folder, python, site / 'mmseg_imbalance'
 
 
-def test_the_wheel_carries_configs_demo_and_tools(installed):
+def test_the_wheel_carries_configs_plans_demo_and_tools(installed):
     _, _, package = installed
-    for kind in ('configs', 'demo', 'tools'):
+    for kind in ('configs', 'benchmark/*.py', 'demo', 'tools'):
         tracked = run('git', 'ls-files', '--cached', '--others', '--exclude-standard', kind,
                       cwd=ROOT).split()  # fmt: skip
         assert tracked
@@ -96,7 +96,7 @@ def test_a_config_inherits_from_the_installed_copy(installed):
 
 def test_the_installed_tools_run(installed):
     folder, python, package = installed
-    for tool in ('train.py', 'test.py', 'demo.py'):
+    for tool in ('train.py', 'test.py', 'demo.py', 'benchmark.py'):
         assert 'example' in run(python, package / '.mim' / 'tools' / tool, '--help', cwd=folder)
 
 

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import threading
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -86,36 +87,35 @@ class Bench:
 
     def stage(self, stage: str) -> None:
         """Carries out what is left of a stage."""
-        if stage != 'tune':
-            self.trials(stage, self.wanted(stage))
-            return
-        # what is chosen for the baseline holds in the tuning of the others
-        base = self.plan.baseline
-        self.trials(stage, [t for t in self.wanted(stage) if t.method == base])
-        self.trials(stage, [t for t in self.wanted(stage) if t.method != base])
+        base, keys = self.plan.baseline, self.args.methods or list(self.plan.methods)
+        if stage == 'tune':  # what is chosen for the baseline holds in the tuning of the others
+            self.trials(stage, self.wanted(stage, {base}.intersection(keys)))
+            keys = set(keys) - {base}
+        self.trials(stage, self.wanted(stage, keys))
 
-    def wanted(self, stage: str) -> list[Trial]:
-        """The trials of a stage that were asked for."""
+    def wanted(self, stage: str, methods: Collection[str]) -> list[Trial]:
+        """The trials of a stage and of methods that were asked for and can be carried out."""
         chosen = choose(self.plan, read_records(self.args.results, 'tune'))
-        if stage != 'tune' or self.args.methods:
-            missing = [
-                m.key
-                for m in self.plan.methods.values()
-                if m.grid and m.key not in chosen and self.is_wanted(m.key)
-            ]
-            if missing and stage != 'tune' and not self.args.dry_run:
-                raise ToolError(
-                    f'nothing is chosen yet for {", ".join(missing)}: run --stages tune first'
-                )
+        open_ = {key for key, m in self.plan.methods.items() if m.grid and key not in chosen}
+        needed = {
+            key: {self.plan.baseline} if stage == 'tune' else {self.plan.baseline, key}
+            for key in methods
+        }
+        if stage == 'tune' and self.plan.baseline in needed:
+            needed[self.plan.baseline] = set()
+        lacking = sorted({missing for each in needed.values() for missing in each & open_})
+        if lacking and not self.args.dry_run:
+            text = f'nothing is chosen yet for {", ".join(lacking)}'
+            if 'tune' not in self.args.stages:
+                raise ToolError(f'{text}: run --stages tune first')
+            self.failed.append(f'{stage} of what needs it: {text}')
+            methods = [key for key in methods if not needed[key] & open_]
         return [
             trial
             for trial in self.plan.trials(stage, chosen)
-            if self.is_wanted(trial.method)
+            if trial.method in methods
             and (stage != 'train' or trial.seed in (self.args.seeds or self.plan.seeds))
         ]
-
-    def is_wanted(self, method: str) -> bool:
-        return not self.args.methods or method in self.args.methods
 
     def trials(self, stage: str, trials: list[Trial]) -> None:
         """Carries out those that have no record yet."""

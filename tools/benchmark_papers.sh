@@ -13,7 +13,7 @@
 # hyper-parameters takes as many trainings again; --stages train does without, if a former run of
 # --stages tune has chosen, or the methods named with --methods have none.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 case "${1:-}" in
     cityscapes | synthia_rand) GPUS=4 ;;
@@ -23,7 +23,7 @@ case "${1:-}" in
         exit 2
         ;;
 esac
-PLAN=benchmark/$1.py
+PLAN=$TOOLS/../benchmark/$1.py
 OUT=work_dirs/benchmark/$1
-python tools/benchmark.py "$PLAN" --gpus $GPUS --work-dir "$OUT" --results "$OUT/results" "${@:2}"
-python tools/analysis_tools/benchmark_report.py "$PLAN" --results "$OUT/results" --out-dir "$OUT"
+python "$TOOLS/benchmark.py" "$PLAN" --gpus $GPUS --work-dir "$OUT" --results "$OUT/results" "${@:2}"
+python "$TOOLS/analysis_tools/benchmark_report.py" "$PLAN" --results "$OUT/results" --out-dir "$OUT"

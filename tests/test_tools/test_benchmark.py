@@ -198,6 +198,30 @@ def test_a_failure_does_not_stop_the_others(tmp_path, toy_data, run_tool):
     assert set(records(tmp_path / 'work' / 'results')) == {'train/ce_seed0'}
 
 
+@pytest.mark.slow
+def test_a_failed_choice_stops_only_what_needs_it(tmp_path, toy_data, run_tool):
+    plan = write_plan(tmp_path / 'tiny.py', toy_data, gamma=-1.0)  # no gamma
+    arguments = [plan, '--work-dir', tmp_path / 'work', '--stages', 'tune', 'train']
+    done = run_tool('benchmark.py', *arguments, '--methods', 'ce', 'focal', timeout=300)
+    assert done.returncode == 1
+    failures = [line for line in done.stderr.splitlines() if line.startswith('failed: ')]
+    assert len(failures) == 2 and failures[0].startswith('failed: tune focal_gamma--1.0: ')
+    assert failures[1] == 'failed: train of what needs it: nothing is chosen yet for focal'
+    assert set(records(tmp_path / 'work' / 'results')) == {'tune/focal_gamma-2.0', 'train/ce_seed0'}
+
+
+def test_nothing_is_tuned_before_the_baseline(tmp_path, toy_data, call_tool, capsys):
+    plan = write_plan(tmp_path / 'tiny.py', toy_data)
+    grid = "config='cross_entropy/ce', grid={'optim_wrapper.optimizer.lr': [1e-3, 1e-2]}"
+    plan.write_text(plan.read_text().replace("config='cross_entropy/ce'", grid))
+    arguments = ['benchmark.py', plan, '--work-dir', tmp_path / 'work', '--stages']
+    assert call_tool(*arguments, 'train', '--methods', 'recall') == 2
+    assert 'nothing is chosen yet for ce: run --stages tune' in capsys.readouterr().err
+    assert call_tool(*arguments, 'tune', '--methods', 'focal') == 1
+    assert 'nothing is chosen yet for ce' in capsys.readouterr().err
+    assert not (tmp_path / 'work').exists()
+
+
 def test_dry_run_lists_what_is_left(tmp_path, toy_data, run_tool):
     plan = write_plan(tmp_path / 'tiny.py', toy_data, seeds=(5,))
     done = run_tool('benchmark.py', plan, '--work-dir', tmp_path / 'work', '--dry-run')
