@@ -1,6 +1,6 @@
 # What is compared, whatever the data: docs/benchmark.md. A method is a config with `options`;
 # `grid` is what is chosen for it on a held-out part of the training set. `head.` stands for all
-# heads of the model.
+# heads of the model. What is, once chosen, the same as a method above it is trained once.
 __sampling = {'train_dataloader.sampler.class_prob': ['performance', 'rare']}
 __median = {'head.loss_decode.class_weight': 'median_frequency'}
 
@@ -43,10 +43,16 @@ methods = {
     'ce-cbs': dict(
         name='CE + sampling', config='class_balanced_sampling/ce-cbs', grid=__sampling, ours=True
     ),
-    'lmp-p1': dict(
-        name='LMP, p = 1',
+    'lmp': dict(
+        name='LMP',
         config='loss_max_pooling/lmp',
-        options={'head.loss_decode.p': 1.0},
+        grid={'head.loss_decode.p': [1.7, 1.3, 1.0]},
+        ours=True,
+    ),
+    'lmp-p1.7': dict(
+        name='LMP, p = 1.7',
+        config='loss_max_pooling/lmp',
+        options={'head.loss_decode.p': 1.7},
         ours=True,
     ),
     'lmp-p1.3': dict(
@@ -55,18 +61,28 @@ methods = {
         options={'head.loss_decode.p': 1.3},
         ours=True,
     ),
-    'lmp': dict(name='LMP, p = 1.7', config='loss_max_pooling/lmp', ours=True),
+    'lmp-p1.0': dict(
+        name='LMP, p = 1.0',
+        config='loss_max_pooling/lmp',
+        options={'head.loss_decode.p': 1.0},
+        ours=True,
+    ),
     'lmp-cbs': dict(
         name='LMP + sampling',
         config='class_balanced_sampling/lmp-cbs',
         grid={'head.loss_decode.p': [1.7, 1.3], **__sampling},
         ours=True,
     ),
-    'recall': dict(name='recall loss', config='recall_loss/recall', ours=True),
-    'recall-floor0': dict(
-        name='recall loss, floor 0',
+    'recall': dict(
+        name='recall loss',
         config='recall_loss/recall',
-        options={'head.loss_decode.floor': 0.0},
+        grid={'head.loss_decode.normalizer': ['weight', 'valid', 'all']},
+        ours=True,
+    ),
+    'recall-weight': dict(
+        name="recall loss, 'weight'",
+        config='recall_loss/recall',
+        options={'head.loss_decode.normalizer': 'weight'},
         ours=True,
     ),
     'recall-valid': dict(
@@ -79,6 +95,12 @@ methods = {
         name="recall loss, 'all'",
         config='recall_loss/recall',
         options={'head.loss_decode.normalizer': 'all'},
+        ours=True,
+    ),
+    'recall-floor0': dict(
+        name='recall loss, floor 0',
+        config='recall_loss/recall',
+        options={'head.loss_decode.floor': 0.0},
         ours=True,
     ),
     'recall-momentum': dict(

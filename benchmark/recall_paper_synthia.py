@@ -12,3 +12,7 @@ methods = {
     ),
     'recall': dict(name='recall loss', config='recall_loss/recall', options=__weight, ours=True),
 }
+targets = [
+    dict(method='recall-all', score='mAcc', least=9.0, relative=True),
+    dict(method='recall-all', score='mIoU', least=0.0, within_std=True),
+]

@@ -1,10 +1,13 @@
 """Plans and records made up for tests of a study's tables and figures."""
 
+from dataclasses import replace
+
 import numpy as np
 from made_runs import made_run
 
-from mmseg_imbalance.study import Method, Plan, Record, Trial
+from mmseg_imbalance.study import Method, Plan, Record
 
+GAMMA = 'head.loss_decode.gamma'
 CLASSES = ['road', 'car', 'pole']
 MACHINE = {'device': 'a CPU, 1 threads', 'PyTorch': '2'}
 
@@ -13,18 +16,19 @@ def made_plan(seeds=(0, 1), targets=(), **methods):
     """A plan of two baselines and one method of the project's own, and of ``methods``."""
     made = {
         'ce': Method('ce', 'cross-entropy', 'cross_entropy/ce'),
-        'focal': Method(
-            'focal', 'focal loss', 'baselines/focal', grid={'head.loss_decode.gamma': [2.0, 1.0]}
-        ),
+        'focal': Method('focal', 'focal loss', 'baselines/focal', grid={GAMMA: [2.0, 1.0]}),
         'recall': Method('recall', 'recall loss', 'recall_loss/recall', ours=True),
     }
     return Plan('toy', 'Toy', 'net_data', {**made, **methods}, list(seeds), targets=list(targets))
 
 
-def made_record(method='ce', seed=0, stage='train', iou=(90, 50, 10), acc=(95, 60, 20), **kwargs):
-    """A record with these scores per class; the last one is the tail."""
-    choice = kwargs.pop('choice', {})
-    trial = Trial(stage, method, seed, f'{method}_net_data.py', {'a.b': 1, **choice}, choice)
+def made_record(
+    method='ce', seed=0, stage='train', iou=(90, 50, 10), acc=(95, 60, 20), choice=None, **kwargs
+):
+    """A record of a plan's trial with these scores per class; the last one is the tail."""
+    plan = replace(kwargs.pop('plan', None) or made_plan(), seeds=[seed])
+    trials = (trial for trial in plan.trials(stage) if trial.method == method)
+    trial = next(trial for trial in trials if trial.choice == (choice or {}))
     means = {
         'mIoU': np.mean(iou),
         'mAcc': np.mean(acc),
@@ -49,10 +53,8 @@ def write_study(folder):
         made_record('focal', 1, iou=(91, 52, 10)),
         made_record('recall', 0, iou=(90, 50, 22), acc=(94, 70, 60)),
         made_record('recall', 1, iou=(90, 52, 20), acc=(94, 70, 70)),
-        made_record('focal', stage='tune', choice={'head.loss_decode.gamma': 2.0}),
-        made_record(
-            'focal', stage='tune', choice={'head.loss_decode.gamma': 1.0}, iou=(90, 50, 11)
-        ),
+        made_record('focal', stage='tune', choice={GAMMA: 2.0}, iou=(90, 50, 11)),
+        made_record('focal', stage='tune', choice={GAMMA: 1.0}),
     ]
     for key, seconds, memory in (('ce', 0.5, 1000), ('focal', 0.55, 1100), ('recall', 0.6, 900)):
         records.append(

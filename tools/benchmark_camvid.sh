@@ -15,7 +15,4 @@ if [ ! -d data/camvid/images/train ]; then
     sed -n 's/^#   \(git clone\|python\)/    \1/p' "$0" >&2
     exit 2
 fi
-PLAN=$TOOLS/../benchmark/camvid.py
-OUT=work_dirs/benchmark/camvid
-python "$TOOLS/benchmark.py" "$PLAN" --work-dir $OUT --results $OUT/results "$@"
-python "$TOOLS/analysis_tools/benchmark_report.py" "$PLAN" --results $OUT/results --out-dir $OUT
+exec python "$TOOLS/benchmark.py" "$TOOLS/../benchmark/camvid.py" "$@"

@@ -10,20 +10,16 @@
 #   recall_paper_cityscapes   1    Cityscapes as in the paper of recall loss, 90k
 #
 # The data go where docs/data.md says. Interrupted, the same command goes on where it was. Choosing
-# hyper-parameters takes as many trainings again; --stages train does without, if a former run of
-# --stages tune has chosen, or the methods named with --methods have none.
+# hyper-parameters takes as many trainings again; --stages train --methods KEY ... does without, for
+# methods that have none to choose.
 set -euo pipefail
 TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 case "${1:-}" in
-    cityscapes | synthia_rand) GPUS=4 ;;
-    recall_paper_synthia | recall_paper_cityscapes) GPUS=1 ;;
+    cityscapes | synthia_rand | recall_paper_synthia | recall_paper_cityscapes) ;;
     *)
         sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
 esac
-PLAN=$TOOLS/../benchmark/$1.py
-OUT=work_dirs/benchmark/$1
-python "$TOOLS/benchmark.py" "$PLAN" --gpus $GPUS --work-dir "$OUT" --results "$OUT/results" "${@:2}"
-python "$TOOLS/analysis_tools/benchmark_report.py" "$PLAN" --results "$OUT/results" --out-dir "$OUT"
+exec python "$TOOLS/benchmark.py" "$TOOLS/../benchmark/$1.py" "${@:2}"

@@ -1,7 +1,6 @@
 """The commands of a trial: the tools that users have."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config
@@ -24,54 +23,55 @@ def head_options(options: dict[str, object], cfg: Config) -> dict[str, object]:
 
 
 def stage_options(trial: Trial, cfg: Config) -> dict[str, object]:
-    """What the stage of a trial changes in how long it takes and in what is logged and kept."""
+    """What the stage of a trial changes in how long it takes and in what is logged and kept.
+
+    Args:
+        trial: The trial.
+        cfg: Its config so far.
+    """
     if trial.stage == 'cost':
         return {
             'train_cfg.max_iters': COST_ITERATIONS,
             'train_cfg.val_begin': 2 * COST_ITERATIONS,  # not at the end either
-            'default_hooks.logger.interval': 10,
+            'default_hooks.logger.interval': 1,
+            'log_processor.window_size': 1,  # the time of every single iteration
             'default_hooks.checkpoint.interval': 2 * COST_ITERATIONS,
             'default_hooks.checkpoint.save_last': False,
         }
-    length = trial.options.get('train_cfg.max_iters', cfg.train_cfg.max_iters)
+    length = cfg.train_cfg.max_iters
     return {
         'train_cfg.val_interval': length,  # the last checkpoint is scored, not the best
         'default_hooks.logger.interval': max(length // 20, 1),
         'default_hooks.checkpoint.interval': max(length // 4, 1),
-        'default_hooks.checkpoint.max_keep_ckpts': 1,
+        'default_hooks.checkpoint.max_keep_ckpts': 2,  # one is there while the other is written
     }
 
 
-def command(script: Path | str, arguments: list, options: dict, gpus: int = 1) -> list[str]:
-    """What runs ``tools/train.py`` or ``tools/test.py``, with one process per GPU.
+def command(script: Path | str, *arguments: Path | str, gpus: int = 1) -> list[str]:
+    """What runs ``tools/train.py`` or ``tools/test.py``.
 
     Args:
         script: Path of the tool.
-        arguments: Its arguments but for the config's options.
-        options: Those, by dotted key.
-        gpus: Number of processes.
+        arguments: Its arguments.
+        gpus: Number of processes; more than one are launched.
     """
     launcher, launched = [], []
     if gpus > 1:
         launcher = ['-m', 'torch.distributed.run', '--standalone', f'--nproc-per-node={gpus}']
         launched = ['--launcher', 'pytorch']
-    cfg_options = ['--cfg-options', *flags(options)]
-    return [sys.executable, *launcher, str(script), *map(str, arguments), *launched, *cfg_options]
+    return [sys.executable, *launcher, str(script), *map(str, arguments), *launched]
 
 
-def shown_command(trial: Trial, cfg: Config, amp: bool, gpus: int = 1) -> str:
-    """The training of a trial as a reader would type it in a checkout."""
+def shown_command(trial: Trial, cfg: Config) -> str:
+    """The training of a trial as a reader would type it in a checkout.
+
+    Args:
+        trial: The trial.
+        cfg: A config with the heads that it trains.
+    """
     options = {**head_options(trial.options, cfg), 'randomness.seed': trial.seed}
-    config = f'configs/{trial.config}'
-    tool = (
-        f'bash tools/dist_train.sh {config} {gpus}'
-        if gpus > 1
-        else f'python tools/train.py {config}'
-    )
-    return ' '.join([tool, *['--amp'] * amp, '--cfg-options', *flags(options)])
-
-
-def flags(options: dict[str, object]) -> Iterator[str]:
-    """Options as ``--cfg-options`` takes them."""
-    for key, value in options.items():
-        yield f'{key}={value}'.replace(' ', '')
+    words = ['python tools/train.py', f'configs/{trial.config}']
+    if trial.gpus > 1:
+        words = ['bash tools/dist_train.sh', words[1], str(trial.gpus)]
+    words += ['--amp'] * trial.amp
+    return ' '.join([*words, '--cfg-options', *(f'{k}={v}' for k, v in options.items())])

@@ -1,21 +1,27 @@
 """Results in ``metafile.yml``, where model zoos look for them."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
+from ..command_line import ToolError, first_line
 from ..engine.run_config import load_config
 from ..evaluation.run_settings import training_settings
 from ..files import write_atomically
 from ..shipped import config_path
 from .commands import head_options
+from .pages import read_text
 from .plan import Trial
 from .results import Results
 
 
 def update_metafile(path: Path, results: Mapping[str, Results], check: bool = False) -> bool:
-    """Brings the results of all configs that were trained as they are up to date.
+    """Brings the results of the plans' configs up to date.
+
+    Only those that were trained as they are have results, means over the seeds, with the command of
+    the first seed.
 
     Args:
         path: The file.
@@ -24,18 +30,27 @@ def update_metafile(path: Path, results: Mapping[str, Results], check: bool = Fa
 
     Returns:
         Whether it was, or is, out of date.
+
+    Raises:
+        ToolError: It is no metafile.
     """
-    text = path.read_text(encoding='utf-8')
-    content = yaml.safe_load(text)
-    found = {name: entry for each in results.values() for name, entry in _entries(each).items()}
-    for model in content['Models']:
-        model.pop('Results', None)
-        if model['Name'] in found:
-            model['Results'] = [found[model['Name']]]
-    updated = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
-    if updated != text and not check:
+    text = read_text(path)
+    try:
+        content = yaml.safe_load(text)
+        models = {model['Name']: model for model in content['Models']}
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ToolError(f'{path} is no metafile: {first_line(error)}') from error
+    before = copy.deepcopy(content)
+    for each in results.values():
+        entries = _entries(each)
+        for name in (name for name in models if name.endswith(f'_{each.plan.setting}')):
+            models[name].pop('Results', None)
+            if name in entries:
+                models[name]['Results'] = [entries[name]]
+    if content != before and not check:
+        updated = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
         write_atomically(path, updated.encode())
-    return updated != text
+    return content != before
 
 
 def trained_as_shipped(trial: Trial) -> bool:
@@ -65,5 +80,6 @@ def _entries(results: Results) -> dict[str, dict]:
             'Task': 'Semantic Segmentation',
             'Dataset': results.plan.title,
             'Metrics': metrics,
+            'Command': records[0].command,
         }
     return entries

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..command_line import ToolError
+from ..command_line import ToolError, first_line
 from ..files import write_atomically
 from ..visualization.run_tables import Table
 from .results import Results
@@ -88,8 +88,20 @@ def update_page(path: Path, results: Mapping[str, Results], check: bool = False)
     Returns:
         Whether its tables were, or are, out of date.
     """
-    text = path.read_text(encoding='utf-8')
+    text = read_text(path)
     filled = fill_page(text, results, str(path))
     if filled != text and not check:
         write_atomically(path, filled.encode())
     return filled != text
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ToolError: It is no text.
+    """
+    try:
+        return path.read_text(encoding='utf-8')
+    except UnicodeDecodeError as error:
+        raise ToolError(f'{path} is no text: {first_line(error)}') from error

@@ -12,6 +12,7 @@ from ..command_line import ToolError, first_line
 
 STAGES = ('tune', 'train', 'cost')
 _NAME = re.compile(r'[a-z0-9][a-z0-9.-]*')
+_GPUS = re.compile(r'_(\d+)xb\d+')
 
 
 class PlanError(ToolError):
@@ -76,6 +77,9 @@ class Trial:
         config: Path of the config below ``configs``.
         options: What differs from it, by dotted key.
         choice: The part of the options that is being tuned.
+        hold_out: In the ``tune`` stage, how its validation images are taken from the training set.
+        amp: Whether it is trained in mixed precision.
+        gpus: Number of processes, each with a batch of its own.
     """
 
     stage: str
@@ -84,6 +88,9 @@ class Trial:
     config: str
     options: dict[str, object]
     choice: dict[str, object] = field(default_factory=dict)
+    hold_out: dict[str, object] = field(default_factory=dict)
+    amp: bool = False
+    gpus: int = 1
 
     @property
     def name(self) -> str:
@@ -107,6 +114,7 @@ class Plan:
         hold_out: How the validation images of the tuning are taken from the training set, see
             :func:`.hold_out.hold_out`.
         amp: Whether to train in mixed precision, ``--amp`` of ``tools/train.py``.
+        gpus: Number of processes of a training; by default what the setting's name says.
         highlights: Keys of the methods that figures show.
         targets: What was expected before the runs.
     """
@@ -119,6 +127,7 @@ class Plan:
     options: dict[str, object] = field(default_factory=dict)
     hold_out: dict[str, object] = field(default_factory=dict)
     amp: bool = False
+    gpus: int = 1
     highlights: list[str] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
 
@@ -135,6 +144,8 @@ class Plan:
         try:
             content = Config.fromfile(path).to_dict()
             methods = {key: Method(key, **entry) for key, entry in content.pop('methods').items()}
+            named = _GPUS.search(content.get('setting', ''))
+            content.setdefault('gpus', int(named[1]) if named else 1)
             targets = [Target(**target) for target in content.pop('targets', [])]
             plan = cls(path.stem, methods=methods, targets=targets, **content)
         except Exception as error:  # a plan is Python: it can fail in every way
@@ -152,6 +163,8 @@ class Plan:
     ) -> Iterator[Trial]:
         """The trials of a stage in the order in which they are of use.
 
+        A method that is, with what was chosen, the same as one before it has none.
+
         Args:
             stage: One of :data:`STAGES`.
             chosen: By method what was chosen of its grid; of the baseline's it is needed for
@@ -162,44 +175,68 @@ class Plan:
         """
         chosen = chosen or {}
         for seed in self.seeds if stage == 'train' else self.seeds[:1]:
+            known = []
             for method in self.methods.values():
-                shared = {**self.options, **chosen.get(self.baseline, {}), **method.options}
                 if stage == 'tune':
                     choices = method.choices() if method.grid else []
                 else:
                     choices = [chosen.get(method.key) or method.choices()[0]]
                 for choice in choices:
-                    yield Trial(
-                        stage,
-                        method.key,
-                        seed,
-                        f'{method.config}_{self.setting}.py',
-                        {**shared, **choice},
-                        choice if stage == 'tune' else {},
-                    )
+                    trial = self._trial(stage, method, seed, choice, chosen.get(self.baseline, {}))
+                    if stage == 'tune' or (trial.config, trial.options) not in known:
+                        known.append((trial.config, trial.options))
+                        yield trial
+
+    def _trial(self, stage: str, method: Method, seed: int, choice: dict, shared: Mapping) -> Trial:
+        tuned = stage == 'tune'
+        return Trial(
+            stage,
+            method.key,
+            seed,
+            f'{method.config}_{self.setting}.py',
+            {**self.options, **shared, **method.options, **choice},
+            choice if tuned else {},
+            self.hold_out if tuned else {},
+            self.amp,
+            self.gpus,
+        )
 
     def _check(self, path: Path) -> None:
-        named = {'highlights': self.highlights, 'targets': [t.method for t in self.targets]}
-        problems = [
-            f'{part} has {key!r}, which is no method'
-            for part, keys in named.items()
-            for key in keys
-            if key not in self.methods
-        ]
-        problems += [
-            f'the key {key!r} is no name for a file (a-z, 0-9, ".", "-")'
-            for key in self.methods
-            if not _NAME.fullmatch(key)
-        ]
+        problem = next(self._problems(), None)
+        if problem:
+            raise PlanError(f'{path}: {problem}')
+
+    def _problems(self) -> Iterator[str]:
         if not self.methods:
-            problems.append('it has no methods')
+            yield 'it has no methods'
         if not self.seeds or not all(type(s) is int and s >= 0 for s in self.seeds):
-            problems.append(f'seeds are whole numbers ≥ 0, got {self.seeds!r}')
+            yield f'seeds are whole numbers ≥ 0, got {self.seeds!r}'
+        names = [method.name for method in self.methods.values()]
         for method in self.methods.values():
+            if not _NAME.fullmatch(method.key):
+                yield f'the key {method.key!r} is no name for a file (a-z, 0-9, ".", "-")'
+            if names.count(method.name) > 1:
+                yield f'two methods have the name {method.name!r}'
             for key, values in method.grid.items():
                 if not isinstance(values, list) or not values:
-                    problems.append(f'the grid of {method.key} has no list of values for {key}')
-        if not self.hold_out and any(method.grid for method in self.methods.values()):
-            problems.append('it has grids, and no hold_out to choose from them with')
-        if problems:
-            raise PlanError(f'{path}: {problems[0]}')
+                    yield f'the grid of {method.key} has no list of values for {key}'
+        named = {'highlights': self.highlights, 'targets': [t.method for t in self.targets]}
+        for part, keys in named.items():
+            for key in keys:
+                if key not in self.methods:
+                    yield f'{part} has {key!r}, which is no method'
+        if any(method.grid for method in self.methods.values()) and not self.hold_out:
+            yield 'it has grids, and no hold_out to choose from them with'
+        if self.hold_out:
+            yield from _hold_out_problems(**self.hold_out)
+
+
+def _hold_out_problems(share: object = 0.2, group: object = '', **unknown) -> Iterator[str]:
+    if unknown:
+        yield f'hold_out has {next(iter(unknown))!r}; there are share and group'
+    if not isinstance(share, float) or not 0 < share < 1:
+        yield f'share of hold_out is a number between 0 and 1, got {share!r}'
+    try:
+        re.compile(group)
+    except (re.error, TypeError) as error:
+        yield f'group of hold_out is no regular expression: {group!r} ({error})'

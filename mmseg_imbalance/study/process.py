@@ -1,6 +1,7 @@
 """Processes that are watched while they run, and measured."""
 
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -32,6 +33,7 @@ def run_process(
     log.parent.mkdir(parents=True, exist_ok=True)
     memory = float('nan')
     with log.open('ab') as out:
+        start = out.tell()
         process = subprocess.Popen(command, stdout=out, stderr=out, env=env)
         try:
             while process.poll() is None:
@@ -44,7 +46,8 @@ def run_process(
                 process.terminate()
                 process.wait()
     if process.returncode:
-        raise ToolError(f'failed: {_last_line(log)} (all of its output: {log})', 1)
+        how = _how_it_ended(process.returncode, log, start)
+        raise ToolError(f'{how} (all of its output: {log})', 1)
     return memory
 
 
@@ -57,6 +60,8 @@ def _peak_memory(pid: int, before: float) -> float:
     return int(found[1]) / 1024 if found else before
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors='replace').strip().splitlines()
-    return lines[-1] if lines else 'without a word'
+def _how_it_ended(code: int, log: Path, start: int) -> str:
+    if code < 0:
+        return f'ended by {signal.Signals(-code).name}'
+    lines = log.read_bytes()[start:].decode(errors='replace').strip().splitlines()
+    return f'failed with exit code {code}: {lines[-1] if lines else "without a word"}'

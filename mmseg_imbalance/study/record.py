@@ -1,7 +1,6 @@
 """What is kept of a trial: the scalars of its logs, in a small file."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -22,10 +21,12 @@ class Record:
 
     Attributes:
         trial: What was trained.
-        command: The command that trained it, without paths of the machine.
+        command: The command that trains it, as typed in a checkout; '' for a tuning, which trains
+            on a list of images of its own.
         machine: Device and versions.
-        seconds: Per iteration, the median; None where it was not measured.
-        memory: Peak memory in MiB: of the GPU, or else the resident set of the process.
+        seconds: Median time of an iteration; None where it was not measured.
+        memory: Peak memory in MiB: of the GPU, or else the resident set of the process. None where
+            it was not measured or is not known.
         run: Scores of the last checkpoint, single scale, with the curve of the loss. None where it
             was not scored.
         augmented: Means in percent with test-time augmentation, empty where it was not scored so.
@@ -45,7 +46,7 @@ class Record:
         if self.run is not None:
             curve = zip(*self.run.curves.get('loss', ((), ())), strict=True)
             content['run'] = self.run.to_dict()
-            content['loss'] = [[int(s), round(float(v), 5)] for s, v in curve]
+            content['loss'] = [[int(s), _number(v)] for s, v in curve]
         content['augmented'] = nan_to_none(self.augmented)
         path = record_path(folder, self.trial)
         text = json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1)
@@ -71,7 +72,7 @@ class Record:
             if content['run'] is not None:
                 run = Run.from_dict(content['run'])
                 if loss:
-                    run.curves['loss'] = tuple(np.array(loss).T)
+                    run.curves['loss'] = tuple(np.array(loss, float).T)
                 content['run'] = run
             return cls(**content)
         except OSError:
@@ -89,17 +90,13 @@ def find_record(folder: Path, trial: Trial) -> Record | None:
     """The record of a trial, None if it has not ended yet.
 
     Raises:
-        ToolError: There is one of a trial with other options, or it is damaged.
+        ToolError: There is one of a trial with other settings, or it is damaged.
     """
     path = record_path(folder, trial)
     if not path.is_file():
         return None
     record = Record.read(path)
-    if record.trial != trial:
-        raise ToolError(
-            f'{path} is the result of other settings ({_difference(record.trial, trial)}); '
-            'delete it, or choose another --results'
-        )
+    check_trial(record.trial, trial, path)
     return record
 
 
@@ -108,13 +105,26 @@ def read_records(folder: Path, stage: str) -> list[Record]:
     return [Record.read(path) for path in sorted((folder / stage).glob('*.json'))]
 
 
-def _difference(one: Trial, two: Trial) -> str:
-    for old, new in zip(_items(one), _items(two), strict=False):
-        if old != new:
-            return f'{old[0]}={old[1]}, now {new[0]}={new[1]}'
-    return 'more or fewer options'
+def check_trial(found: Trial, trial: Trial, path: Path) -> None:
+    """Makes sure that what was found at a path is of the trial that is meant.
+
+    Raises:
+        ToolError: It is not; names the first difference.
+    """
+    if found != trial:
+        one, two = _items(found), _items(trial)
+        key = next(key for key in [*two, *one] if one.get(key) != two.get(key))
+        raise ToolError(
+            f'{path} is of other settings ({key}={one.get(key)}, now {two.get(key)}); delete it, '
+            'or choose another folder'
+        )
 
 
-def _items(trial: Trial) -> list[tuple[str, object]]:
-    content: Mapping = asdict(trial)
-    return sorted({**content.pop('options'), **content}.items(), key=lambda item: item[0])
+def _items(trial: Trial) -> dict[str, object]:
+    content = asdict(trial)
+    return {**content.pop('options'), **content}
+
+
+def _number(value: float) -> float | None:
+    """As JSON knows it; None for what is not finite."""
+    return round(float(value), 5) if np.isfinite(value) else None

@@ -1,5 +1,6 @@
 """A study's results as one report with figures."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..evaluation import Comparison
@@ -7,6 +8,7 @@ from ..files import write_atomically, write_figure
 from ..visualization import class_differences_figure, training_curves_figure
 from ..visualization.run_tables import Table, escape_markdown
 from .pareto import pareto_figure
+from .record import Record
 from .results import Results
 from .tables import (
     class_table,
@@ -62,35 +64,43 @@ def highlights(results: Results) -> Comparison:
 
 def report(results: Results) -> str:
     """All tables, as Markdown."""
-    tables = [summary_table(results)]
-    if len(results.methods) > 1:
-        tables += [gain_table(results), target_table(results), front_table(results)]
-    tables += [class_table(results, kind) for kind in ('IoU', 'Acc')]
-    if set(results.trained) <= set(results.costs):
-        tables.append(cost_table(results))
+    several = bool(results.comparison.others)
+    parts = [f'# {results.plan.title}', _introduction(results), '![trade-off](pareto.png)']
+    parts += _section(summary_table(results))
+    if several:
+        for table in (gain_table(results), target_table(results), front_table(results)):
+            parts += _section(table)
+        parts.append('![classes](classes.png)')
+    for kind in ('IoU', 'Acc'):
+        parts += _section(class_table(results, kind))
+    if results.plan.baseline in results.costs:
+        machines = _machines(results.costs.values())
+        parts += [*_section(cost_table(results)), escape_markdown(f'{machines}.')]
     if results.tuned:
-        tables.append(tuning_table(results))
-    parts = [f'# {results.plan.title}', introduction(results), '![trade-off](pareto.png)']
-    for table in tables:
-        parts += _section(table)
-    parts += ['![classes](classes.png)', '![curves](curves.png)', '## Commands', _commands(results)]
+        parts += _section(tuning_table(results))
+    parts += ['![curves](curves.png)', '## Commands', _commands(results)]
     return '\n\n'.join(part.rstrip('\n') for part in parts) + '\n'
 
 
-def introduction(results: Results) -> str:
+def _introduction(results: Results) -> str:
     """Under what conditions the results were made."""
-    machines = {', '.join(f'{k} {v}' for k, v in r.machine.items()) for r in results.records}
-    seeds = sorted({r.trial.seed for r in results.records})
+    seeds = ', '.join(str(seed) for seed in results.plan.seeds)
     return escape_markdown(
-        f'{results.plan.setting}, seeds {", ".join(map(str, seeds))}; last checkpoint, mean ± '
-        f'sample standard deviation over the seeds. {"; ".join(sorted(machines))}.'
+        f'{results.plan.setting}, seeds {seeds}; last checkpoint, mean ± sample standard deviation '
+        f'over the seeds. {_machines(results.records)}.'
     )
 
 
+def _machines(records: Iterable[Record]) -> str:
+    described = (', '.join(f'{k} {v}' for k, v in record.machine.items()) for record in records)
+    return '; '.join(dict.fromkeys(described))
+
+
 def _section(table: Table) -> list[str]:
+    if not table.rows:
+        return []
     return [f'## {escape_markdown(table.title)}', table.to_markdown()]
 
 
 def _commands(results: Results) -> str:
-    lines = [r.command for records in results.trained.values() for r in records]
-    return '```bash\n' + '\n'.join(lines) + '\n```'
+    return '```bash\n' + '\n'.join(record.command for record in results.records) + '\n```'

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ..command_line import ToolError
 from ..evaluation import Comparison, Spread, compare_runs
+from .choice import choose
 from .plan import Method, Plan
-from .record import Record, read_records
+from .record import Record, check_trial, read_records, record_path
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,31 @@ class Results:
         """Reads all records of a plan.
 
         Raises:
-            ToolError: There is none of the baseline, or one is damaged or of another plan.
+            ToolError: There is none of the baseline, or one is damaged or of other settings. What
+                the plan does not have, such as another seed, is left out.
         """
-        records = read_records(folder, 'train')
-        unknown = [r.trial.name for r in records if r.trial.method not in plan.methods]
-        if unknown:
-            raise ToolError(f'{folder} has {unknown[0]}, which is no method of the plan')
+        tuned = read_records(folder, 'tune')
+        chosen = choose(plan, tuned)
+        by_stage = {}
+        for stage in ('train', 'cost'):
+            expected = {trial.name: trial for trial in plan.trials(stage, chosen)}
+            by_stage[stage] = [r for r in read_records(folder, stage) if r.trial.name in expected]
+            for record in by_stage[stage]:
+                path = record_path(folder, record.trial)
+                check_trial(record.trial, expected[record.trial.name], path)
         trained = {
-            key: [r for r in records if r.trial.method == key and r.trial.seed in plan.seeds]
-            for key in plan.methods
+            key: [r for r in by_stage['train'] if r.trial.method == key] for key in plan.methods
         }
         trained = {key: found for key, found in trained.items() if found}
         if plan.baseline not in trained:
-            raise ToolError(f'{folder} has no result of {plan.baseline}; run tools/benchmark.py')
+            raise ToolError(
+                f'{folder} has no result of {plan.baseline}; tools/benchmark.py makes them, and '
+                '--results says where they are'
+            )
         named = [(plan.methods[key].name, r.run) for key, found in trained.items() for r in found]
         comparison = compare_runs(named, plan.methods[plan.baseline].name)
-        costs = {r.trial.method: r for r in read_records(folder, 'cost')}
-        return cls(plan, comparison, trained, read_records(folder, 'tune'), costs)
+        costs = {r.trial.method: r for r in by_stage['cost']}
+        return cls(plan, comparison, trained, tuned, costs)
 
     @property
     def methods(self) -> list[Method]:
@@ -66,12 +75,19 @@ class Results:
         scores = [record.augmented if augmented else record.run.means for record in records]
         return Spread.of([score[key] for score in scores])
 
-    def gain(self, method: Method, key: str) -> Spread:
-        """How much a mean is above the baseline's, paired by seed, in percentage points."""
+    def gain(self, method: Method, key: str, relative: bool = False) -> Spread:
+        """How much a mean is above the baseline's with the same seed.
+
+        Args:
+            method: The method.
+            key: The mean.
+            relative: Whether in percent of the baseline's mean instead of percentage points.
+        """
         base = {r.trial.seed: r.run.means[key] for r in self.trained[self.plan.baseline]}
-        records = self.trained[method.key]
-        pairs = [r.run.means[key] - base[r.trial.seed] for r in records if r.trial.seed in base]
-        return Spread.of(pairs)
+        own = {r.trial.seed: r.run.means[key] for r in self.trained[method.key]}
+        seeds = sorted(base.keys() & own.keys())
+        unit = Spread.of([base[seed] for seed in seeds]).mean / 100 if relative else 1
+        return Spread.of([(own[seed] - base[seed]) / unit for seed in seeds])
 
     def dominated(self, method: Method) -> list[Method]:
         """The baselines that are better in both mIoU and mean accuracy (the Pareto front)."""

@@ -3,8 +3,9 @@
 import json
 import math
 import os
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import mmengine
@@ -19,68 +20,70 @@ from ..command_line import ToolError
 from ..datasets.statistics import class_statistics, default_path, find_label_maps
 from ..engine.run_config import load_config
 from ..evaluation import RunLogError, read_run
+from ..files import write_atomically
 from ..machine import describe_machine
 from ..shipped import config_path
 from .commands import command, head_options, shown_command, stage_options
 from .hold_out import hold_out_options
-from .plan import Plan, Trial
+from .plan import Trial
 from .process import run_process
-from .record import Record
+from .record import Record, check_trial
+
+_WARM_UP = 10  # iterations in which memory is fetched, and code may be compiled
+_ITERATION = re.compile(r'iter_(\d+)\.pth')
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where and on what the trials of a plan are carried out.
+    """Where and on what trials are carried out.
 
     Attributes:
-        plan: The plan.
         tools: Folder of ``train.py`` and ``test.py``.
         work_dir: Folder of logs and checkpoints.
         device: ``'cuda'`` or ``'cpu'``.
-        threads: CPU threads of a training.
-        gpus: Number of GPUs of a training.
+        threads: CPU threads of a process.
     """
 
-    plan: Plan
     tools: Path
     work_dir: Path
     device: torch.device
     threads: int
-    gpus: int = 1
 
-    def config(self, trial: Trial) -> tuple[Config, dict[str, object]]:
-        """The config of a trial, and the options that make it of the shipped one.
+    def folder(self, trial: Trial) -> Path:
+        """The work dir of a trial."""
+        return self.work_dir.resolve() / trial.stage / trial.name
+
+    def config(self, trial: Trial) -> Config:
+        """The config of a trial; what it was validated on is tested on, too.
 
         Class statistics are counted on the first call for a data set, which is then no matter of
         the trainings, of which several may run at once.
         """
-        path = config_path(trial.config)
-        options = head_options(trial.options, load_config(path))
-        cfg = load_config(path, options)
-        if trial.stage == 'tune':
-            options |= hold_out_options(cfg, self.work_dir / 'tune', **self.plan.hold_out)
-            cfg = load_config(path, options)
-        options |= stage_options(trial, cfg)
-        options['randomness.seed'] = trial.seed
-        options['val_evaluator.statistics'] = options['test_evaluator.statistics'] = _statistics(
-            cfg
-        )
-        return load_config(path, options), options
+        path, folder = config_path(trial.config), self.folder(trial)
+        cfg = load_config(path, head_options(trial.options, load_config(path)))
+        if trial.hold_out:
+            cfg.merge_from_dict(hold_out_options(cfg, folder, **trial.hold_out))
+        cfg.merge_from_dict(stage_options(trial, cfg) | {'randomness.seed': trial.seed})
+        cfg.val_evaluator.statistics = _statistics(cfg)
+        cfg.test_dataloader = cfg.val_dataloader
+        cfg.test_evaluator = dict(cfg.val_evaluator, out_dir=str(folder / 'augmented'))
+        return cfg
 
-    @property
-    def machine(self) -> dict[str, str]:
+    def machine(self, trial: Trial) -> dict[str, str]:
         """Device and versions, for records."""
         torch.set_num_threads(self.threads)  # as in the trainings, for the description
         versions = {name.__name__: name.__version__ for name in (mmengine, mmseg)}
-        found = describe_machine(self.device) | versions
-        return found | ({'GPUs': str(self.gpus)} if self.gpus > 1 else {})
+        gpus = {'GPUs': str(trial.gpus)} if trial.gpus > 1 else {}
+        return describe_machine(self.device) | gpus | versions
 
-    @property
-    def env(self) -> dict[str, str]:
-        """The environment of the trainings."""
+    def run(self, trial: Trial, tool: str, *arguments, watch: Callable[[], bool]) -> float:
+        """Runs a tool on the config that lies in the trial's folder; returns its peak memory."""
+        config = self.folder(trial) / 'config' / Path(trial.config).name
+        words = command(self.tools / tool, config, *arguments, gpus=trial.gpus)
         # threads that wait by spinning slow a training down where a core is busy otherwise
         own = {'OMP_NUM_THREADS': str(self.threads), 'OMP_WAIT_POLICY': 'PASSIVE'}
-        return {**os.environ, **own}
+        log = self.folder(trial) / 'output.txt'
+        return run_process(words, log, {**os.environ, **own}, watch)
 
 
 def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool]) -> Record:
@@ -89,37 +92,66 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
     Args:
         workshop: Where.
         trial: What.
-        watch: Told twice a second how many iterations are done of how many; the trial is
+        watch: Told several times a second how many iterations are done of how many; the trial is
             interrupted when it returns False.
 
     Raises:
-        ToolError: A command failed, or left no scores.
+        ToolError: A command failed, or left no scores, or the folder is of another trial.
     """
-    cfg, options = workshop.config(trial)
-    folder = workshop.work_dir / trial.stage / trial.name
-    length, log = cfg.train_cfg.max_iters, folder / 'output.txt'
-
-    def trained() -> bool:
-        return watch(_iteration(folder), length)
-
+    cfg, folder = workshop.config(trial), workshop.folder(trial)
+    _claim(folder, trial)
+    length = cfg.train_cfg.max_iters
     memory = None
-    if trial.stage == 'cost' or not _is_trained(folder, length):
-        arguments = [config_path(trial.config), '--work-dir', folder]
-        arguments += ['--amp'] * workshop.plan.amp + ['--resume'] * (trial.stage != 'cost')
-        train = command(workshop.tools / 'train.py', arguments, options, workshop.gpus)
-        memory = run_process(train, log, workshop.env, trained)
-    shown = shown_command(trial, cfg, workshop.plan.amp, workshop.gpus)
-    record = dict(trial=trial, command=shown, machine=workshop.machine)
+    if trial.stage == 'cost' or not _is_scored(folder, length):
+        go_on = [] if trial.stage == 'cost' else _go_on(folder, cfg)
+        _dump(cfg, folder / 'config' / Path(trial.config).name)
+        amp = ['--amp'] * trial.amp
+        memory = workshop.run(
+            trial, 'train.py', '--work-dir', folder, *go_on, *amp,
+            watch=lambda: watch(_iteration(folder), length),
+        )  # fmt: skip
+    shown = '' if trial.stage == 'tune' else shown_command(trial, cfg)
+    record = dict(trial=trial, command=shown, machine=workshop.machine(trial))
     if trial.stage == 'cost':
         return Record(**record, **_cost(folder, memory))
     augmented = {}
     if trial.stage == 'train':
-        augmented = _augmented(workshop, trial, options, folder, lambda: watch(length, length))
+        augmented = _augmented(workshop, trial, lambda: watch(length, length))
     try:
         run = replace(read_run(folder), work_dir=trial.name)  # not where it was on this machine
-        return Record(**record, run=run, augmented=augmented)
     except RunLogError as error:
         raise ToolError(f'{folder}: {error}', 1) from error
+    return Record(**record, run=run, augmented=augmented)
+
+
+def _claim(folder: Path, trial: Trial) -> None:
+    """Notes whose folder it is, or makes sure that it is this trial's."""
+    noted = folder / 'trial.json'
+    if noted.is_file():
+        check_trial(Trial(**json.loads(noted.read_text())), trial, folder)
+    elif any(folder.glob('*/vis_data')):
+        raise ToolError(f'{folder} holds a training of something else; delete it')
+    else:
+        write_atomically(noted, json.dumps(asdict(trial), indent=1).encode())
+
+
+def _go_on(folder: Path, cfg: Config) -> list[str]:
+    """Lets a training go on from its last checkpoint, if there is one.
+
+    A training whose last iteration is saved, but not scored, goes on from the checkpoint before.
+    """
+    saved = {int(found[1]): p for p in folder.iterdir() if (found := _ITERATION.fullmatch(p.name))}
+    if cfg.train_cfg.max_iters not in saved:
+        return ['--resume']
+    del saved[cfg.train_cfg.max_iters]
+    cfg.resume = bool(saved)
+    cfg.load_from = str(saved[max(saved)]) if saved else None
+    return []
+
+
+def _dump(cfg: Config, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cfg.dump(path)
 
 
 def _statistics(cfg: Config) -> str:
@@ -130,32 +162,24 @@ def _statistics(cfg: Config) -> str:
     return str(Path(default_path(find_label_maps(dataset))).resolve())
 
 
-def _augmented(
-    workshop: Workshop, trial: Trial, options: dict, folder: Path, watch: Callable[[], bool]
-) -> dict[str, float]:
+def _augmented(workshop: Workshop, trial: Trial, watch: Callable[[], bool]) -> dict[str, float]:
     """Means with test-time augmentation, of the last checkpoint."""
-    out = folder / 'augmented'
-    checkpoint = (folder / 'last_checkpoint').read_text().strip()
-    arguments = [config_path(trial.config), checkpoint, '--tta', '--work-dir', out]
-    # of what changed the training, only the model matters
-    options = {**options, 'test_evaluator.out_dir': str(out)}
-    test = command(workshop.tools / 'test.py', arguments, options, workshop.gpus)
-    run_process(test, folder / 'output.txt', workshop.env, watch)
+    out = workshop.folder(trial) / 'augmented'
+    checkpoint = (workshop.folder(trial) / 'last_checkpoint').read_text().strip()
+    workshop.run(trial, 'test.py', checkpoint, '--tta', '--work-dir', out, watch=watch)
     means = json.loads((out / 'class_scores.json').read_text())['means']
     return {key: float('nan') if value is None else value for key, value in means.items()}
 
 
 def _cost(folder: Path, resident: float) -> dict[str, float | None]:
     """Median time of an iteration in seconds and peak memory in MiB."""
-    records = [record for record in _scalars(folder) if 'loss' in record]
-    records = records[1:]  # in the first iterations memory is fetched, and code is compiled
+    records = [record for record in _scalars(folder) if 'loss' in record][_WARM_UP:]
     seconds = float(np.median([record['time'] for record in records]))
-    memory = max((record.get('memory', 0) for record in records), default=0)
-    memory = memory or resident
+    memory = max(record.get('memory', 0) for record in records) or resident
     return dict(seconds=round(seconds, 4), memory=None if math.isnan(memory) else round(memory))
 
 
-def _is_trained(folder: Path, length: int) -> bool:
+def _is_scored(folder: Path, length: int) -> bool:
     """Whether the last checkpoint is there and was scored."""
     done = any(record.get('step') == length and 'mIoU' in record for record in _scalars(folder))
     last = folder / 'last_checkpoint'

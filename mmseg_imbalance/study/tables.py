@@ -31,7 +31,7 @@ def summary_table(results: Results, methods: Sequence[Method] | None = None) -> 
     columns = _mean_columns(results, lambda method, key: results.mean(method, key), methods)
     for key in ('mIoU', 'mAcc'):
         columns[f'{key}, TTA'] = numbers([results.mean(m, key, augmented=True) for m in methods])
-    return _table('Means over classes (%)', methods, columns)
+    return _table(results, 'Means over classes (%)', methods, columns)
 
 
 def gain_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
@@ -39,7 +39,7 @@ def gain_table(results: Results, methods: Sequence[Method] | None = None) -> Tab
     methods = methods or results.methods[1:]
     columns = _mean_columns(results, results.gain, methods, sign='+')
     title = f'Difference to {results.comparison.baseline} (percentage points)'
-    return _table(title, methods, columns)
+    return _table(results, title, methods, columns)
 
 
 def class_table(results: Results, kind: str, methods: Sequence[Method] | None = None) -> Table:
@@ -50,7 +50,7 @@ def class_table(results: Results, kind: str, methods: Sequence[Method] | None = 
         f'{name}, {share:.2g} %': numbers([runs[m.name].score(kind, name) for m in methods])
         for name, share in results.comparison.shares().items()
     }
-    return _table(f'{KIND_NAMES[kind]} of every class (%)', methods, columns)
+    return _table(results, f'{KIND_NAMES[kind]} of every class (%)', methods, columns)
 
 
 def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
@@ -58,7 +58,10 @@ def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Tab
     base = results.costs[results.plan.baseline]
     rows = []
     for method in methods or results.methods:
-        cost = results.costs[method.key]
+        cost = results.costs.get(method.key)
+        if cost is None:
+            rows.append([method.name, *[Number('–', '')] * 4])
+            continue
         time = [f'{cost.seconds:.3f}', f'{cost.seconds / base.seconds:.2f}']
         memory = ['–', '–']
         if cost.memory and base.memory:
@@ -92,8 +95,13 @@ def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> T
     chosen = choose(results.plan, results.tuned)
     rows = []
     for method in methods or results.plan.methods.values():
-        tried = [r for r in results.tuned if r.trial.method == method.key]
-        for record in sorted(tried, key=lambda r: method.choices().index(r.trial.choice)):
+        choices = method.choices()
+        tried = [
+            record
+            for record in results.tuned
+            if record.trial.method == method.key and record.trial.choice in choices
+        ]
+        for record in sorted(tried, key=lambda r: choices.index(r.trial.choice)):
             best = record.trial.choice == chosen.get(method.key)
             scores = [f'{record.run.means[key]:.1f}' for key in ('mIoU', 'mAcc')]
             cells = [Number(score, '', best) for score in scores]
@@ -104,19 +112,23 @@ def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> T
 
 def _target_row(results: Results, target: Target) -> list[str]:
     method = results.plan.methods[target.method]
-    gain, unit = results.gain(method, target.score), 'points'
-    if target.relative:
-        base = results.mean(results.plan.methods[results.plan.baseline], target.score).mean
-        gain, unit = Spread(100 * gain.mean / base, 100 * gain.std / base, gain.runs), '%'
+    gain = results.gain(method, target.score, target.relative)
+    unit = '%' if target.relative else 'points'
     spread = '' if np.isnan(gain.std) else f' ± {gain.std:.1f}'
     slack = np.nan_to_num(gain.std) if target.within_std else 0
     return [
-        method.name,
+        _label(results, method),
         MEANS[target.score],
         f'≥ {target.least:+.1f} {unit}' + ' - one std' * target.within_std,
         f'{gain.mean:+.1f}{spread} {unit}',
         'yes' if gain.mean >= target.least - slack else 'no',
     ]
+
+
+def _label(results: Results, method: Method) -> str:
+    """The method's name, and its number of runs where some are missing."""
+    runs = len(results.trained[method.key])
+    return method.name if runs == len(results.plan.seeds) else f'{method.name} (n = {runs})'
 
 
 def _in_words(choice: dict[str, object]) -> str:
@@ -133,7 +145,9 @@ def _mean_columns(
     }
 
 
-def _table(title: str, methods: Sequence[Method], columns: dict[str, list[Number]]) -> Table:
-    names = [method.name for method in methods]
+def _table(
+    results: Results, title: str, methods: Sequence[Method], columns: dict[str, list[Number]]
+) -> Table:
+    names = [_label(results, method) for method in methods]
     rows = [[name, *cells] for name, *cells in zip(names, *columns.values(), strict=True)]
     return Table(title, ['method', *columns], rows)

@@ -22,8 +22,8 @@ ONE_HEAD = Config(
 TWO_HEADS = Config(dict(model=dict(decode_head=dict(type='A'), auxiliary_head=dict(type='B'))))
 
 
-def trial(stage='train', **options):
-    return Trial(stage, 'focal', 3, 'baselines/focal_x.py', options)
+def trial(stage='train', amp=False, gpus=1, **options):
+    return Trial(stage, 'focal', 3, 'baselines/focal_x.py', options, amp=amp, gpus=gpus)
 
 
 def parsed(words):
@@ -43,38 +43,33 @@ def test_options_of_heads_reach_every_head():
     }  # fmt: skip
 
 
-def test_tools_read_the_options_that_were_meant():
-    options = {'a': 0.004, 'b.c': 'rare', 'd': False, 'e': [1, 2], 'f': None, 'g': 1e-9, 'h': 5}
-    words = command('tools/train.py', ['x.py', '--amp'], options)
-    assert words[:4] == [sys.executable, 'tools/train.py', 'x.py', '--amp']
-    assert parsed(words) == options
-
-
-def test_several_gpus_are_launched():
-    words = command('tools/test.py', ['x.py'], {'a': 1}, gpus=4)
+def test_one_process_is_started_and_several_are_launched():
+    assert command('tools/train.py', 'a b.py', '--amp') == [
+        sys.executable, 'tools/train.py', 'a b.py', '--amp'
+    ]  # fmt: skip
+    words = command('tools/test.py', 'x.py', '--tta', gpus=4)
     assert words[1:3] == ['-m', 'torch.distributed.run'] and '--nproc-per-node=4' in words
-    assert words[words.index('--launcher') + 1] == 'pytorch'
-    assert parsed(words) == {'a': 1}
+    assert words[-5:] == ['tools/test.py', 'x.py', '--tta', '--launcher', 'pytorch']
 
 
 def test_a_reader_can_type_the_command():
-    shown = shown_command(trial(**{'head.loss_decode.gamma': 1.0}), ONE_HEAD, amp=True)
-    tool = ['python', 'tools/train.py', 'configs/baselines/focal_x.py', '--amp']
-    assert shlex.split(shown)[:4] == tool
-    assert parsed(shlex.split(shown)) == {
-        'model.decode_head.loss_decode.gamma': 1.0, 'randomness.seed': 3
+    options = {'head.loss_decode.gamma': 1.0, 'lr': 0.004, 'b.c': 'rare', 'd': False}
+    shown = shlex.split(shown_command(trial(amp=True, **options), ONE_HEAD))
+    assert shown[:4] == ['python', 'tools/train.py', 'configs/baselines/focal_x.py', '--amp']
+    assert parsed(shown) == {
+        'model.decode_head.loss_decode.gamma': 1.0, 'lr': 0.004, 'b.c': 'rare', 'd': False,
+        'randomness.seed': 3,
     }  # fmt: skip
-    shown = shown_command(trial(), ONE_HEAD, amp=False, gpus=4)
+    shown = shown_command(trial(gpus=4), ONE_HEAD)
     assert shown.startswith('bash tools/dist_train.sh configs/baselines/focal_x.py 4 --cfg-options')
 
 
 @pytest.mark.parametrize('stage', ['tune', 'train'])
 def test_only_the_last_checkpoint_is_scored(stage):
-    assert stage_options(trial(stage), ONE_HEAD)['train_cfg.val_interval'] == 90
-    longer = trial(stage, **{'train_cfg.max_iters': 200})
-    options = stage_options(longer, ONE_HEAD)
-    assert options['train_cfg.val_interval'] == 200
-    assert options['default_hooks.checkpoint.interval'] == 50
+    options = stage_options(trial(stage), ONE_HEAD)
+    assert options['train_cfg.val_interval'] == 90
+    assert options['default_hooks.checkpoint.interval'] == 22
+    assert options['default_hooks.checkpoint.max_keep_ckpts'] == 2
 
 
 def test_cost_is_a_short_training_without_scores():

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 import yaml
-from study_results import made_plan, write_study
+from study_results import GAMMA, made_plan, made_record
 
+from mmseg_imbalance.command_line import ToolError
 from mmseg_imbalance.study import Results, Trial, update_metafile
 from mmseg_imbalance.study.metafile import trained_as_shipped
 
@@ -37,33 +38,53 @@ def test_what_counts_as_the_shipped_config(options, shipped):
 @pytest.fixture
 def results(tmp_path):
     """Results of the plan of :func:`made_plan`, those of focal loss with a gamma of its own."""
-    configs = {'ce': 'cross_entropy/ce', 'focal': 'baselines/focal', 'recall': 'recall_loss/recall'}
-    for record in write_study(tmp_path):
-        options = {'head.loss_decode.gamma': 1.0} if record.trial.method == 'focal' else {}
-        config = f'{configs[record.trial.method]}_{CAMVID}'
-        changed = dataclasses.replace(record.trial, config=config, options=options)
-        dataclasses.replace(record, trial=changed).write(tmp_path)
-    return {'toy': Results.read(made_plan(), tmp_path)}
+    methods = made_plan().methods
+    focal = dataclasses.replace(methods['focal'], grid={GAMMA: [1.0, 3.0]})
+    plan = dataclasses.replace(made_plan(focal=focal), setting=CAMVID[:-3])
+    for method in plan.methods:
+        for seed in plan.seeds:
+            made_record(method, seed, plan=plan).write(tmp_path)
+    return {'toy': Results.read(plan, tmp_path)}
+
+
+def write_metafile(path, *models):
+    path.write_text(yaml.safe_dump({'Collections': [{'Name': 'ü'}], 'Models': list(models)}))
+    return path
 
 
 def test_only_configs_trained_as_they_are_have_results(results, tmp_path):
-    path = tmp_path / 'metafile.yml'
     names = [f'{method}_{CAMVID[:-3]}' for method in ('ce', 'focal', 'recall')]
     stale = [{'Task': 'x', 'Metrics': {'mIoU': 99.0}}]
-    models = [{'Name': name, 'Results': stale} for name in [*names, 'other']]
-    path.write_text(yaml.safe_dump({'Collections': [{'Name': 'ü'}], 'Models': models}))
+    models = [{'Name': name, 'Results': stale} for name in [*names, 'of_another_plan']]
+    path = write_metafile(tmp_path / 'metafile.yml', *models)
     before = path.read_text()
     assert update_metafile(path, results, check=True) and path.read_text() == before
     assert update_metafile(path, results)
     content = yaml.safe_load(path.read_text())
     assert content['Collections'] == [{'Name': 'ü'}]
     found = {model['Name']: model.get('Results') for model in content['Models']}
-    assert found[names[1]] is None and found['other'] is None
+    assert found[names[1]] is None
+    assert found['of_another_plan'] == stale
     assert found[names[2]] == [
         {
             'Task': 'Semantic Segmentation',
             'Dataset': 'Toy',
-            'Metrics': {'mIoU': 54.0, 'mIoU(ms+flip)': 55.0, 'mAcc': 76.3},
+            'Metrics': {'mIoU': 50.0, 'mIoU(ms+flip)': 51.0, 'mAcc': 58.3},
+            'Command': 'python tools/train.py recall.py',
         }
     ]
     assert not update_metafile(path, results)
+
+
+def test_another_style_is_not_out_of_date(results, tmp_path):
+    path = write_metafile(tmp_path / 'metafile.yml', {'Name': 'of_another_plan'})
+    path.write_text('# a comment\n' + path.read_text())
+    assert not update_metafile(path, results)
+
+
+@pytest.mark.parametrize('text', ['', '[1]', 'Models: [3]', 'Models: {', 'Collections: []'])
+def test_what_is_no_metafile_is_named(results, tmp_path, text):
+    path = tmp_path / 'metafile.yml'
+    path.write_text(text)
+    with pytest.raises(ToolError, match=r'metafile\.yml is no metafile'):
+        update_metafile(path, results)

@@ -69,3 +69,10 @@ def test_files_are_written_once_and_only_checked_with_check(results, tmp_path):
     assert filled != PAGE
     assert not update_page(path, results)
     assert path.read_text() == filled
+
+
+def test_a_file_that_is_no_text(results, tmp_path):
+    path = tmp_path / 'page.md'
+    path.write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(ToolError, match=r'page\.md is no text'):
+        update_page(path, results)

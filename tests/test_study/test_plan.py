@@ -1,9 +1,12 @@
 """Plans: what is trained, in which order, and what is wrong with one."""
 
+import copy
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmseg.registry import MODELS
+from mmseg.structures import build_pixel_sampler
 
 from mmseg_imbalance import config_path
 from mmseg_imbalance.study import Method, Plan, PlanError
@@ -28,21 +31,25 @@ def test_there_are_plans():
 
 
 @pytest.mark.parametrize('path', PLANS, ids=lambda path: path.stem)
-def test_shipped_plans_change_what_is_there(path):
-    """Every option replaces an entry of its config, or is an argument of what stands there."""
+def test_shipped_plans_build(path):
+    """Losses and pixel samplers take their options; all else replaces an entry of the config."""
     shipped = Plan.fromfile(path)
-    free = {'optim_wrapper.optimizer.lr'}
     for stage in ('tune', 'train'):
         for trial in shipped.trials(stage):
-            cfg = Config.fromfile(config_path(trial.config))
-            for key in head_options(trial.options, cfg):
-                parent = cfg
-                for name in key.split('.')[:-1]:
-                    if name == 'sampler' and key.startswith('model.'):
-                        break  # a pixel sampler is new
-                    parent = parent[name]
-                    assert isinstance(parent, dict), key
-                free.discard(key)
+            shipped_cfg = Config.fromfile(config_path(trial.config))
+            options = head_options(trial.options, shipped_cfg)
+            cfg = copy.deepcopy(shipped_cfg)
+            cfg.merge_from_dict(options)
+            MODELS.build(cfg.model.decode_head.loss_decode)
+            sampler = cfg.model.decode_head.get('sampler')
+            if sampler:
+                build_pixel_sampler(sampler, context=None)
+            for key in options:
+                if not key.startswith('model.'):
+                    found = shipped_cfg
+                    for name in key.split('.'):
+                        assert name in found, f'{trial.name}: {key}'
+                        found = found[name]
 
 
 @pytest.mark.parametrize('stem', ['camvid', 'toy_streets'])
@@ -87,6 +94,33 @@ def test_training_takes_what_was_chosen_seed_by_seed():
     assert not any(t.choice for t in trials)
 
 
+def test_what_is_the_same_once_chosen_is_trained_once():
+    methods = {
+        'ce': Method('ce', 'CE', 'cross_entropy/ce'),
+        'lmp': Method('lmp', 'LMP', 'a/lmp', grid={'p': [1.7, 1.3]}),
+        'lmp-p1.7': Method('lmp-p1.7', 'LMP 1.7', 'a/lmp', {'p': 1.7}),
+        'lmp-p1.3': Method('lmp-p1.3', 'LMP 1.3', 'a/lmp', {'p': 1.3}),
+    }
+    for stage in ('train', 'cost'):
+        trials = plan(methods=methods, seeds=[0]).trials(stage, {'lmp': {'p': 1.3}})
+        assert [t.method for t in trials] == ['ce', 'lmp', 'lmp-p1.7']
+    names = [t.name for t in plan(methods=methods).trials('tune')]
+    assert names == ['lmp_p-1.7', 'lmp_p-1.3']
+
+
+def test_trials_know_how_they_are_trained(tmp_path):
+    path = tmp_path / 'mine.py'
+    text = "title = 'T'\nsetting = 'net_4xb2-8k_data'\nseeds = [0]\namp = True\n"
+    path.write_text(
+        f'{text}hold_out = dict(share=0.2)\n'
+        "methods = {'ce': dict(name='x', config='y', grid={'a': [1]})}\n"
+    )
+    (tune,) = Plan.fromfile(path).trials('tune')
+    (train,) = Plan.fromfile(path).trials('train')
+    assert (tune.amp, tune.gpus, tune.hold_out) == (True, 4, {'share': 0.2})
+    assert (train.amp, train.gpus, train.hold_out) == (True, 4, {})
+
+
 def test_cost_is_measured_once_and_defaults_stand_in_for_choices():
     trials = list(plan().trials('cost'))
     assert [t.name for t in trials] == ['ce', 'focal', 'recall']
@@ -103,6 +137,13 @@ def test_cost_is_measured_once_and_defaults_stand_in_for_choices():
         ("methods = {'ce': dict(name='x', config='y', grid={'a': 3})}", 'no list of values for a'),
         ("methods = {'ce': dict(name='x', config='y', grid={'a': [3]})}", 'no hold_out'),
         ("methods = {'ce': dict(nome='x')}", 'cannot read plan .*nome'),
+        ('hold_out = dict(shre=0.2)', "hold_out has 'shre'; there are share and group"),
+        ('hold_out = dict(share=2.0)', 'share of hold_out is a number between 0 and 1, got 2.0'),
+        ("hold_out = dict(group='(')", r"group of hold_out is no regular expression: '\('"),
+        (
+            "methods = {k: dict(name='x', config='y') for k in ('a', 'b')}",
+            "two methods have the name 'x'",
+        ),
         ("highlights = ['fcal']", "highlights has 'fcal', which is no method"),
         (
             "targets = [dict(method='x', score='mIoU', least=1)]",

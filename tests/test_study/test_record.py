@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from study_results import made_record
+from study_results import made_plan, made_record
 
 from mmseg_imbalance.command_line import ToolError
 from mmseg_imbalance.study import Record, find_record, read_records
@@ -50,18 +50,31 @@ def test_found_if_it_is_of_the_same_trial(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
-        ({'options': {'a.b': 2}}, 'a.b=1, now a.b=2'),
-        ({'options': {}}, 'settings'),
-        ({'config': 'other.py'}, 'config=ce_net_data.py, now config=other.py'),
+        ({'options': {'a.b': 2}}, '(a.b=1, now 2)'),
+        ({'options': {}}, '(a.b=1, now None)'),
+        ({'options': {'a.b': 1, 'c': 3}}, '(c=None, now 3)'),
+        ({'config': 'other.py'}, '(config=cross_entropy/ce_net_data.py, now other.py)'),
+        ({'amp': True}, '(amp=False, now True)'),
+        ({'gpus': 4}, '(gpus=1, now 4)'),
     ],
 )
 def test_results_of_other_settings_are_no_results(tmp_path, change, words):
-    record = made_record()
+    plan = dataclasses.replace(made_plan(), options={'a.b': 1})
+    record = made_record(plan=plan)
     path = record.write(tmp_path)
     trial = dataclasses.replace(record.trial, **change)
     with pytest.raises(ToolError, match='of other settings') as error:
         find_record(tmp_path, trial)
     assert words in str(error.value) and str(path) in str(error.value)
+
+
+def test_a_loss_that_is_not_finite_is_unknown(tmp_path):
+    record = made_record()
+    record.run.curves['loss'] = (np.array([1, 2, 3]), np.array([1.5, np.nan, np.inf]))
+    path = record.write(tmp_path)
+    assert json.loads(path.read_text())['loss'] == [[1, 1.5], [2, None], [3, None]]
+    steps, losses = Record.read(path).run.curves['loss']
+    assert steps.tolist() == [1, 2, 3] and np.isnan(losses).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Reports and figures of a study."""
 
 import json
+import re
 
 import pytest
 from study_results import made_plan, made_record, write_study
@@ -46,6 +47,8 @@ def test_one_method_alone(tmp_path):
     assert not any(path.name == 'classes.png' for path in files)
     text = report(results)
     assert 'Difference to' not in text and 'Time and memory' not in text
+    drawn = {path.name for path in files}
+    assert set(re.findall(r'\((\w+\.png)\)', text)) <= drawn
 
 
 def test_figures_show_no_more_than_they_can(results):

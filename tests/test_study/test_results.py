@@ -1,11 +1,13 @@
 """Records side by side."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from study_results import made_plan, made_record, write_study
+from study_results import GAMMA, made_plan, made_record, write_study
 
 from mmseg_imbalance.command_line import ToolError
-from mmseg_imbalance.study import Results
+from mmseg_imbalance.study import Method, Results
 
 
 @pytest.fixture
@@ -35,6 +37,7 @@ def test_gains_of_seeds_that_the_baseline_lacks_do_not_count(tmp_path):
     (tmp_path / 'train' / 'ce_seed1.json').unlink()
     results = Results.read(made_plan(), tmp_path)
     assert results.gain(method(results, 'recall'), 'mIoU_tail')[::2] == (12.0, 1)
+    assert results.gain(method(results, 'recall'), 'mIoU_tail', relative=True).mean == 120.0
 
 
 def test_order_and_baseline_are_the_plans(results):
@@ -79,8 +82,26 @@ def test_without_the_baseline_there_is_nothing_to_compare(tmp_path):
         Results.read(made_plan(), tmp_path)
 
 
-def test_results_of_another_plan(tmp_path):
-    for key in ('ce', 'nobody'):
-        made_record(key).write(tmp_path)
-    with pytest.raises(ToolError, match='has nobody_seed0, which is no method of the plan'):
+def test_methods_that_the_plan_does_not_have_are_left_out(tmp_path):
+    made_record('ce').write(tmp_path)
+    other = made_plan(nobody=Method('nobody', 'Nobody', 'no/body'))
+    made_record('nobody', plan=other).write(tmp_path)
+    assert list(Results.read(made_plan(), tmp_path).trained) == ['ce']
+
+
+@pytest.mark.parametrize('stage', ['train', 'cost'])
+def test_results_of_other_settings_are_refused(tmp_path, stage):
+    made_record('ce').write(tmp_path)
+    record = made_record('ce', stage=stage, seconds=1.0)
+    trial = dataclasses.replace(record.trial, options={'lr': 5})
+    dataclasses.replace(record, trial=trial).write(tmp_path)
+    with pytest.raises(ToolError, match=r'is of other settings \(lr=5, now None\)'):
+        Results.read(made_plan(), tmp_path)
+
+
+def test_results_trained_before_the_choice_are_refused(tmp_path):
+    """As if tuning had been repeated and had ended otherwise."""
+    write_study(tmp_path)
+    made_record('focal', stage='tune', choice={GAMMA: 1.0}, iou=(99,) * 3).write(tmp_path)
+    with pytest.raises(ToolError, match=r'focal_seed0.json is of other settings \(.*gamma=2.0'):
         Results.read(made_plan(), tmp_path)

@@ -4,7 +4,7 @@ import dataclasses
 import re
 
 import pytest
-from study_results import made_plan, made_record, write_study
+from study_results import GAMMA, made_plan, made_record, write_study
 
 from mmseg_imbalance.study import (
     Method,
@@ -135,6 +135,25 @@ def test_memory_may_be_unknown(tmp_path):
 def test_tuning_shows_all_and_marks_the_choice(results):
     lines = tuning_table(results).to_markdown().splitlines()
     assert lines[2:] == [
-        '| focal loss | gamma 2.0 | 50.0 | 58.3 |',
-        '| focal loss | gamma 1.0 | **50.3** | **58.3** |',
+        '| focal loss | gamma 2.0 | **50.3** | **58.3** |',
+        '| focal loss | gamma 1.0 | 50.0 | 58.3 |',
     ]
+
+
+def test_values_that_are_no_longer_in_the_grid_are_left_out(tmp_path):
+    write_study(tmp_path)
+    wider = made_plan(focal=Method('focal', 'focal loss', 'baselines/focal', grid={GAMMA: [9.0]}))
+    made_record('focal', stage='tune', choice={GAMMA: 9.0}, plan=wider).write(tmp_path)
+    results = Results.read(made_plan(), tmp_path)
+    assert len(tuning_table(results).rows) == 2
+
+
+def test_missing_seeds_and_costs_show(tmp_path):
+    write_study(tmp_path)
+    (tmp_path / 'train' / 'recall_seed1.json').unlink()
+    (tmp_path / 'cost' / 'recall.json').unlink()
+    results = Results.read(made_plan(targets=[Target('recall', 'mIoU', 1.0)]), tmp_path)
+    assert list(rows(summary_table(results)))[2] == 'recall loss (n = 1)'
+    assert list(rows(target_table(results))) == ['recall loss (n = 1)']
+    last = cost_table(results).to_markdown().splitlines()[-1]
+    assert last == '| recall loss | – | – | – | – |'

@@ -1,6 +1,7 @@
 """tools/benchmark.py and benchmark_report.py on tiny trainings, as users run them."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = """
@@ -55,7 +57,8 @@ def write_plan(path, data, seeds=(0,), iterations=4, gamma=1.0, floor=0.0):
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory, toy_data, run_tool):
     """A whole study: its folder and the process that did it."""
-    folder = tmp_path_factory.mktemp('study')
+    folder = tmp_path_factory.mktemp('study') / 'with space, comma'
+    folder.mkdir()
     plan = write_plan(folder / 'tiny.py', toy_data, seeds=(0, 1))
     done = run_tool('benchmark.py', plan, '--work-dir', folder / 'work', '--jobs', 2, timeout=580)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -84,7 +87,7 @@ def test_every_trial_leaves_a_record(finished):
         assert (record['run'] is None) == name.startswith('cost/')
     assert found['cost/ce']['seconds'] > 0 and found['cost/ce']['memory'] > 100
     assert found['train/ce_seed1']['run']['work_dir'] == 'ce_seed1'
-    assert str(folder) not in json.dumps(found['train/ce_seed1']).replace('/toy_streets', '')
+    assert str(folder) not in json.dumps(found['train/ce_seed1'])
 
 
 @pytest.mark.slow
@@ -109,35 +112,98 @@ def test_tuning_trains_and_validates_on_the_training_set(finished):
     folder, _ = finished
     record = records(folder / 'work' / 'results')['tune/focal_gamma-2.0']
     assert record['run']['data']['data_prefix.img_path'] == 'leftImg8bit/train'
-    lists = {
-        name: (folder / f'work/tune/{name}.txt').read_text().split() for name in ('train', 'val')
-    }
+    own = folder / 'work' / 'tune' / 'focal_gamma-2.0'
+    lists = {name: (own / f'{name}.txt').read_text().split() for name in ('train', 'val')}
     assert (len(lists['train']), len(lists['val'])) == (6, 2)
     assert max(lists['train']) < min(lists['val'])
     assert sum(record['run']['pixels'].values()) <= 2 * 128 * 256
 
 
 @pytest.mark.slow
-def test_run_again_there_is_nothing_to_do(finished, run_tool):
-    folder, _ = finished
-    before = {p: p.stat().st_mtime_ns for p in (folder / 'work').rglob('*') if p.is_file()}
-    done = run_tool('benchmark.py', folder / 'tiny.py', '--work-dir', folder / 'work')
-    assert done.returncode == 0 and 'all is done' in done.stdout
-    after = {p: p.stat().st_mtime_ns for p in (folder / 'work').rglob('*') if p.is_file()}
-    unchanged = {p for p in before if 'tune' not in p.parts}
-    assert {p: after[p] for p in unchanged} == {p: before[p] for p in unchanged}
+def test_the_report_lies_beside_the_results(finished):
+    folder, done = finished
+    report = (folder / 'work' / 'report.md').read_text()
+    assert f'written: {folder}/work/report.md' in done.stdout.replace('\n', '')
+    assert 'recall loss' in report and '## Time and memory of the training' in report
+
+
+def written(folder):
+    """When the files of trainings and their results were written."""
+    files = [*folder.glob('*/*/**/*'), *folder.glob('results/*/*')]
+    return {p: p.stat().st_mtime_ns for p in files if p.is_file()}
 
 
 @pytest.mark.slow
-def test_a_changed_plan_is_no_continuation(finished, run_tool, toy_data):
+def test_run_again_there_is_nothing_to_do(finished, run_tool):
     folder, _ = finished
-    plan = write_plan(folder / 'changed.py', toy_data, seeds=(0, 1), floor=3.0)
-    done = run_tool(
-        'benchmark.py', plan, '--work-dir', folder / 'work', '--stages', 'train',
-    )  # fmt: skip
+    before = written(folder / 'work')
+    done = run_tool('benchmark.py', folder / 'tiny.py', '--work-dir', folder / 'work')
+    assert done.returncode == 0 and 'all is done' in done.stdout
+    assert len(before) > 50 and written(folder / 'work') == before
+
+
+@pytest.mark.slow
+def test_a_changed_plan_is_no_continuation(finished, run_tool, toy_data, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / 'copy')
+    plan = write_plan(folder / 'changed.py', toy_data, seeds=(0,), floor=3.0)
+    arguments = [plan, '--work-dir', folder / 'work', '--stages', 'train', '--methods', 'recall']
+    done = run_tool('benchmark.py', *arguments)
     assert done.returncode == 2
-    assert 'recall_seed0.json is the result of other settings' in done.stderr
-    assert 'head.loss_decode.floor=0.0, now head.loss_decode.floor=3.0' in done.stderr
+    difference = 'is of other settings (head.loss_decode.floor=0.0, now 3.0); delete it'
+    assert f'recall_seed0.json {difference}' in done.stderr
+    # the advice followed, the training is still another one
+    (folder / 'work' / 'results' / 'train' / 'recall_seed0.json').unlink()
+    done = run_tool('benchmark.py', *arguments)
+    assert done.returncode == 1 and f'train/recall_seed0 {difference}' in done.stderr
+    shutil.rmtree(folder / 'work' / 'train' / 'recall_seed0')
+    done = run_tool('benchmark.py', *arguments)
+    assert done.returncode == 0, done.stderr
+    record = records(folder / 'work' / 'results')['train/recall_seed0']
+    assert record['trial']['options']['head.loss_decode.floor'] == 3.0
+
+
+@pytest.mark.slow
+def test_a_training_that_was_not_scored_is(finished, run_tool, tmp_path):
+    """As if stopped in the last validation, after the last checkpoint was written."""
+    folder = shutil.copytree(finished[0], tmp_path / 'copy')
+    own, name = folder / 'work' / 'train' / 'ce_seed0', 'train/ce_seed0'
+    before = records(folder / 'work' / 'results')[name]
+    (folder / 'work' / 'results' / f'{name}.json').unlink()
+    (log,) = own.glob('*/vis_data/scalars.json')
+    log.write_text(''.join(log.read_text().splitlines(keepends=True)[:-1]))
+    last = own / 'last_checkpoint'  # names a file by its whole path
+    last.write_text(str(own / Path(last.read_text()).name))
+    arguments = [folder / 'tiny.py', '--work-dir', folder / 'work', '--stages', 'train']
+    done = run_tool('benchmark.py', *arguments, '--methods', 'ce', timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'resumed epoch: 0, iter: 3' in (own / 'output.txt').read_text()
+    after = records(folder / 'work' / 'results')[name]
+    assert after['run']['pixels'] == before['run']['pixels']
+    assert [step for step, _ in after['loss']] == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_a_training_that_was_not_augmented_is(finished, run_tool, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / 'copy')
+    name, own = 'train/ce_seed1', folder / 'work' / 'train' / 'ce_seed1'
+    before = records(folder / 'work' / 'results')[name]
+    (folder / 'work' / 'results' / f'{name}.json').unlink()
+    shutil.rmtree(own / 'augmented')
+    last = own / 'last_checkpoint'
+    last.write_text(str(own / Path(last.read_text()).name))
+    arguments = [folder / 'tiny.py', '--work-dir', folder / 'work', '--stages', 'train']
+    done = run_tool('benchmark.py', *arguments, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert records(folder / 'work' / 'results')[name] == before
+    assert len(list(own.glob('*/vis_data'))) == 1  # it was not trained again
+
+
+def test_two_at_once_are_one_too_many(tmp_path, toy_data, call_tool, capsys):
+    plan = write_plan(tmp_path / 'tiny.py', toy_data)
+    (tmp_path / 'work').mkdir()
+    with FileLock(tmp_path / 'work' / '.lock'):
+        assert call_tool('benchmark.py', plan, '--work-dir', tmp_path / 'work') == 2
+    assert 'another benchmark is at work in' in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -193,7 +259,8 @@ def test_a_failure_does_not_stop_the_others(tmp_path, toy_data, run_tool):
     done = run_tool('benchmark.py', *arguments, '--methods', 'recall', 'ce', timeout=300)
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith('failed: ')]
-    assert line.startswith('failed: train recall_seed0: failed: ') and 'output.txt' in line
+    assert line.startswith('failed: train recall_seed0: failed with exit code ')
+    assert 'flor' in line and 'output.txt' in line
     assert set(records(tmp_path / 'work' / 'results')) == {'train/ce_seed0'}
 
 
@@ -216,9 +283,12 @@ def test_nothing_is_tuned_before_the_baseline(tmp_path, toy_data, call_tool, cap
     arguments = ['benchmark.py', plan, '--work-dir', tmp_path / 'work', '--stages']
     assert call_tool(*arguments, 'train', '--methods', 'recall') == 2
     assert 'nothing is chosen yet for ce: run --stages tune' in capsys.readouterr().err
-    assert call_tool(*arguments, 'tune', '--methods', 'focal') == 1
-    assert 'nothing is chosen yet for ce' in capsys.readouterr().err
-    assert not (tmp_path / 'work').exists()
+    # what tuning needs comes along
+    assert call_tool(*arguments, 'tune', '--methods', 'focal', '--dry-run') == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith('tune ')] == [
+        'ce_lr-0.001:', 'ce_lr-0.01:', 'focal_gamma-2.0:', 'focal_gamma-1.0:'
+    ]  # fmt: skip
 
 
 def test_dry_run_lists_what_is_left(tmp_path, toy_data, run_tool):
@@ -249,7 +319,7 @@ def test_mistakes(tmp_path, toy_data, call_tool, capsys, arguments, message):
     given = [plan if word == 'PLAN' else word for word in arguments]
     assert call_tool('benchmark.py', *given, '--work-dir', tmp_path / 'work') == 2
     assert message in capsys.readouterr().err
-    assert not (tmp_path / 'work').exists()
+    assert not list((tmp_path / 'work').glob('*/*'))
 
 
 def test_no_results(tmp_path, toy_data, call_tool, capsys):
@@ -265,4 +335,6 @@ def test_scripts_say_what_is_missing(tmp_path, run_tool):
     done = run_tool('benchmark_papers.sh', 'ade20k', cwd=tmp_path)
     assert done.returncode == 2 and 'recall_paper_synthia ' in done.stderr
     done = run_tool('benchmark_papers.sh', 'cityscapes', '--dry-run', '--gpus', 2, cwd=tmp_path)
-    assert 'train lmp_seed0: loss_max_pooling/lmp_deeplabv3-r101-d8_4xb2-80k' in done.stdout
+    assert done.returncode == 0, done.stderr
+    config = 'configs/loss_max_pooling/lmp_deeplabv3-r101-d8_4xb2-80k_cityscapes-512x1024.py'
+    assert f'train lmp_seed0: bash tools/dist_train.sh {config} 2 ' in done.stdout
