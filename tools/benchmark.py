@@ -202,8 +202,12 @@ def carry_out(bench: Bench) -> None:
     for stage in args.stages:
         bench.stage(stage)
     if any(r.trial.method == bench.plan.baseline for r in read_records(args.results, 'train')):
-        written = write_report(Results.read(bench.plan, args.results), args.work_dir)
-        print(f'written: {", ".join(map(str, written))}')
+        try:
+            written = write_report(Results.read(bench.plan, args.results), args.work_dir)
+        except ToolError as error:
+            bench.failed.append(f'report: {error}')
+        else:
+            print(f'written: {", ".join(map(str, written))}')
 
 
 def main() -> int:

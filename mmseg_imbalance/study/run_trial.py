@@ -100,11 +100,11 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
     """
     cfg, folder = workshop.config(trial), workshop.folder(trial)
     _claim(folder, trial)
-    length = cfg.train_cfg.max_iters
-    memory = None
-    if trial.stage == 'cost' or not _is_scored(folder, length):
-        go_on = [] if trial.stage == 'cost' else _go_on(folder, cfg)
-        _dump(cfg, folder / 'config' / Path(trial.config).name)
+    length, cost = cfg.train_cfg.max_iters, trial.stage == 'cost'
+    untrained = cost or not _is_scored(folder, length)
+    go_on = _go_on(folder, cfg) if untrained and not cost else []
+    _dump(cfg, folder / 'config' / Path(trial.config).name)
+    if untrained:
         amp = ['--amp'] * trial.amp
         memory = workshop.run(
             trial, 'train.py', '--work-dir', folder, *go_on, *amp,
@@ -112,7 +112,7 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
         )  # fmt: skip
     shown = '' if trial.stage == 'tune' else shown_command(trial, cfg)
     record = dict(trial=trial, command=shown, machine=workshop.machine(trial))
-    if trial.stage == 'cost':
+    if cost:
         return Record(**record, **_cost(folder, memory))
     augmented = {}
     if trial.stage == 'train':
