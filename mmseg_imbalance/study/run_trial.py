@@ -118,10 +118,12 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
     if trial.stage == 'train':
         augmented = _augmented(workshop, trial, lambda: watch(length, length))
     try:
-        run = replace(read_run(folder), work_dir=trial.name)  # not where it was on this machine
+        run = read_run(folder)
     except RunLogError as error:
         raise ToolError(f'{folder}: {error}', 1) from error
-    return Record(**record, run=run, augmented=augmented)
+    if trial.hold_out:
+        run.data['ann_file'] = 'val.txt'  # not where on this machine it was
+    return Record(**record, run=replace(run, work_dir=trial.name), augmented=augmented)
 
 
 def _claim(folder: Path, trial: Trial) -> None:
