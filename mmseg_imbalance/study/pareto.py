@@ -1,7 +1,9 @@
 """The results of a study as a picture: what a method pays in mIoU for mean accuracy."""
 
+import numpy as np
 from matplotlib.figure import Figure
 
+from ..evaluation import Spread
 from ..visualization.comparison import COLOURS
 from .plan import Method
 from .results import Results
@@ -26,8 +28,10 @@ def pareto_figure(results: Results) -> Figure:
     points = {m.key: [results.mean(m, key) for key in ('mAcc', 'mIoU')] for m in results.methods}
     front = _front([[s.mean for s in points[m.key]] for m in results.methods if not m.ours])
     axis.plot(*zip(*front, strict=True), color='0.8', zorder=0)
+    middle = np.mean([accuracy.mean for accuracy, _ in points.values()])
     for method in results.methods:
-        _mark(axis, method, *points[method.key])
+        accuracy, iou = points[method.key]
+        _mark(axis, method, accuracy, iou, left=accuracy.mean > middle + 3)
     axis.set(xlabel='mean accuracy (%)', ylabel='mIoU (%)', title=results.plan.title)
     axis.margins(0.08)
     axis.grid(alpha=0.3)
@@ -36,7 +40,8 @@ def pareto_figure(results: Results) -> Figure:
     return figure
 
 
-def _mark(axis, method: Method, accuracy, iou) -> None:
+def _mark(axis, method: Method, accuracy: Spread, iou: Spread, left: bool) -> None:
+    """Draws a method, with its name on the left or on the right."""
     colour = _BLUE if method.ours else _GREY
     axis.errorbar(
         accuracy.mean,
@@ -51,7 +56,8 @@ def _mark(axis, method: Method, accuracy, iou) -> None:
     axis.annotate(
         method.name,
         (accuracy.mean, iou.mean),
-        xytext=(5, 4),
+        xytext=(-5 if left else 5, 4),
+        ha='right' if left else 'left',
         textcoords='offset points',
         fontsize=8,
         color=colour,
