@@ -1,10 +1,13 @@
 """Results in ``metafile.yml``, where model zoos look for them."""
 
 import copy
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
+from mmengine.config import Config
+from mmseg.registry import MODELS
 
 from ..command_line import ToolError, first_line
 from ..engine.run_config import load_config
@@ -57,8 +60,19 @@ def trained_as_shipped(trial: Trial) -> bool:
     """Whether a trial's options leave its config what it is, but for seed, workers and logs."""
     path = config_path(trial.config)
     shipped = load_config(path)
-    trained = load_config(path, head_options(trial.options, shipped))
+    options = head_options(trial.options, shipped)
+    trained = load_config(path, {k: v for k, v in options.items() if not _default(shipped, k, v)})
     return training_settings(trained, trained) == training_settings(shipped, shipped)
+
+
+def _default(cfg: Config, key: str, value: object) -> bool:
+    """Whether an option gives an argument of a loss its default, which the config leaves out."""
+    place, _, name = key.rpartition('.')
+    if not place.endswith('loss_decode'):
+        return False
+    loss = cfg.model[place.split('.')[1]].loss_decode
+    argument = inspect.signature(MODELS.get(loss.type)).parameters.get(name)
+    return name not in loss and argument is not None and argument.default == value
 
 
 def _entries(results: Results) -> dict[str, dict]:

@@ -35,6 +35,21 @@ def test_what_counts_as_the_shipped_config(options, shipped):
     assert trained_as_shipped(trial(**options)) is shipped
 
 
+@pytest.mark.parametrize(
+    ('options', 'shipped'),
+    [
+        ({'head__loss_decode__normalizer': 'weight'}, True),
+        ({'head__loss_decode__normalizer': 'all'}, False),
+        ({'head__loss_decode__floor': 1.0, 'head__loss_decode__momentum': None}, True),
+        ({'head__loss_decode__momentum': 0.02}, False),
+        ({'head__loss_decode__type': 'RecallLoss'}, True),
+        ({'head__loss_decode__nothing': 'weight'}, False),
+    ],
+)
+def test_a_default_is_what_a_config_leaves_out(options, shipped):
+    assert trained_as_shipped(trial('recall_loss/recall', **options)) is shipped
+
+
 @pytest.fixture
 def results(tmp_path):
     """Results of the plan of :func:`made_plan`, those of focal loss with a gamma of its own."""
