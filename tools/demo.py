@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mmseg_imbalance import config_path
 from mmseg_imbalance.command_line import ToolError, run_tool
 from mmseg_imbalance.files import write_atomically
+from mmseg_imbalance.study.live_log import latest_loss
 from mmseg_imbalance.visualization import compare_predictions
 
 TOOLS = Path(__file__).resolve().parent
@@ -129,7 +130,9 @@ def train(name, config, cfg, folder: Path, args, progress: Progress) -> None:
         command = [TOOLS / 'train.py', config_path(config), '--work-dir', folder, '--resume']
         with_options = [*command, '--cfg-options', *flags(options(cfg, args))]
         for _ in run_in_background(with_options, folder / 'train.out'):
-            progress.update(task, **latest_scalars(folder))
+            logged = latest_loss(folder)
+            if logged:
+                progress.update(task, completed=logged['step'], loss=f'loss {logged["loss"]:.3f}')
     progress.update(task, completed=iters)
 
 
@@ -155,20 +158,6 @@ def last_iteration(folder: Path) -> int:
     """The iteration of the last complete checkpoint, 0 without one."""
     last = folder / 'last_checkpoint'
     return int(Path(last.read_text()).stem.split('_')[-1]) if last.is_file() else 0
-
-
-def latest_scalars(folder: Path) -> dict:
-    """How far a running training is, from what mmengine logs for it."""
-    logs = sorted(folder.glob('*/vis_data/scalars.json'))
-    lines = logs[-1].read_text().splitlines() if logs else []
-    for line in reversed(lines):
-        try:
-            scalars = json.loads(line)
-        except json.JSONDecodeError:  # half a line, being written
-            continue
-        if 'loss' in scalars:
-            return dict(completed=scalars['step'], loss=f'loss {scalars["loss"]:.3f}')
-    return {}
 
 
 def run(command: list) -> None:

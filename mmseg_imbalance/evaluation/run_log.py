@@ -80,7 +80,7 @@ class Run:
     @classmethod
     def from_dict(cls, content: Mapping) -> 'Run':
         """The reverse of :meth:`to_dict`, without settings and curves."""
-        known = {key: _with_nan(content[key]) for key in ('means', 'scores')}
+        known = {key: none_to_nan(content[key]) for key in ('means', 'scores')}
         return cls(**(dict(content) | known))
 
 
@@ -332,7 +332,8 @@ def nan_to_none(value):
     return None if math.isnan(value) else value
 
 
-def _with_nan(value):
+def none_to_nan(value):
+    """The reverse of :func:`nan_to_none`: None as NaN."""
     if isinstance(value, dict):
-        return {key: _with_nan(inner) for key, inner in value.items()}
+        return {key: none_to_nan(inner) for key, inner in value.items()}
     return _number(value)

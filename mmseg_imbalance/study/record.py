@@ -8,7 +8,7 @@ import numpy as np
 
 from ..command_line import ToolError, first_line
 from ..evaluation import Run
-from ..evaluation.run_log import nan_to_none
+from ..evaluation.run_log import nan_to_none, none_to_nan
 from ..files import read_bytes, write_atomically
 from .plan import Trial
 
@@ -64,10 +64,7 @@ class Record:
         try:
             content = json.loads(read_bytes(path, _MAX_BYTES))
             content['trial'] = Trial(**content['trial'])
-            content['augmented'] = {
-                key: float('nan') if value is None else value
-                for key, value in content['augmented'].items()
-            }
+            content['augmented'] = none_to_nan(content['augmented'])
             loss = content.pop('loss', [])
             if content['run'] is not None:
                 run = Run.from_dict(content['run'])

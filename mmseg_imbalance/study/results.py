@@ -19,6 +19,7 @@ class Results:
         comparison: The runs of the ``train`` stage, grouped by method in the plan's order.
         trained: Records of the ``train`` stage by method, in that order.
         tuned: Records of the ``tune`` stage.
+        chosen: What was chosen by them, see :func:`choose`.
         costs: Records of the ``cost`` stage by method.
     """
 
@@ -26,6 +27,7 @@ class Results:
     comparison: Comparison
     trained: dict[str, list[Record]]
     tuned: list[Record] = field(default_factory=list)
+    chosen: dict[str, dict[str, object]] = field(default_factory=dict)
     costs: dict[str, Record] = field(default_factory=dict)
 
     @classmethod
@@ -57,7 +59,7 @@ class Results:
         named = [(plan.methods[key].name, r.run) for key, found in trained.items() for r in found]
         comparison = compare_runs(named, plan.methods[plan.baseline].name)
         costs = {r.trial.method: r for r in by_stage['cost']}
-        return cls(plan, comparison, trained, tuned, costs)
+        return cls(plan, comparison, trained, tuned, chosen, costs)
 
     @property
     def methods(self) -> list[Method]:

@@ -17,14 +17,16 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from ..command_line import ToolError
-from ..datasets.statistics import class_statistics, default_path, find_label_maps
+from ..datasets.statistics import default_path, find_label_maps, load_or_count
 from ..engine.run_config import load_config
 from ..evaluation import RunLogError, read_run
+from ..evaluation.run_log import none_to_nan
 from ..files import write_atomically
 from ..machine import describe_machine
 from ..shipped import config_path
 from .commands import command, head_options, shown_command, stage_options
 from .hold_out import hold_out_options
+from .live_log import latest_loss
 from .plan import Trial
 from .process import run_process
 from .record import Record, check_trial
@@ -108,7 +110,7 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
         amp = ['--amp'] * trial.amp
         memory = workshop.run(
             trial, 'train.py', '--work-dir', folder, *go_on, *amp,
-            watch=lambda: watch(_iteration(folder), length),
+            watch=lambda: watch((latest_loss(folder) or {'step': 0})['step'], length),
         )  # fmt: skip
     shown = '' if trial.stage == 'tune' else shown_command(trial, cfg)
     record = dict(trial=trial, command=shown, machine=workshop.machine(trial))
@@ -159,9 +161,10 @@ def _dump(cfg: Config, path: Path) -> None:
 def _statistics(cfg: Config) -> str:
     """The file of the training set's class statistics, counted where it is missing."""
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    class_statistics(dataset)
-    return str(Path(default_path(find_label_maps(dataset))).resolve())
+    labels = find_label_maps(DATASETS.build(cfg.train_dataloader.dataset))
+    path = Path(default_path(labels)).resolve()
+    load_or_count(labels, path)
+    return str(path)
 
 
 def _augmented(workshop: Workshop, trial: Trial, watch: Callable[[], bool]) -> dict[str, float]:
@@ -169,8 +172,7 @@ def _augmented(workshop: Workshop, trial: Trial, watch: Callable[[], bool]) -> d
     out = workshop.folder(trial) / 'augmented'
     checkpoint = (workshop.folder(trial) / 'last_checkpoint').read_text().strip()
     workshop.run(trial, 'test.py', checkpoint, '--tta', '--work-dir', out, watch=watch)
-    means = json.loads((out / 'class_scores.json').read_text())['means']
-    return {key: float('nan') if value is None else value for key, value in means.items()}
+    return none_to_nan(json.loads((out / 'class_scores.json').read_text())['means'])
 
 
 def _cost(folder: Path, resident: float) -> dict[str, float | None]:
@@ -186,11 +188,6 @@ def _is_scored(folder: Path, length: int) -> bool:
     done = any(record.get('step') == length and 'mIoU' in record for record in _scalars(folder))
     last = folder / 'last_checkpoint'
     return done and last.is_file() and Path(last.read_text().strip()).is_file()
-
-
-def _iteration(folder: Path) -> int:
-    """How far a training is, as far as it has logged."""
-    return max((record['step'] for record in _scalars(folder) if 'loss' in record), default=0)
 
 
 def _scalars(folder: Path) -> list[dict]:

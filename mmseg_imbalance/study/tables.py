@@ -6,7 +6,6 @@ import numpy as np
 
 from ..evaluation import Spread
 from ..visualization.run_tables import KIND_NAMES, Number, Table, numbers
-from .choice import choose
 from .plan import Method, Target
 from .results import Results
 
@@ -92,7 +91,6 @@ def front_table(results: Results, methods: Sequence[Method] | None = None) -> Ta
 
 def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
     """Every value that was tried on the held-out images; what was chosen is marked."""
-    chosen = choose(results.plan, results.tuned)
     rows = []
     for method in methods or results.plan.methods.values():
         choices = method.choices()
@@ -102,7 +100,7 @@ def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> T
             if record.trial.method == method.key and record.trial.choice in choices
         ]
         for record in sorted(tried, key=lambda r: choices.index(r.trial.choice)):
-            best = record.trial.choice == chosen.get(method.key)
+            best = record.trial.choice == results.chosen.get(method.key)
             scores = [f'{record.run.means[key]:.1f}' for key in ('mIoU', 'mAcc')]
             cells = [Number(score, '', best) for score in scores]
             rows.append([method.name, _in_words(record.trial.choice), *cells])
