@@ -29,7 +29,8 @@ class Method:
         config: Folder and first word of the config, ``'recall_loss/recall'``; the setting follows.
         options: What differs from that config, by dotted key; ``head.`` stands for every head of
             the model.
-        grid: Values to choose from, by dotted key; the first ones are the defaults.
+        grid: Values to choose from, by dotted key, or a list of such grids; the first values are
+            the defaults.
         ours: Whether the project exists for it, rather than to compare with it.
     """
 
@@ -37,13 +38,21 @@ class Method:
     name: str
     config: str
     options: dict[str, object] = field(default_factory=dict)
-    grid: dict[str, list] = field(default_factory=dict)
+    grid: dict[str, list] | list[dict[str, list]] = field(default_factory=dict)
     ours: bool = False
 
+    @property
+    def grids(self) -> list[dict[str, list]]:
+        """The grid as a list of grids."""
+        grid = self.grid or {}
+        return grid if isinstance(grid, list) else [grid]
+
     def choices(self) -> list[dict[str, object]]:
-        """All combinations of the grid's values, one empty one without a grid."""
+        """All combinations of a grid's values, grid by grid; one empty one without a grid."""
         return [
-            dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())
+            dict(zip(grid, values, strict=True))
+            for grid in self.grids
+            for values in product(*grid.values())
         ]
 
 
@@ -217,9 +226,7 @@ class Plan:
                 yield f'the key {method.key!r} is no name for a file (a-z, 0-9, ".", "-")'
             if names.count(method.name) > 1:
                 yield f'two methods have the name {method.name!r}'
-            for key, values in method.grid.items():
-                if not isinstance(values, list) or not values:
-                    yield f'the grid of {method.key} has no list of values for {key}'
+            yield from _grid_problems(method)
         named = {'highlights': self.highlights, 'targets': [t.method for t in self.targets]}
         for part, keys in named.items():
             for key in keys:
@@ -229,6 +236,16 @@ class Plan:
             yield 'it has grids, and no hold_out to choose from them with'
         if self.hold_out:
             yield from _hold_out_problems(**self.hold_out)
+
+
+def _grid_problems(method: Method) -> Iterator[str]:
+    for grid in method.grids:
+        if not isinstance(grid, dict):
+            yield f'the grid of {method.key} is a dict of lists, or a list of such dicts'
+            return
+        for key, values in grid.items():
+            if not isinstance(values, list) or not values:
+                yield f'the grid of {method.key} has no list of values for {key}'
 
 
 def _hold_out_problems(share: object = 0.2, group: object = '', **unknown) -> Iterator[str]:

@@ -80,6 +80,16 @@ def test_tuning_tries_every_combination_with_the_baselines_choice():
     assert {t.seed for t in trials} == {3}
 
 
+def test_a_grid_may_be_several():
+    methods = {
+        'ce': Method('ce', 'CE', 'cross_entropy/ce', grid=[]),
+        'lmp': Method('lmp', 'LMP', 'a/lmp', grid=[{'p': [2, 1]}, {'p': [1], 'ratio': [0.1]}]),
+    }
+    several = plan(methods=methods, seeds=[0])
+    assert [t.name for t in several.trials('tune')] == ['lmp_p-2', 'lmp_p-1', 'lmp_p-1_ratio-0.1']
+    assert [t.options for t in several.trials('train')] == [{}, {'p': 2}]
+
+
 def test_training_takes_what_was_chosen_seed_by_seed():
     chosen = {'ce': {'lr': 0.2}, 'focal': {'head.loss_decode.gamma': 1.0, 'x.y': 'b'}}
     trials = list(plan().trials('train', chosen))
@@ -135,6 +145,7 @@ def test_cost_is_measured_once_and_defaults_stand_in_for_choices():
         ('seeds = []', 'seeds are whole numbers'),
         ("methods = {'C E': dict(name='x', config='y')}", "'C E' is no name for a file"),
         ("methods = {'ce': dict(name='x', config='y', grid={'a': 3})}", 'no list of values for a'),
+        ("methods = {'ce': dict(name='x', config='y', grid=[3])}", 'or a list of such dicts'),
         ("methods = {'ce': dict(name='x', config='y', grid={'a': [3]})}", 'no hold_out'),
         ("methods = {'ce': dict(nome='x')}", 'cannot read plan .*nome'),
         ('hold_out = dict(shre=0.2)', "hold_out has 'shre'; there are share and group"),
