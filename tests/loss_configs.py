@@ -15,6 +15,7 @@ def loss_configs(num_classes: int = 5) -> list[dict]:
     weights = list(islice(cycle([0.5, 1, 2, 3, 0.1]), num_classes))
     prior = list(islice(cycle([0.5, 0.3, 0.15, 0.049, 0.001]), num_classes))
     wce = dict(type='WeightedCrossEntropyLoss')
+    adjusted = dict(type='LogitAdjustedLoss', prior=prior)
     return [
         LMP,
         dict(LMP, p=1, ratio=0.3),
@@ -22,6 +23,7 @@ def loss_configs(num_classes: int = 5) -> list[dict]:
         dict(LMP, p=math.inf),
         dict(LMP, pool='batch'),
         dict(LMP, pixel_loss=dict(type='SoftmaxFocalLoss', check_labels=False)),
+        dict(LMP, pixel_loss=dict(adjusted, tau=0.25, check_labels=False)),
         RECALL,
         dict(RECALL, floor=0, normalizer='valid'),
         dict(RECALL, momentum=0.1),
@@ -29,7 +31,7 @@ def loss_configs(num_classes: int = 5) -> list[dict]:
         wce,
         dict(wce, class_weight=weights),
         dict(wce, class_weight=weights, normalizer='valid'),
-        dict(type='LogitAdjustedLoss', prior=prior),
+        adjusted,
     ]
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from mmseg_imbalance.losses import LossMaxPooling
 
 PS = (1, 1.05, 1.1, 1.3, 1.7, 2, 4, 16, math.inf)
+PRIOR = [0.5, 0.3, 0.15, 0.049, 0.001]
 
 
 @MODELS.register_module()
@@ -58,10 +59,23 @@ def test_value_and_gradient_equal_the_reference(p, pool):
         torch.testing.assert_close(grad.double(), expected_grad, rtol=1e-5, atol=1e-6 * scale)
 
 
-def test_a_focal_loss_can_be_pooled():
+def adjusted_losses(logits, label):
+    shift = 0.25 * torch.tensor(PRIOR, dtype=logits.dtype).log()[:, None, None]
+    return F.cross_entropy(logits + shift, label, ignore_index=255, reduction='none')
+
+
+@pytest.mark.parametrize(
+    ('pixel_loss', 'expected_losses'),
+    [
+        (dict(type='SoftmaxFocalLoss', gamma=2), focal_losses),
+        (dict(type='LogitAdjustedLoss', tau=0.25, prior=PRIOR), adjusted_losses),
+    ],
+    ids=['focal', 'balanced soft-max'],
+)
+def test_another_loss_can_be_pooled(pixel_loss, expected_losses):
     logits, label = draw_batch()
-    loss = LossMaxPooling(pixel_loss=dict(type='SoftmaxFocalLoss', gamma=2))
-    expected, expected_grad = reference(logits, label, 1.7, 0.25, 'image', focal_losses)
+    loss = LossMaxPooling(pixel_loss=pixel_loss)
+    expected, expected_grad = reference(logits, label, 1.7, 0.25, 'image', expected_losses)
     logits.requires_grad_()
     value = loss(logits, label)
     (grad,) = torch.autograd.grad(value, logits)
