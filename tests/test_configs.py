@@ -150,7 +150,7 @@ SAMPLED_CONFIGS = [p for p in CONFIGS if p.parent.name == SAMPLED]
 def test_class_balanced_sampling_adds_sampler_crop_and_feedback(path):
     cfg, plain = load(path), load(counterpart(path, method(path)[0].removesuffix('-cbs')))
     assert dict(type='ClassFeedbackHook') in cfg.custom_hooks
-    sampler, crop = dict(type='ClassBalancedInfiniteSampler', class_prob='performance'), None
+    sampler, crop = dict(type='ClassBalancedInfiniteSampler', class_prob='rare'), None
     assert cfg.train_dataloader.pop('sampler') == sampler
     plain.train_dataloader.pop('sampler')
     for steps in (cfg.train_dataloader.dataset.pipeline, cfg.train_pipeline):

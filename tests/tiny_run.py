@@ -48,6 +48,7 @@ def tiny_config(
             'train_dataloader.dataset.data_prefix': dict(img_path='images', seg_map_path='labels'),
             'train_dataloader.dataset.img_suffix': '.png',
             'train_dataloader.dataset.seg_map_suffix': '.png',
+            'train_dataloader.sampler.class_prob': 'performance',  # all parts have their say
             'train_dataloader.sampler.min_pixels': 4,
             'model.data_preprocessor.size': SIZE,
             'model.backbone.stem_channels': 8,

@@ -7,6 +7,6 @@ train_pipeline = [
     for step in _base_.train_pipeline
 ]
 train_dataloader = dict(
-    sampler=dict(_delete_=True, type='ClassBalancedInfiniteSampler', class_prob='performance'),
+    sampler=dict(_delete_=True, type='ClassBalancedInfiniteSampler', class_prob='rare'),
     dataset=dict(pipeline=train_pipeline),
 )

@@ -45,7 +45,9 @@ def test_work_dir_of_a_run(run_tool, options, tmp_path):
     work_dir = tmp_path / 'run'
     logs = work_dir / '20260101_000000/vis_data'
     logs.mkdir(parents=True)
-    Config.fromfile(ROOT / BALANCED).dump(work_dir / 'config.py')
+    cfg = Config.fromfile(ROOT / BALANCED)
+    cfg.train_dataloader.sampler.class_prob = 'performance'
+    cfg.dump(work_dir / 'config.py')
     classes = ToyStreetsDataset.METAINFO['classes']
     lines = [
         {f'train/class_prob/{c}': 0.1 for c in classes},
