@@ -6,11 +6,7 @@ seeds = [0, 1, 2]
 hold_out = dict(share=0.2, group='[^_]+')  # the last fifth of every video
 amp = True
 options = {'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False}
-# What might bring LMP to where balanced soft-max is; tried after the first results of both.
-__balanced = {
-    'head.loss_decode.pixel_loss.type': ['LogitAdjustedLoss'],
-    'head.loss_decode.pixel_loss.tau': [0.5, 0.25],
-}
+# What else might bring LMP to where balanced soft-max is; tried after the first results of both.
 __variants = [
     {'head.loss_decode.ratio': [0.1, 0.5]},
     {'head.loss_decode.p': [2.5]},
@@ -24,12 +20,6 @@ methods = {
     'recall-cbs': {
         'grid': [{'train_dataloader.sampler.class_prob': ['performance', 'rare']}, __rare]
     },
-    'lmp-balanced': dict(
-        name='LMP of balanced soft-max',
-        config='loss_max_pooling/lmp',
-        grid=__balanced,
-        ours=True,
-    ),
     'lmp-variant': dict(
         name='LMP, other options', config='loss_max_pooling/lmp', grid=__variants, ours=True
     ),

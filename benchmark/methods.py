@@ -67,6 +67,15 @@ methods = {
         options={'head.loss_decode.p': 1.0},
         ours=True,
     ),
+    'lmp-balanced': dict(
+        name='LMP of balanced soft-max',
+        config='loss_max_pooling/lmp',
+        grid={
+            'head.loss_decode.pixel_loss.type': ['LogitAdjustedLoss'],
+            'head.loss_decode.pixel_loss.tau': [0.25, 0.5],
+        },
+        ours=True,
+    ),
     'lmp-cbs': dict(
         name='LMP + sampling',
         config='class_balanced_sampling/lmp-cbs',
@@ -124,4 +133,13 @@ targets = [
     dict(method='lmp', score='mIoU', least=1.0),
     dict(method='lmp-cbs', score='mIoU_tail', least=5.0),
 ]
-highlights = ['ce', 'wce-median', 'balanced-softmax', 'lmp', 'lmp-cbs', 'recall', 'recall-cbs']
+highlights = [
+    'ce',
+    'wce-median',
+    'balanced-softmax',
+    'lmp',
+    'lmp-balanced',
+    'lmp-cbs',
+    'recall',
+    'recall-cbs',
+]

@@ -17,6 +17,13 @@ methods = {
         'options': {'train_dataloader.sampler.class_prob': 'performance'},
     },
     'lmp': {'grid': {'_delete_': True}, 'options': {'head.loss_decode.p': 1.7}},
+    'lmp-balanced': {
+        'grid': {'_delete_': True},
+        'options': {
+            'head.loss_decode.pixel_loss.type': 'LogitAdjustedLoss',
+            'head.loss_decode.pixel_loss.tau': 0.25,
+        },
+    },
     'lmp-cbs': {
         'grid': {'_delete_': True},
         'options': {

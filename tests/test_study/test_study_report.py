@@ -2,11 +2,13 @@
 
 import json
 import re
+from itertools import combinations
 
 import pytest
+from matplotlib.text import Text
 from study_results import made_plan, made_record, write_study
 
-from mmseg_imbalance.study import Results, pareto_figure, write_report
+from mmseg_imbalance.study import Method, Results, pareto_figure, write_report
 from mmseg_imbalance.study.report import highlights, report
 
 
@@ -80,3 +82,20 @@ def test_front_is_what_no_baseline_beats(tmp_path):
     front = next(line for line in axis.lines if line.get_color() == '0.8')
     points = list(zip(front.get_xdata(), front.get_ydata(), strict=True))
     assert points == [(50, 45), (50, 45), (50, 30), (60, 30), (60, 30)]
+
+
+def test_names_in_the_pareto_figure_cover_no_other(tmp_path):
+    """Eight methods of nearly the same scores, one at the right edge."""
+    extra = {f'm{i}': Method(f'm{i}', f'a method with the number {i}', f'a/m{i}') for i in range(8)}
+    plan = made_plan(**extra)
+    made_record('ce', iou=(40,) * 3, acc=(40,) * 3).write(tmp_path)
+    for i, key in enumerate(extra):
+        made_record(key, iou=(50 + i / 9,) * 3, acc=(80,) * 3, plan=plan).write(tmp_path)
+    figure = pareto_figure(Results.read(plan, tmp_path))
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    boxes = [Text.get_window_extent(name, renderer) for name in figure.axes[0].texts]
+    assert len(boxes) == 9
+    for one, other in combinations(boxes, 2):
+        assert not one.overlaps(other)
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
