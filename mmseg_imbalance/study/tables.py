@@ -85,7 +85,7 @@ def front_table(results: Results, methods: Sequence[Method] | None = None) -> Ta
     """Of every method of the project the baselines that are better in both mIoU and mAcc."""
     ours = [method for method in methods or results.methods if method.ours]
     better = {m.name: [other.name for other in results.dominated(m)] for m in ours}
-    rows = [[name, ', '.join(names) or 'none'] for name, names in better.items()]
+    rows = [[name, '; '.join(names) or 'none'] for name, names in better.items()]
     return Table('Pareto front', ['method', 'baselines better in both mIoU and mAcc'], rows)
 
 

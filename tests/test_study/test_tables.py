@@ -119,7 +119,7 @@ def test_front(tmp_path):
         made_record('recall', seed, iou=(50, 40, 5), acc=(60, 50, 10)).write(tmp_path)
     results = Results.read(made_plan(), tmp_path)
     (row,) = rows(front_table(results)).values()
-    assert row['baselines better in both mIoU and mAcc'] == 'cross-entropy, focal loss'
+    assert row['baselines better in both mIoU and mAcc'] == 'cross-entropy; focal loss'
 
 
 def test_memory_may_be_unknown(tmp_path):
