@@ -156,7 +156,7 @@ def toy(toy_data, toy_options, tmp_path):
 def test_label_maps_that_change_after_counting(refuses, call_tool, toy):
     """Another size of the file is noticed at once, other bytes when it is loaded."""
     root, options = toy
-    draw = (SAMPLED, SAMPLING_CONFIG, '--draws', 8, *options)
+    draw = (SAMPLED, SAMPLING_CONFIG, '--draws', 40, *options)  # every image is among them
     assert call_tool(STATISTICS, SAMPLING_CONFIG, '--nproc', 1, *options) == 0
     label = sorted(root.glob('gtFine/train/*/*.png'))[3]
     whole = label.read_bytes()
