@@ -1,5 +1,5 @@
 # Toy streets, from scratch, on a CPU: docs/benchmark.md. Only the learning rate is chosen here; all
-# else is what was chosen on CamVid, to see whether it carries over.
+# else is what was chosen on CamVid, to see whether it carries over: no grids.
 _base_ = './methods.py'
 title = 'Toy streets'
 setting = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256'
@@ -9,35 +9,35 @@ amp = True
 options = {'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False}
 methods = {
     'ce': {'grid': {'optim_wrapper.optimizer.lr': [5e-3, 2.5e-3, 1e-2]}},  # for all of them
-    'focal': {'grid': {'_delete_': True}, 'options': {'head.loss_decode.gamma': 2.0}},
-    'ohem': {'grid': {'_delete_': True}, 'options': {'head.sampler.min_kept': 5000}},
-    'balanced-softmax': {'grid': {'_delete_': True}, 'options': {'head.loss_decode.tau': 0.5}},
+    'focal': {'grid': [], 'options': {'head.loss_decode.gamma': 2.0}},
+    'ohem': {'grid': [], 'options': {'head.sampler.min_kept': 5000}},
+    'balanced-softmax': {'grid': [], 'options': {'head.loss_decode.tau': 0.5}},
     'ce-cbs': {
-        'grid': {'_delete_': True},
+        'grid': [],
         'options': {'train_dataloader.sampler.class_prob': 'performance'},
     },
-    'lmp': {'grid': {'_delete_': True}, 'options': {'head.loss_decode.p': 1.7}},
+    'lmp': {'grid': [], 'options': {'head.loss_decode.p': 1.7}},
     'lmp-balanced': {
-        'grid': {'_delete_': True},
+        'grid': [],
         'options': {
             'head.loss_decode.pixel_loss.type': 'LogitAdjustedLoss',
             'head.loss_decode.pixel_loss.tau': 0.25,
         },
     },
     'lmp-cbs': {
-        'grid': {'_delete_': True},
+        'grid': [],
         'options': {
             'head.loss_decode.p': 1.3,
             'train_dataloader.sampler.class_prob': 'rare',
         },
     },
-    'recall': {'grid': {'_delete_': True}, 'options': {'head.loss_decode.normalizer': 'weight'}},
+    'recall': {'grid': [], 'options': {'head.loss_decode.normalizer': 'weight'}},
     'recall-momentum': {
-        'grid': {'_delete_': True},
+        'grid': [],
         'options': {'head.loss_decode.momentum': 0.02},
     },
     'recall-cbs': {
-        'grid': {'_delete_': True},
+        'grid': [],
         'options': {'train_dataloader.sampler.class_prob': 'rare'},
     },
 }
