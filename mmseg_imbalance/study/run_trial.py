@@ -26,7 +26,7 @@ from ..machine import describe_machine
 from ..shipped import config_path
 from .commands import command, head_options, shown_command, stage_options
 from .hold_out import hold_out_options
-from .live_log import latest_loss
+from .live_log import latest_loss, newest_records
 from .plan import Trial
 from .process import run_process
 from .record import Record, check_trial
@@ -177,7 +177,7 @@ def _augmented(workshop: Workshop, trial: Trial, watch: Callable[[], bool]) -> d
 
 def _cost(folder: Path, resident: float) -> dict[str, float | None]:
     """Median time of an iteration in seconds and peak memory in MiB."""
-    records = [record for record in _scalars(folder) if 'loss' in record][_WARM_UP:]
+    records = [r for r in newest_records(folder) if 'loss' in r][:-_WARM_UP]  # the oldest are last
     seconds = float(np.median([record['time'] for record in records]))
     memory = max(record.get('memory', 0) for record in records) or resident
     return dict(seconds=round(seconds, 4), memory=None if math.isnan(memory) else round(memory))
@@ -185,18 +185,6 @@ def _cost(folder: Path, resident: float) -> dict[str, float | None]:
 
 def _is_scored(folder: Path, length: int) -> bool:
     """Whether the last checkpoint is there and was scored."""
-    done = any(record.get('step') == length and 'mIoU' in record for record in _scalars(folder))
+    done = any(r.get('step') == length and 'mIoU' in r for r in newest_records(folder))
     last = folder / 'last_checkpoint'
     return done and last.is_file() and Path(last.read_text().strip()).is_file()
-
-
-def _scalars(folder: Path) -> list[dict]:
-    """What the latest session of a training has logged so far."""
-    files = sorted(folder.glob('*/vis_data/scalars.json'))
-    records = []
-    for line in files[-1].read_text().splitlines() if files else []:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:  # half a line, being written
-            break
-    return records
