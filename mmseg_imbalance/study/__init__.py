@@ -1,5 +1,6 @@
 """Trains methods side by side under one protocol, and reports what came out."""
 
+from .bench import Bench
 from .choice import choose
 from .metafile import update_metafile
 from .pages import fill_page, update_page
@@ -8,36 +9,23 @@ from .plan import Method, Plan, PlanError, Target, Trial
 from .record import Record, find_record, read_records
 from .report import write_report
 from .results import Results
-from .tables import (
-    class_table,
-    cost_table,
-    front_table,
-    gain_table,
-    summary_table,
-    target_table,
-    tuning_table,
-)
+from .tables import TABLES
 
 __all__ = [
+    'Bench',
     'Method',
     'Plan',
     'PlanError',
     'Record',
     'Results',
+    'TABLES',
     'Target',
     'Trial',
     'choose',
-    'class_table',
-    'cost_table',
     'fill_page',
     'find_record',
-    'front_table',
-    'gain_table',
     'pareto_figure',
     'read_records',
-    'summary_table',
-    'target_table',
-    'tuning_table',
     'update_metafile',
     'update_page',
     'write_report',

@@ -53,7 +53,9 @@ def hold_out(
     return kept, held
 
 
-def hold_out_options(cfg: Config, folder: Path, share: float, group: str) -> dict[str, object]:
+def hold_out_options(
+    cfg: Config, folder: Path, share: float = 0.2, group: str = ''
+) -> dict[str, object]:
     """Options that train and validate a config on a split of its training set.
 
     Args:

@@ -8,27 +8,7 @@ from ..command_line import ToolError, first_line
 from ..files import write_atomically
 from ..visualization.run_tables import Table
 from .results import Results
-from .tables import (
-    class_table,
-    cost_table,
-    front_table,
-    gain_table,
-    summary_table,
-    target_table,
-    tuning_table,
-)
-
-TABLES = {
-    'summary': summary_table,
-    'gains': gain_table,
-    'IoU': lambda results, methods: class_table(results, 'IoU', methods),
-    'recall': lambda results, methods: class_table(results, 'Acc', methods),
-    'cost': cost_table,
-    'targets': target_table,
-    'front': front_table,
-    'tuning': tuning_table,
-}
-"""What a page can ask for: of results and methods, or None for all, a table."""
+from .tables import TABLES
 
 _PLACE = re.compile(
     r'(?P<head><!-- results: (?P<words>[^\n]*?) -->\n).*?(?P<end><!-- end of results -->)',

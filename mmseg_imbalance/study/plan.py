@@ -11,6 +11,15 @@ from mmengine.config import Config
 from ..command_line import ToolError, first_line
 
 STAGES = ('tune', 'train', 'cost')
+MEANS = {
+    'mIoU': 'mIoU',
+    'mAcc': 'mAcc',
+    'mPrecision': 'mPrecision',
+    'mIoU_tail': 'tail IoU',
+    'mAcc_tail': 'tail recall',
+}
+"""The means over classes that are reported, and their names for readers."""
+
 _NAME = re.compile(r'[a-z0-9][a-z0-9.-]*')
 _GPUS = re.compile(r'_(\d+)xb\d+')
 
@@ -62,7 +71,7 @@ class Target:
 
     Attributes:
         method: Key of the method.
-        score: A mean over classes, such as ``'mIoU_tail'``.
+        score: One of :data:`MEANS`.
         least: How much the gain over the baseline has to be, in percentage points.
         relative: Whether ``least`` is in percent of the baseline's score instead.
         within_std: Whether a gain that is smaller by less than its standard deviation will do.
@@ -157,9 +166,11 @@ class Plan:
             content.setdefault('gpus', int(named[1]) if named else 1)
             targets = [Target(**target) for target in content.pop('targets', [])]
             plan = cls(path.stem, methods=methods, targets=targets, **content)
+            problem = next(plan._problems(), None)
         except Exception as error:  # a plan is Python: it can fail in every way
             raise PlanError(f'cannot read plan {path}: {first_line(error)}') from error
-        plan._check(path)
+        if problem:
+            raise PlanError(f'{path}: {problem}')
         return plan
 
     @property
@@ -210,16 +221,12 @@ class Plan:
             self.gpus,
         )
 
-    def _check(self, path: Path) -> None:
-        problem = next(self._problems(), None)
-        if problem:
-            raise PlanError(f'{path}: {problem}')
-
     def _problems(self) -> Iterator[str]:
         if not self.methods:
             yield 'it has no methods'
-        if not self.seeds or not all(type(s) is int and s >= 0 for s in self.seeds):
-            yield f'seeds are whole numbers ≥ 0, got {self.seeds!r}'
+        whole = all(type(seed) is int and seed >= 0 for seed in self.seeds)
+        if not self.seeds or not whole or len(set(self.seeds)) < len(self.seeds):
+            yield f'seeds are different whole numbers ≥ 0, got {self.seeds!r}'
         names = [method.name for method in self.methods.values()]
         for method in self.methods.values():
             if not _NAME.fullmatch(method.key):
@@ -232,6 +239,9 @@ class Plan:
             for key in keys:
                 if key not in self.methods:
                     yield f'{part} has {key!r}, which is no method'
+        for target in self.targets:
+            if target.score not in MEANS:
+                yield f'targets has the score {target.score!r}; there are {", ".join(MEANS)}'
         if any(method.grid for method in self.methods.values()) and not self.hold_out:
             yield 'it has grids, and no hold_out to choose from them with'
         if self.hold_out:

@@ -6,19 +6,11 @@ from pathlib import Path
 from ..evaluation import Comparison
 from ..files import write_atomically, write_figure
 from ..visualization import class_differences_figure, training_curves_figure
-from ..visualization.run_tables import Table, escape_markdown
+from ..visualization.run_tables import escape_markdown
 from .pareto import pareto_figure
 from .record import Record
 from .results import Results
-from .tables import (
-    class_table,
-    cost_table,
-    front_table,
-    gain_table,
-    summary_table,
-    target_table,
-    tuning_table,
-)
+from .tables import TABLES
 
 _MOST = 9  # methods that a figure can tell apart by their colours
 
@@ -64,20 +56,15 @@ def highlights(results: Results) -> Comparison:
 
 def report(results: Results) -> str:
     """All tables, as Markdown."""
-    several = bool(results.comparison.others)
     parts = [f'# {results.plan.title}', _introduction(results), '![trade-off](pareto.png)']
-    parts += _section(summary_table(results))
-    if several:
-        for table in (gain_table(results), target_table(results), front_table(results)):
-            parts += _section(table)
-        parts.append('![classes](classes.png)')
-    for kind in ('IoU', 'Acc'):
-        parts += _section(class_table(results, kind))
+    parts += _sections(results, 'summary')
+    if results.comparison.others:
+        parts += [*_sections(results, 'gains', 'targets', 'front'), '![classes](classes.png)']
+    parts += _sections(results, 'IoU', 'recall')
     if results.plan.baseline in results.costs:
         machines = _machines(results.costs.values())
-        parts += [*_section(cost_table(results)), escape_markdown(f'{machines}.')]
-    if results.tuned:
-        parts += _section(tuning_table(results))
+        parts += [*_sections(results, 'cost'), escape_markdown(f'{machines}.')]
+    parts += _sections(results, 'tuning')
     parts += ['![curves](curves.png)', '## Commands', _commands(results)]
     return '\n\n'.join(part.rstrip('\n') for part in parts) + '\n'
 
@@ -96,10 +83,14 @@ def _machines(records: Iterable[Record]) -> str:
     return '; '.join(dict.fromkeys(described))
 
 
-def _section(table: Table) -> list[str]:
-    if not table.rows:
-        return []
-    return [f'## {escape_markdown(table.title)}', table.to_markdown()]
+def _sections(results: Results, *names: str) -> list[str]:
+    tables = [TABLES[name](results, None) for name in names]
+    return [
+        text
+        for table in tables
+        if table.rows
+        for text in (f'## {escape_markdown(table.title)}', table.to_markdown())
+    ]
 
 
 def _commands(results: Results) -> str:

@@ -38,8 +38,10 @@ class Results:
             ToolError: There is none of the baseline, or one is damaged or of other settings. What
                 the plan does not have, such as another seed, is left out.
         """
-        tuned = read_records(folder, 'tune')
-        chosen = choose(plan, tuned)
+        records = read_records(folder, 'tune')
+        chosen = choose(plan, records)
+        tuning = list(plan.trials('tune', chosen))
+        tuned = [record for record in records if record.trial in tuning]
         by_stage = {}
         for stage in ('train', 'cost'):
             expected = {trial.name: trial for trial in plan.trials(stage, chosen)}

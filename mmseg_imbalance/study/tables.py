@@ -1,22 +1,15 @@
 """The results of a study as tables."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
+from ..command_line import ToolError
 from ..evaluation import Spread
 from ..visualization.run_tables import KIND_NAMES, Number, Table, numbers
-from .plan import Method, Target
+from .plan import MEANS, Method, Target
 from .results import Results
-
-MEANS = {
-    'mIoU': 'mIoU',
-    'mAcc': 'mAcc',
-    'mPrecision': 'mPrecision',
-    'mIoU_tail': 'tail IoU',
-    'mAcc_tail': 'tail recall',
-}
-"""The means over classes that are reported, and their names for readers."""
 
 
 def summary_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
@@ -27,10 +20,10 @@ def summary_table(results: Results, methods: Sequence[Method] | None = None) -> 
         methods: The rows, all if None; as in the other tables.
     """
     methods = methods or results.methods
-    columns = _mean_columns(results, lambda method, key: results.mean(method, key), methods)
+    columns = _mean_columns(results, results.mean, methods)
     for key in ('mIoU', 'mAcc'):
         columns[f'{key}, TTA'] = numbers([results.mean(m, key, augmented=True) for m in methods])
-    return _table(results, 'Means over classes (%)', methods, columns)
+    return _table(results, 'Means over classes (%)', results.mean, methods, columns)
 
 
 def gain_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
@@ -38,10 +31,12 @@ def gain_table(results: Results, methods: Sequence[Method] | None = None) -> Tab
     methods = methods or results.methods[1:]
     columns = _mean_columns(results, results.gain, methods, sign='+')
     title = f'Difference to {results.comparison.baseline} (percentage points)'
-    return _table(results, title, methods, columns)
+    return _table(results, title, results.gain, methods, columns)
 
 
-def class_table(results: Results, kind: str, methods: Sequence[Method] | None = None) -> Table:
+def class_table(
+    results: Results, methods: Sequence[Method] | None = None, kind: str = 'IoU'
+) -> Table:
     """IoU (``'IoU'``) or recall (``'Acc'``) of every class, the rarest first."""
     methods = methods or results.methods
     runs = {m.name: m for m in results.comparison.methods}
@@ -49,12 +44,22 @@ def class_table(results: Results, kind: str, methods: Sequence[Method] | None = 
         f'{name}, {share:.2g} %': numbers([runs[m.name].score(kind, name) for m in methods])
         for name, share in results.comparison.shares().items()
     }
-    return _table(results, f'{KIND_NAMES[kind]} of every class (%)', methods, columns)
+    title = f'{KIND_NAMES[kind]} of every class (%)'
+    return _table(results, title, results.mean, methods, columns)
 
 
 def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
-    """Time of a training step and peak memory, also as multiples of the baseline's."""
-    base = results.costs[results.plan.baseline]
+    """Time of a training step and peak memory, also as multiples of the baseline's.
+
+    Raises:
+        ToolError: The baseline's were not measured.
+    """
+    base = results.costs.get(results.plan.baseline)
+    if base is None:
+        raise ToolError(
+            f'the cost of {results.plan.baseline} was not measured; '
+            'tools/benchmark.py --stages cost does'
+        )
     rows = []
     for method in methods or results.methods:
         cost = results.costs.get(method.key)
@@ -94,11 +99,7 @@ def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> T
     rows = []
     for method in methods or results.plan.methods.values():
         choices = method.choices()
-        tried = [
-            record
-            for record in results.tuned
-            if record.trial.method == method.key and record.trial.choice in choices
-        ]
+        tried = [record for record in results.tuned if record.trial.method == method.key]
         for record in sorted(tried, key=lambda r: choices.index(r.trial.choice)):
             best = record.trial.choice == results.chosen.get(method.key)
             scores = [f'{record.run.means[key]:.1f}' for key in ('mIoU', 'mAcc')]
@@ -108,6 +109,19 @@ def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> T
     return Table('Scores of the held-out images (%)', header, rows)
 
 
+TABLES: dict[str, Callable[[Results, Sequence[Method] | None], Table]] = {
+    'summary': summary_table,
+    'gains': gain_table,
+    'targets': target_table,
+    'front': front_table,
+    'IoU': partial(class_table, kind='IoU'),
+    'recall': partial(class_table, kind='Acc'),
+    'cost': cost_table,
+    'tuning': tuning_table,
+}
+"""All tables by name: of results and methods, or None for all."""
+
+
 def _target_row(results: Results, target: Target) -> list[str]:
     method = results.plan.methods[target.method]
     gain = results.gain(method, target.score, target.relative)
@@ -115,7 +129,7 @@ def _target_row(results: Results, target: Target) -> list[str]:
     spread = '' if np.isnan(gain.std) else f' ± {gain.std:.1f}'
     slack = np.nan_to_num(gain.std) if target.within_std else 0
     return [
-        _label(results, method),
+        _label(results, method, gain.runs),
         MEANS[target.score],
         f'≥ {target.least:+.1f} {unit}' + ' - one std' * target.within_std,
         f'{gain.mean:+.1f}{spread} {unit}',
@@ -123,9 +137,8 @@ def _target_row(results: Results, target: Target) -> list[str]:
     ]
 
 
-def _label(results: Results, method: Method) -> str:
-    """The method's name, and its number of runs where some are missing."""
-    runs = len(results.trained[method.key])
+def _label(results: Results, method: Method, runs: int) -> str:
+    """The method's name, and the number of its runs where some are missing."""
     return method.name if runs == len(results.plan.seeds) else f'{method.name} (n = {runs})'
 
 
@@ -144,8 +157,12 @@ def _mean_columns(
 
 
 def _table(
-    results: Results, title: str, methods: Sequence[Method], columns: dict[str, list[Number]]
+    results: Results,
+    title: str,
+    score: Callable[..., Spread],
+    methods: Sequence[Method],
+    columns: dict[str, list[Number]],
 ) -> Table:
-    names = [_label(results, method) for method in methods]
+    names = [_label(results, method, score(method, 'mIoU').runs) for method in methods]
     rows = [[name, *cells] for name, *cells in zip(names, *columns.values(), strict=True)]
     return Table(title, ['method', *columns], rows)

@@ -32,6 +32,7 @@ def test_every_record_is_of_the_plan(folder):
     for record in records:
         known = {'tune': chosen, 'train': shown, 'cost': set(results.costs)}[record.trial.stage]
         assert record.trial.name in known
+        assert record.run is None or record.run.work_dir == record.trial.name
     assert len(results.trained) > 1
 
 

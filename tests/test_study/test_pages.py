@@ -4,7 +4,8 @@ import pytest
 from study_results import made_plan, write_study
 
 from mmseg_imbalance.command_line import ToolError
-from mmseg_imbalance.study import Results, fill_page, summary_table, update_page
+from mmseg_imbalance.study import Results, fill_page, update_page
+from mmseg_imbalance.study.tables import summary_table
 
 PAGE = """# Title
 

@@ -63,6 +63,15 @@ def test_who_is_dominated(tmp_path):
     assert results.dominated(method(results, 'focal')) == []
 
 
+def test_tunings_of_something_else_are_left_out(tmp_path):
+    write_study(tmp_path)
+    record = made_record('focal', stage='tune', choice={GAMMA: 1.0})
+    trial = dataclasses.replace(record.trial, options={**record.trial.options, 'lr': 5})
+    dataclasses.replace(record, trial=trial).write(tmp_path)  # in the place of the plan's own
+    results = Results.read(made_plan(), tmp_path)
+    assert [r.trial.choice for r in results.tuned] == [{GAMMA: 2.0}]
+
+
 def test_methods_without_results_are_left_out(tmp_path):
     made_record('ce').write(tmp_path)
     results = Results.read(made_plan(), tmp_path)

@@ -6,10 +6,9 @@ import re
 import pytest
 from study_results import GAMMA, made_plan, made_record, write_study
 
-from mmseg_imbalance.study import (
-    Method,
-    Results,
-    Target,
+from mmseg_imbalance.command_line import ToolError
+from mmseg_imbalance.study import Method, Results, Target
+from mmseg_imbalance.study.tables import (
     class_table,
     cost_table,
     front_table,
@@ -53,7 +52,7 @@ def test_chosen_methods_only(results):
     chosen = [results.plan.methods['recall']]
     for table in (summary_table, gain_table, cost_table):
         assert list(rows(table(results, chosen))) == ['recall loss']
-    assert list(rows(class_table(results, 'IoU', chosen))) == ['recall loss']
+    assert list(rows(class_table(results, chosen))) == ['recall loss']
 
 
 def test_gains_have_their_sign(results):
@@ -64,10 +63,10 @@ def test_gains_have_their_sign(results):
 
 
 def test_classes_from_the_rarest_on(results):
-    found = rows(class_table(results, 'IoU'))
+    found = rows(class_table(results))
     assert list(found['recall loss']) == ['method', 'pole, 1 %', 'car, 19 %', 'road, 80 %']
     assert found['recall loss']['pole, 1 %'] == '**21.0** ± 1.4'
-    recall = rows(class_table(results, 'Acc'))
+    recall = rows(class_table(results, kind='Acc'))
     assert recall['recall loss']['pole, 1 %'] == '**65.0** ± 7.1'
 
 
@@ -146,6 +145,22 @@ def test_values_that_are_no_longer_in_the_grid_are_left_out(tmp_path):
     made_record('focal', stage='tune', choice={GAMMA: 9.0}, plan=wider).write(tmp_path)
     results = Results.read(made_plan(), tmp_path)
     assert len(tuning_table(results).rows) == 2
+
+
+def test_gains_count_the_seeds_that_the_baseline_has_too(tmp_path):
+    write_study(tmp_path)
+    (tmp_path / 'train' / 'ce_seed1.json').unlink()
+    results = Results.read(made_plan(targets=[Target('recall', 'mIoU', 1.0)]), tmp_path)
+    assert list(rows(summary_table(results)))[2] == 'recall loss'
+    assert list(rows(gain_table(results))) == ['focal loss (n = 1)', 'recall loss (n = 1)']
+    assert list(rows(target_table(results))) == ['recall loss (n = 1)']
+
+
+def test_costs_need_those_of_the_baseline(tmp_path):
+    write_study(tmp_path)
+    (tmp_path / 'cost' / 'ce.json').unlink()
+    with pytest.raises(ToolError, match='the cost of ce was not measured; .*--stages cost'):
+        cost_table(Results.read(made_plan(), tmp_path))
 
 
 def test_missing_seeds_and_costs_show(tmp_path):

@@ -292,7 +292,7 @@ def test_nothing_is_tuned_before_the_baseline(tmp_path, toy_data, call_tool, cap
     assert call_tool(*arguments, 'tune', '--methods', 'focal', '--dry-run') == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines if line.startswith('tune ')] == [
-        'ce_lr-0.001:', 'ce_lr-0.01:', 'focal_gamma-2.0:', 'focal_gamma-1.0:'
+        'ce_lr-0.001', 'ce_lr-0.01', 'focal_gamma-2.0', 'focal_gamma-1.0'
     ]  # fmt: skip
 
 
@@ -300,8 +300,9 @@ def test_dry_run_lists_what_is_left(tmp_path, toy_data, run_tool):
     plan = write_plan(tmp_path / 'tiny.py', toy_data, seeds=(5,))
     done = run_tool('benchmark.py', plan, '--work-dir', tmp_path / 'work', '--dry-run')
     assert done.returncode == 0, done.stderr
-    lines = [line.partition(':')[0] for line in done.stdout.splitlines() if ': ' in line]
-    assert lines[-8:] == [
+    lines = done.stdout.splitlines()[-8:]
+    assert ': python tools/train.py configs/cross_entropy/ce_' in lines[2]
+    assert [line.partition(':')[0] for line in lines] == [
         'tune focal_gamma-2.0', 'tune focal_gamma-1.0',
         'train ce_seed5', 'train focal_seed5', 'train recall_seed5',
         'cost ce', 'cost focal', 'cost recall',
@@ -314,6 +315,7 @@ def test_dry_run_lists_what_is_left(tmp_path, toy_data, run_tool):
     [
         (['nowhere.py'], 'plan not found: nowhere.py'),
         (['PLAN', '--methods', 'lmp'], "has no method 'lmp': ce, focal, recall"),
+        (['PLAN', '--seeds', '0', '7'], 'has no seed 7: 0'),
         (['PLAN', '--stages', 'train'], 'nothing is chosen yet for focal: run --stages tune first'),
         (['PLAN', '--stages', 'test'], "invalid choice: 'test'"),
         (['PLAN', '--jobs', '0'], '--jobs'),

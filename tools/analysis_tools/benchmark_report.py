@@ -10,12 +10,12 @@ from mmseg_imbalance.command_line import run_tool
 from mmseg_imbalance.study import (
     Plan,
     Results,
-    summary_table,
     update_metafile,
     update_page,
     write_report,
 )
 from mmseg_imbalance.study.report import write_figures
+from mmseg_imbalance.study.tables import summary_table
 
 EXAMPLES = """examples:
   python tools/analysis_tools/benchmark_report.py benchmark/camvid.py \\
