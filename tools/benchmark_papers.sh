@@ -10,8 +10,8 @@
 #   recall_paper_cityscapes   1    Cityscapes as in the paper of recall loss, 90k
 #
 # The data go where docs/data.md says. Interrupted, the same command goes on where it was. Choosing
-# hyper-parameters takes as many trainings again; --stages train --methods KEY ... does without, for
-# methods that have none to choose.
+# hyper-parameters takes 26 of the 86 trainings of cityscapes and synthia_rand;
+# --stages train --methods KEY ... does without, for methods that have none to choose.
 set -euo pipefail
 TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
