@@ -136,6 +136,7 @@ targets = [
 highlights = [
     'ce',
     'wce-median',
+    'lovasz',
     'balanced-softmax',
     'lmp',
     'lmp-balanced',
