@@ -137,7 +137,6 @@ highlights = [
     'ce',
     'wce-median',
     'lovasz',
-    'balanced-softmax',
     'lmp',
     'lmp-balanced',
     'lmp-cbs',

@@ -6,13 +6,12 @@ from pathlib import Path
 from ..evaluation import Comparison
 from ..files import write_atomically, write_figure
 from ..visualization import class_differences_figure, training_curves_figure
+from ..visualization.run_comparison import MOST_METHODS
 from ..visualization.run_tables import escape_markdown
 from .pareto import pareto_figure
 from .record import Record
 from .results import Results
 from .tables import TABLES
-
-_MOST = 9  # methods that a figure can tell apart by their colours
 
 
 def write_report(results: Results, folder: Path) -> list[Path]:
@@ -50,7 +49,7 @@ def highlights(results: Results) -> Comparison:
     wanted = [
         results.plan.methods[key].name for key in dict.fromkeys(keys) if key in results.trained
     ]
-    methods = [m for m in results.comparison.methods if m.name in wanted[:_MOST]]
+    methods = [m for m in results.comparison.methods if m.name in wanted[:MOST_METHODS]]
     return Comparison(methods, results.comparison.baseline)
 
 

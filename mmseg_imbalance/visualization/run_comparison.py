@@ -14,6 +14,7 @@ from .run_tables import KIND_NAMES
 
 # Grey is the baseline's; of the others black is for the seventh.
 _COLOURS = (*COLOURS[1:], '#000000')
+MOST_METHODS = 1 + len(_COLOURS)  # that a figure can tell apart, with the baseline
 _MARKERS = 'osD^vP*X'
 
 

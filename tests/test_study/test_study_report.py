@@ -10,6 +10,7 @@ from study_results import made_plan, made_record, write_study
 
 from mmseg_imbalance.study import Method, Results, pareto_figure, write_report
 from mmseg_imbalance.study.report import highlights, report
+from mmseg_imbalance.visualization import class_differences_figure
 
 
 @pytest.fixture
@@ -61,6 +62,17 @@ def test_figures_show_no_more_than_they_can(results):
     plan.highlights.append('recall')
     chosen = Results(plan, results.comparison, results.trained)
     assert [m.name for m in highlights(chosen).methods] == ['cross-entropy', 'recall loss']
+
+
+def test_figures_have_a_colour_for_every_method(tmp_path):
+    many = {f'm{i}': Method(f'm{i}', f'method {i}', f'a/m{i}') for i in range(9)}
+    plan = made_plan(**many)
+    for key in plan.methods:
+        made_record(key, plan=plan, choice={}).write(tmp_path)
+    shown = highlights(Results.read(plan, tmp_path))
+    axis, _ = class_differences_figure(shown).axes
+    colours = {bars.patches[0].get_facecolor() for bars in axis.containers if bars.patches}
+    assert len(colours) == len(shown.others) == 7
 
 
 def test_pareto_figure_has_every_method_at_its_place(results):
