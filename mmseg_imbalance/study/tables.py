@@ -109,7 +109,7 @@ def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> T
     return Table('Scores of the held-out images (%)', header, rows)
 
 
-TABLES: dict[str, Callable[[Results, Sequence[Method] | None], Table]] = {
+TABLES = {
     'summary': summary_table,
     'gains': gain_table,
     'targets': target_table,
