@@ -58,6 +58,7 @@ class Bench:
             asked = set(self.methods or self.plan.methods)
             if stage == 'tune':
                 asked.add(self.plan.baseline)
+            yield from self._trained_as_others(stage, asked)
             for trial in self._left(self._trials(stage, asked)):
                 command = ''
                 if stage == 'train':  # others differ in more than their options
@@ -111,15 +112,21 @@ class Bench:
             if 'tune' not in self.stages:
                 raise ToolError(f'{text}: run --stages tune first')
             self.failed.append(f'{stage} of what needs it: {text}')
-        trials = self._trials(stage, [key for key in methods if not needed[key]])
-        found = {trial.method for trial in trials}
-        same = [k for k in self.methods if k in methods and not needed[k] and k not in found]
-        if same and stage != 'tune':
-            raise ToolError(
-                f'with what was chosen, {same[0]} is the same as a method before it in the plan, '
-                'which is trained for both: ask for that one'
-            )
-        return trials
+        possible = [key for key in methods if not needed[key]]
+        self.failed += self._trained_as_others(stage, possible)
+        return self._trials(stage, possible)
+
+    def _trained_as_others(self, stage: str, methods: Collection[str]) -> list[str]:
+        """What to say of methods that were asked for and are trained under another's name."""
+        if stage == 'tune':
+            return []
+        chosen = self._chosen()
+        first = {k: self.plan.first_alike(k, chosen) for k in self.methods if k in methods}
+        return [
+            f'{stage} {key}: with what was chosen it is the same as {other}; ask for {other}'
+            for key, other in first.items()
+            if other not in self.methods
+        ]
 
     def _open_choices(self, stage: str, method: str, chosen: dict) -> set[str]:
         """The methods that have to be tuned before a trial."""

@@ -11,6 +11,8 @@ from mmengine.config import Config
 from ..command_line import ToolError, first_line
 
 STAGES = ('tune', 'train', 'cost')
+"""What is done with a plan, in this order."""
+
 MEANS = {
     'mIoU': 'mIoU',
     'mAcc': 'mAcc',
@@ -133,7 +135,7 @@ class Plan:
             :func:`.hold_out.hold_out`.
         amp: Whether to train in mixed precision, ``--amp`` of ``tools/train.py``.
         gpus: Number of processes of a training; by default what the setting's name says.
-        highlights: Keys of the methods that figures show.
+        highlights: Keys of the methods that the figures of classes and curves show.
         targets: What was expected before the runs.
     """
 
@@ -195,17 +197,31 @@ class Plan:
         """
         chosen = chosen or {}
         for seed in self.seeds if stage == 'train' else self.seeds[:1]:
-            known = []
             for method in self.methods.values():
                 if stage == 'tune':
                     choices = method.choices() if method.grid else []
-                else:
+                elif self.first_alike(method.key, chosen) == method.key:
                     choices = [chosen.get(method.key) or method.choices()[0]]
+                else:
+                    choices = []
                 for choice in choices:
-                    trial = self._trial(stage, method, seed, choice, chosen.get(self.baseline, {}))
-                    if stage == 'tune' or (trial.config, trial.options) not in known:
-                        known.append((trial.config, trial.options))
-                        yield trial
+                    yield self._trial(stage, method, seed, choice, chosen.get(self.baseline, {}))
+
+    def first_alike(self, key: str, chosen: Mapping[str, Mapping[str, object]]) -> str:
+        """Key of the first method that is, with what was chosen, the same as a method.
+
+        Args:
+            key: Key of the method.
+            chosen: As for :meth:`trials`.
+        """
+
+        def settings(method: Method) -> tuple[str, dict]:
+            choice = chosen.get(method.key) or method.choices()[0]
+            trial = self._trial('train', method, 0, choice, chosen.get(self.baseline, {}))
+            return trial.config, trial.options
+
+        own = settings(self.methods[key])
+        return next(other.key for other in self.methods.values() if settings(other) == own)
 
     def _trial(self, stage: str, method: Method, seed: int, choice: dict, shared: Mapping) -> Trial:
         tuned = stage == 'tune'

@@ -35,8 +35,8 @@ class Results:
         """Reads all records of a plan.
 
         Raises:
-            ToolError: There is none of the baseline, or one is damaged or of other settings. What
-                the plan does not have, such as another seed, is left out.
+            ToolError: There is none of the baseline, or one is damaged or, but for tuning, of other
+                settings. What the plan does not have, such as another seed, is left out.
         """
         records = read_records(folder, 'tune')
         chosen = choose(plan, records)

@@ -80,7 +80,8 @@ def target_table(results: Results, methods: Sequence[Method] | None = None) -> T
     wanted = {method.key for method in methods or results.methods}
     rows = []
     for target in results.plan.targets:
-        if target.method in wanted and target.method in results.trained:
+        known = target.method in results.trained and target.score in results.comparison.means
+        if known and target.method in wanted:
             rows.append(_target_row(results, target))
     header = ['method', 'gain of', 'expected', 'measured', 'met']
     return Table(f'Gains over {results.comparison.baseline}', header, rows)

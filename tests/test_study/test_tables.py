@@ -106,6 +106,17 @@ def test_targets_of_methods_without_results_are_left_out(tmp_path):
     assert list(rows(target_table(results))) == ['recall loss']
 
 
+def test_targets_of_scores_that_there_are_not_are_left_out(tmp_path):
+    """No class is in the tail."""
+    for record in write_study(tmp_path):
+        if record.run is not None:
+            record.run.means.pop('mIoU_tail')
+            record.write(tmp_path)
+    targets = [Target('recall', 'mIoU_tail', 1.0), Target('recall', 'mIoU', 1.0)]
+    results = Results.read(made_plan(targets=targets), tmp_path)
+    assert [row[1] for row in target_table(results).rows] == ['mIoU']
+
+
 def test_front(tmp_path):
     write_study(tmp_path)
     results = Results.read(made_plan(), tmp_path)
