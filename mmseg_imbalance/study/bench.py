@@ -54,12 +54,13 @@ class Bench:
 
     def preview(self) -> Iterator[str]:
         """Says in a line each what would be carried out, trainings with their commands."""
+        chosen = self._chosen()
         for stage in self.stages:
             asked = set(self.methods or self.plan.methods)
             if stage == 'tune':
                 asked.add(self.plan.baseline)
-            yield from self._trained_as_others(stage, asked)
-            for trial in self._left(self._trials(stage, asked)):
+            yield from self._trained_as_others(stage, asked, chosen)
+            for trial in self._left(self._trials(stage, asked, chosen)):
                 command = ''
                 if stage == 'train':  # others differ in more than their options
                     command = f': {shown_command(trial, load_config(config_path(trial.config)))}'
@@ -113,14 +114,13 @@ class Bench:
                 raise ToolError(f'{text}: run --stages tune first')
             self.failed.append(f'{stage} of what needs it: {text}')
         possible = [key for key in methods if not needed[key]]
-        self.failed += self._trained_as_others(stage, possible)
-        return self._trials(stage, possible)
+        self.failed += self._trained_as_others(stage, possible, chosen)
+        return self._trials(stage, possible, chosen)
 
-    def _trained_as_others(self, stage: str, methods: Collection[str]) -> list[str]:
+    def _trained_as_others(self, stage: str, methods: Collection[str], chosen: dict) -> list[str]:
         """What to say of methods that were asked for and are trained under another's name."""
         if stage == 'tune':
             return []
-        chosen = self._chosen()
         first = {k: self.plan.first_alike(k, chosen) for k in self.methods if k in methods}
         return [
             f'{stage} {key}: with what was chosen it is the same as {other}; ask for {other}'
@@ -137,23 +137,20 @@ class Bench:
     def _chosen(self) -> dict[str, dict[str, object]]:
         return choose(self.plan, read_records(self.results, 'tune'))
 
-    def _trials(self, stage: str, methods: Collection[str]) -> list[Trial]:
+    def _trials(self, stage: str, methods: Collection[str], chosen: dict) -> list[Trial]:
         seeds = self.seeds if stage == 'train' and self.seeds else self.plan.seeds
-        trials = self.plan.trials(stage, self._chosen())
+        trials = self.plan.trials(stage, chosen)
         return [trial for trial in trials if trial.method in methods and trial.seed in seeds]
 
     def _left(self, trials: list[Trial]) -> list[Trial]:
         """Those that have no record yet."""
         return [trial for trial in trials if find_record(self.results, trial) is None]
 
-    def _workshop(self, jobs: int) -> Workshop:
-        threads = max((os.cpu_count() or 1) // (jobs * self.plan.gpus), 1)
-        return Workshop(self.tools, self.work_dir, torch.device(get_device()), threads)
-
     def _run(self, stage: str, trials: list[Trial]) -> None:
-        cores = (os.cpu_count() or 1) if get_device() == 'cpu' else 1
-        jobs = 1 if stage == 'cost' else self.jobs or cores
-        workshop, left = self._workshop(jobs), self._left(trials)
+        device, cores = torch.device(get_device()), os.cpu_count() or 1
+        jobs = 1 if stage == 'cost' else self.jobs or (cores if device.type == 'cpu' else 1)
+        threads = max(cores // (jobs * self.plan.gpus), 1)
+        workshop, left = Workshop(self.tools, self.work_dir, device, threads), self._left(trials)
         for trial in left:  # counts classes, and finds what is wrong before hours have passed
             workshop.config(trial)
         columns = (

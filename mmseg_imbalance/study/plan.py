@@ -198,13 +198,7 @@ class Plan:
         chosen = chosen or {}
         for seed in self.seeds if stage == 'train' else self.seeds[:1]:
             for method in self.methods.values():
-                if stage == 'tune':
-                    choices = method.choices() if method.grid else []
-                elif self.first_alike(method.key, chosen) == method.key:
-                    choices = [chosen.get(method.key) or method.choices()[0]]
-                else:
-                    choices = []
-                for choice in choices:
+                for choice in self._choices(stage, method, chosen):
                     yield self._trial(stage, method, seed, choice, chosen.get(self.baseline, {}))
 
     def first_alike(self, key: str, chosen: Mapping[str, Mapping[str, object]]) -> str:
@@ -216,12 +210,19 @@ class Plan:
         """
 
         def settings(method: Method) -> tuple[str, dict]:
-            choice = chosen.get(method.key) or method.choices()[0]
+            choice = _choice(method, chosen)
             trial = self._trial('train', method, 0, choice, chosen.get(self.baseline, {}))
             return trial.config, trial.options
 
         own = settings(self.methods[key])
         return next(other.key for other in self.methods.values() if settings(other) == own)
+
+    def _choices(self, stage: str, method: Method, chosen: Mapping) -> list[dict[str, object]]:
+        if stage == 'tune':
+            return method.choices() if method.grid else []
+        if self.first_alike(method.key, chosen) != method.key:
+            return []
+        return [_choice(method, chosen)]
 
     def _trial(self, stage: str, method: Method, seed: int, choice: dict, shared: Mapping) -> Trial:
         tuned = stage == 'tune'
@@ -262,6 +263,11 @@ class Plan:
             yield 'it has grids, and no hold_out to choose from them with'
         if self.hold_out:
             yield from _hold_out_problems(**self.hold_out)
+
+
+def _choice(method: Method, chosen: Mapping) -> dict[str, object]:
+    """What was chosen of a method's grid, or else its first values."""
+    return chosen.get(method.key) or method.choices()[0]
 
 
 def _grid_problems(method: Method) -> Iterator[str]:
