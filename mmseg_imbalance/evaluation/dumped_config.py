@@ -101,9 +101,9 @@ def _value(node: ast.expr):
         case ast.Dict(keys=keys, values=values) if None not in keys:
             return {_value(key): _value(value) for key, value in zip(keys, values, strict=True)}
         case ast.Call(func=ast.Name(id='dict'), args=args, keywords=keywords) if len(args) < 2:
-            given = [(word.arg, _value(word.value)) for word in keywords if word.arg]
-            if len(given) == len(keywords):
-                return dict(*map(_value, args), **dict(given))
+            given = {word.arg: _value(word.value) for word in keywords if word.arg}
+            if len(given) == len(keywords):  # no ** and, as Python demands, no name twice
+                return dict(*map(_value, args), **given)
     raise _no_value(node)
 
 

@@ -40,7 +40,8 @@ def test_values_of_every_kind(tmp_path):
     [
         'import os', 'a.b = 1', 'a[0] = 1', 'a, b = 1, 2', 'a += 1', 'a = b = 1', 'del a',
         'print(1)', 'a = b',
-        'a = print(1)', 'a = dict(1, 2)', 'a = dict(**b)', 'a = {**b}', 'a = [*b]', 'a = f"{b}"',
+        'a = print(1)', 'a = dict(1, 2)', 'a = dict(**b)', 'a = dict(b=1, b=2)', 'a = {**b}',
+        'a = [*b]', 'a = f"{b}"',
         'a = 1 + 1', 'a = lambda: 1', 'a = -"x"', 'a = -True', 'a = b"x"', 'a = ...', 'a = 1j',
         'a = (b := 1)', 'a = [x for x in ()]', 'def a(): pass', 'a = [1][0]', '"text"',
     ],

@@ -159,7 +159,10 @@ def test_runs(runs, tmp_path, name):
             continue
         if name.endswith('scalars.json'):
             for key in ('mIoU', 'aAcc', 'mAcc'):
-                assert found.means[key] == pytest.approx(before.means[key], abs=0.02)
+                if key in found.means:
+                    assert found.means[key] == pytest.approx(before.means[key], abs=0.02)
+                else:  # only where the damage is in its name
+                    assert data.count(key.encode()) < valid.count(key.encode())
         elif name.endswith('.json'):
             rows = json.loads(data)['classes']
             for kind, scores in found.scores.items():
@@ -176,9 +179,10 @@ def test_runs(runs, tmp_path, name):
             expected = Config.fromfile(path, import_custom_modules=False)
             assert found.to_dict()['scores'] == before.to_dict()['scores']
             assert found.length == before.length == expected.train_cfg.max_iters
-            assert found.seed == expected.randomness.seed
-            assert found.details['lr'] == expected.optim_wrapper.optimizer.lr
-            assert found.details['batch'] == expected.train_dataloader.batch_size
+            # what may be missing in a config that mmseg takes, be it for a name that damage changed
+            assert found.seed == _at(expected, 'randomness.seed')
+            assert found.details['lr'] == _at(expected, 'optim_wrapper.optimizer.lr')
+            assert found.details['batch'] == _at(expected, 'train_dataloader.batch_size')
             for key, value in found.settings.items():
                 if not key.startswith(('custom_hooks', 'load_from', 'validated', 'processes')):
                     assert value == _at(expected, key), key
