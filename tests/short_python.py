@@ -1,9 +1,10 @@
 """``python`` in the test of the documentation: runs the very command, only shorter.
 
 ``python short_python.py ARGUMENTS`` runs ``python ARGUMENTS`` with options appended that make a
-tool draw fewer images or train for two iterations. All else in the command is as the page has it.
-The checkpoint that the full training would end with, which pages name, becomes a link to the last
-one of the short training; under any other name there is none.
+tool draw fewer images, train for two iterations or, of a benchmark, only say what it trains. All
+else in the command is as the page has it. The checkpoint that the full training would end with,
+which pages name, becomes a link to the last one of the short training; under any other name there
+is none.
 """
 
 import inspect
@@ -25,6 +26,7 @@ def main(arguments: list[str]) -> int:
 
 
 EXTRA = {
+    'tools/benchmark.py': ['--dry-run'],
     'dataset_converters/toy_streets.py': ['--train', '8', '--val', '3'],
     'analysis_tools/sampled_classes.py': ['--draws', '20'],
     'analysis_tools/benchmark_losses.py': [
