@@ -78,10 +78,8 @@ def statistics(path, share, classes):
 
 
 @pytest.fixture(autouse=True)
-def no_run(tmp_path, monkeypatch):
-    """No log file and no iteration: other tests leave theirs behind."""
-    MMLogger.get_instance(f'no run {tmp_path}')
-    MessageHub.get_instance(f'no run {tmp_path}')
+def own_folder(tmp_path, monkeypatch):
+    """Without the log file of a run there is no other folder to write to."""
     monkeypatch.chdir(tmp_path)
 
 

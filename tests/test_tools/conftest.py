@@ -5,11 +5,9 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections import OrderedDict
 from pathlib import Path
 
 import pytest
-from mmengine.logging import MMLogger
 
 ROOT = Path(__file__).resolve().parents[2]
 # One thread: the images are tiny, and several tests may run at once.
@@ -93,9 +91,6 @@ def scored(tmp_path_factory, run_tool, toy_options, trained):
 @pytest.fixture
 def call_tool(monkeypatch):
     """Runs a tool's ``main`` in this process, for what ends before anything is built."""
-    # Runs of one config in one second share a logger, and that of a past test prints into the void.
-    loggers = OrderedDict()
-    monkeypatch.setattr(MMLogger, '_instance_dict', loggers)
 
     def call(tool, *args):
         monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
@@ -104,7 +99,4 @@ def call_tool(monkeypatch):
             runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
         return end.value.code
 
-    yield call
-    for logger in loggers.values():
-        for handler in logger.handlers:
-            handler.close()
+    return call
