@@ -9,8 +9,6 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from mmseg_imbalance import config_path
-from mmseg_imbalance.command_line import ToolError, number, one_line, run_tool, whole_number
 from mmseg_imbalance.datasets.image_files import (
     IMAGE_SUFFIXES,
     encode_image,
@@ -18,11 +16,13 @@ from mmseg_imbalance.datasets.image_files import (
     is_image,
     read_image,
 )
-from mmseg_imbalance.datasets.label_check import BadFileError
-from mmseg_imbalance.engine import add_config_arguments, load_config
-from mmseg_imbalance.engine.inference import add_device, build_inferencer, check_reading, predict
-from mmseg_imbalance.files import write_atomically
-from mmseg_imbalance.visualization import overlay_image
+from mmseg_imbalance.utils.command_line import number, one_line, run_tool, whole_number
+from mmseg_imbalance.utils.errors import BadFileError, ToolError
+from mmseg_imbalance.utils.files import write_atomically
+from mmseg_imbalance.utils.inference import add_device, build_inferencer, check_reading, predict
+from mmseg_imbalance.utils.overlay import overlay_image
+from mmseg_imbalance.utils.run_config import add_config_arguments, load_config
+from mmseg_imbalance.utils.shipped import config_path
 
 EXAMPLE = """example:
   python demo/image_demo.py data/camvid/images/val \\

@@ -1,15 +1,37 @@
-"""Losses, data sets and configs for semantic segmentation on long-tailed data.
+"""Losses, statistics, sampling, scores and configs for segmentation on long-tailed data.
 
 ``custom_imports = dict(imports=['mmseg_imbalance'])`` in a config registers everything below in
-the registries of MMSegmentation 1.x.
+the registries of MMSegmentation 1.x, which import it when they first look something up. Without
+MMSegmentation, ``ops``, ``losses``, ``statistics``, ``sampling`` and ``evaluation`` work with
+PyTorch alone.
 """
 
-from .stack import check_stack
+from importlib import import_module
 
-check_stack()
+from .registry import announce
+from .utils.shipped import config_path
+from .version import __version__
 
-from . import datasets, engine, evaluation, losses  # noqa: E402
-from .shipped import config_path  # noqa: E402
-from .version import __version__  # noqa: E402
+_ROOMS = (
+    'datasets',
+    'evaluation',
+    'hooks',
+    'losses',
+    'ops',
+    'sampling',
+    'statistics',
+    'utils',
+    'weighting',
+)
 
-__all__ = ['__version__', 'config_path', 'datasets', 'engine', 'evaluation', 'losses']
+__all__ = ['__version__', 'config_path', *_ROOMS]
+
+
+def __getattr__(name: str):
+    """Imports a part of the package when it is first used."""
+    if name in _ROOMS:
+        return import_module(f'{__name__}.{name}')
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+announce()

@@ -16,7 +16,7 @@ from mmseg_imbalance.datasets import class_statistics
 NOT_RUN = {
     'README.md': 2,
     'CONTRIBUTING.md': 2,
-    'docs/benchmark.md': 2,
+    'docs/study.md': 2,
     'docs/data.md': 1,
     'docs/distributed.md': 1,
     'docs/inference.md': 1,

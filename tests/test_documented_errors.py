@@ -16,22 +16,22 @@ import tiny_run
 import torch
 from batches import draw_batch
 from label_files import build, config, write_labels
+from mmseg_imbalance.stack import check_stack
 from pages import ROOT
 from tiny_data import tiny_dataset, write_label_maps
 
-from mmseg_imbalance.datasets import (
-    ClassAwareRandomCrop,
-    ClassBalancedInfiniteSampler,
-    ClassStatistics,
-    class_statistics,
-)
+from lab.study.run_log import read_run
+from mmseg_imbalance.datasets import class_statistics
 from mmseg_imbalance.datasets.convert_synthia import read_class_ids
-from mmseg_imbalance.datasets.samplers import class_balanced_sampler
-from mmseg_imbalance.engine import NonFiniteLossHook
-from mmseg_imbalance.engine.checkpoints import read_checkpoint
-from mmseg_imbalance.evaluation import ImbalanceMetric, read_run
-from mmseg_imbalance.losses import LossMaxPooling, RecallLoss
-from mmseg_imbalance.stack import check_stack
+from mmseg_imbalance.evaluation.imbalance_metric import ImbalanceMetric
+from mmseg_imbalance.hooks.non_finite_loss_hook import NonFiniteLossHook
+from mmseg_imbalance.losses.loss_max_pooling import LossMaxPooling
+from mmseg_imbalance.losses.recall_loss import RecallLoss
+from mmseg_imbalance.sampling import class_balanced_sampler
+from mmseg_imbalance.sampling.class_aware_random_crop import ClassAwareRandomCrop
+from mmseg_imbalance.sampling.class_balanced_sampler import ClassBalancedInfiniteSampler
+from mmseg_imbalance.statistics.class_statistics import ClassStatistics
+from mmseg_imbalance.utils.checkpoints import read_checkpoint
 
 PAGE = 'docs/troubleshooting.md'
 HOME = '/home/you/project'  # stands for the test's folder on the page

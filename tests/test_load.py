@@ -13,8 +13,8 @@ from mmseg.registry import DATA_SAMPLERS, MODELS
 from tiny_data import tiny_dataset, write_label_maps
 from torch.utils.data import DataLoader
 
-from mmseg_imbalance.datasets import ClassAwareRandomCrop
-from mmseg_imbalance.datasets.make_toy_streets import make_toy_streets
+from lab.streets.make_toy_streets import make_toy_streets
+from mmseg_imbalance.sampling.class_aware_random_crop import ClassAwareRandomCrop
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmseg_imbalance import config_path
+from mmseg_imbalance.utils.shipped import config_path
 
 ROOT = Path(__file__).resolve().parents[1]
 CHILD = """\

@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mmseg_imbalance import config_path
-from mmseg_imbalance.command_line import ToolError, run_tool
-from mmseg_imbalance.files import write_atomically
-from mmseg_imbalance.study.live_log import latest_loss
-from mmseg_imbalance.visualization import compare_predictions
+from lab.study.live_log import latest_loss
+from lab.study.predictions_report import compare_predictions
+from mmseg_imbalance.utils.command_line import run_tool
+from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import write_atomically
+from mmseg_imbalance.utils.shipped import config_path
 
 TOOLS = Path(__file__).resolve().parent
 # Threads that wait by spinning slow a training down tenfold where a core is busy otherwise.

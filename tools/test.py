@@ -6,18 +6,17 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
-from mmseg_imbalance.command_line import one_line_errors
-from mmseg_imbalance.engine import (
+from mmseg_imbalance.utils.checkpoints import check_checkpoint, harmless_loads
+from mmseg_imbalance.utils.command_line import one_line_errors
+from mmseg_imbalance.utils.cpu_launch import prepare_cpu_launch
+from mmseg_imbalance.utils.file_errors import one_line_file_errors
+from mmseg_imbalance.utils.misfits import MisfitHook
+from mmseg_imbalance.utils.run_config import (
     RunConfigError,
     add_run_arguments,
-    check_checkpoint,
     check_data,
-    harmless_loads,
     load_run_config,
-    prepare_cpu_launch,
 )
-from mmseg_imbalance.engine.file_errors import one_line_file_errors
-from mmseg_imbalance.engine.misfits import MisfitHook
 
 EXAMPLE = """example:
   python tools/test.py configs/recall_loss/recall_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py \\

@@ -5,18 +5,18 @@ import argparse
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
-from mmseg_imbalance.command_line import one_line_errors
-from mmseg_imbalance.engine import (
+from mmseg_imbalance.utils.checkpoints import harmless_loads
+from mmseg_imbalance.utils.command_line import one_line_errors
+from mmseg_imbalance.utils.cpu_launch import prepare_cpu_launch
+from mmseg_imbalance.utils.file_errors import one_line_file_errors
+from mmseg_imbalance.utils.misfits import MisfitHook
+from mmseg_imbalance.utils.run_config import (
     add_run_arguments,
     check_data,
     enable_amp,
-    harmless_loads,
     load_run_config,
-    prepare_cpu_launch,
     set_start,
 )
-from mmseg_imbalance.engine.file_errors import one_line_file_errors
-from mmseg_imbalance.engine.misfits import MisfitHook
 
 EXAMPLE = """example:
   python tools/train.py configs/recall_loss/recall_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py \\

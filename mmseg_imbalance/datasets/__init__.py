@@ -1,28 +1,40 @@
-"""Data sets with long-tailed classes, their statistics, and class-driven sampling.
+"""Data sets with long-tailed classes, checked loading, and the class statistics of data sets."""
 
-Data sets, samplers and transforms are registered in MMSegmentation's registries.
-"""
+from ..registry import need_stack
 
-from .camvid import CamVidDataset
-from .cityscapes import CheckedCityscapesDataset
-from .label_check import BadFileError, CheckedFiles
-from .samplers import ClassBalancedInfiniteSampler
-from .statistics import ClassStatistics, class_statistics, class_weights
-from .synthia import SynthiaRandDataset, SynthiaSeqDataset
-from .toy_streets import ToyStreetsDataset
-from .transforms import ClassAwareRandomCrop
+need_stack('mmseg_imbalance.datasets')
+
+from .camvid import CamVidDataset  # noqa: E402
+from .cityscapes import CheckedCityscapesDataset  # noqa: E402
+from .count import count_classes  # noqa: E402
+from .label_check import CheckedFiles  # noqa: E402
+from .label_maps import LabelMap, LabelMaps, find_label_maps  # noqa: E402
+from .store import (  # noqa: E402
+    StaleStatisticsError,
+    class_statistics,
+    count_and_save,
+    default_path,
+    label_rows,
+    load_or_count,
+)
+from .synthia import SynthiaRandDataset, SynthiaSeqDataset  # noqa: E402
+from .toy_streets import ToyStreetsDataset  # noqa: E402
 
 __all__ = [
-    'BadFileError',
     'CamVidDataset',
     'CheckedCityscapesDataset',
     'CheckedFiles',
-    'ClassAwareRandomCrop',
-    'ClassBalancedInfiniteSampler',
-    'ClassStatistics',
+    'LabelMap',
+    'LabelMaps',
+    'StaleStatisticsError',
     'SynthiaRandDataset',
     'SynthiaSeqDataset',
     'ToyStreetsDataset',
     'class_statistics',
-    'class_weights',
+    'count_and_save',
+    'count_classes',
+    'default_path',
+    'find_label_maps',
+    'label_rows',
+    'load_or_count',
 ]

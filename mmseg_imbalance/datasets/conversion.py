@@ -18,11 +18,12 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..command_line import ToolError, add_nproc, first_line, one_line
-from ..files import encode_png, place, write_atomically
-from ..workers import run_in_workers
-from .label_check import BadFileError
-from .label_values import count_pixels
+from ..utils.command_line import add_nproc, first_line, one_line
+from ..utils.errors import BadFileError, ToolError
+from ..utils.files import place, write_atomically
+from ..utils.images import encode_png
+from ..utils.label_values import count_pixels
+from ..utils.workers import run_in_workers
 
 IGNORED = 255
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..command_line import ToolError
+from ..utils.errors import BadFileError, ToolError
 from .camvid import CamVidDataset
 from .conversion import Outcome, Pair, convert_pair, read_label, run
-from .label_check import BadFileError, check_ids
+from .label_check import check_ids
 
 SPLITS = ('train', 'val', 'test')
 TABLE = {**{i: i for i in range(11)}, CamVidDataset.UNLABELLED: 255, 255: 255}

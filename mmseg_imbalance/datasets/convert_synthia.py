@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..command_line import ToolError
-from ..files import write_atomically
+from ..utils.errors import BadFileError, ToolError
+from ..utils.files import write_atomically
 from .conversion import Outcome, Pair, convert_pair, read_label, run
-from .label_check import BadFileError
 
 # Cityscapes train id of each raw id of SYNTHIA-RAND-CITYSCAPES, in the order of the raw ids from
 # void (0) to lane marking (22); parking slot (13) and road work (14) have no counterpart.

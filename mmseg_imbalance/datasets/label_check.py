@@ -15,7 +15,8 @@ from mmseg.datasets.basesegdataset import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image, UnidentifiedImageError
 
-from ..command_line import first_line
+from ..utils.command_line import first_line
+from ..utils.errors import BadFileError
 
 _ONE_CHANNEL = ('1', 'L', 'P')  # Pillow's modes of up to 8 bits; the ids of P are its indices
 _DEEP = ('I', 'F')  # and I;16 and its like
@@ -24,10 +25,6 @@ _STORED = {'pillow': {'L', 'P', '1', 'P;1', 'P;2', 'P;4'}, 'cv2': {'L'}}
 _SHALLOW = ('1', 'L;2', 'L;4')
 _LOSSLESS_TIFF = {'raw', 'packbits', 'tiff_lzw', 'tiff_deflate', 'tiff_adobe_deflate'}
 _ORIENTATION = 0x0112  # EXIF's; from 5 on width and height are swapped
-
-
-class BadFileError(ValueError):
-    """A file that cannot be what it is meant to be; the text says why, and mostly which one."""
 
 
 class CheckedFiles(BaseSegDataset):

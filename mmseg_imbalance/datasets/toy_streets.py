@@ -3,7 +3,6 @@
 from mmseg.registry import DATASETS
 
 from .label_check import CheckedFiles
-from .street_scene import CLASSES
 
 
 @DATASETS.register_module()
@@ -42,7 +41,18 @@ class ToyStreetsDataset(CheckedFiles):
     """
 
     METAINFO = dict(
-        classes=CLASSES,
+        classes=(
+            'sky',
+            'building',
+            'road',
+            'sidewalk',
+            'vegetation',
+            'car',
+            'pole',
+            'sign',
+            'pedestrian',
+            'bicycle',
+        ),
         palette=[
             [70, 130, 180],
             [70, 70, 70],

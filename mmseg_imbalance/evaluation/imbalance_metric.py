@@ -11,8 +11,8 @@ from mmengine.logging import MessageHub, MMLogger, print_log
 from mmengine.visualization import Visualizer
 from mmseg.registry import METRICS
 
-from ..datasets.statistics import ClassStatistics
-from ..files import write_atomically, write_figure
+from ..statistics.class_statistics import ClassStatistics
+from ..utils.files import write_atomically, write_figure
 from .class_groups import GROUPS, class_groups
 from .confusion import class_scalars, confusion_matrix
 from .scores import Scores
@@ -197,7 +197,7 @@ class ImbalanceMetric(BaseMetric):
         if self.out_dir is None and log_file is None:
             return
         # Imported late: visualization imports this package, and matplotlib takes its time.
-        from ..visualization.confusion import confusion_figure
+        from .confusion_figure import confusion_figure
 
         folder = Path(self.out_dir or Path(log_file).parent, self.prefix or '')
         if iteration is not None:

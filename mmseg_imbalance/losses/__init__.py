@@ -2,7 +2,7 @@
 
 from .logit_adjusted_loss import LogitAdjustedLoss
 from .loss_max_pooling import LossMaxPooling
-from .pixel_weighting import PixelWeighting, PixelWeightingLoss
+from .pixel_weighting_loss import PixelWeighting, PixelWeightingLoss
 from .recall_loss import RecallLoss
 from .softmax_focal_loss import SoftmaxFocalLoss
 from .upsampled_logits import UpsampledLogits

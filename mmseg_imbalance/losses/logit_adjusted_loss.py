@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 
 import torch
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..datasets.statistics import ClassStatistics
-from ..ops import PixelScores
-from .class_values import load_class_values
-from .pixel_weighting import PixelWeightingLoss
+from ..ops.pixel_cross_entropy import PixelScores
+from ..registry import MODELS
+from ..statistics.class_statistics import ClassStatistics
+from ..statistics.class_values import load_class_values
+from .pixel_weighting_loss import PixelWeightingLoss
 from .upsampled_logits import UpsampledLogits
 
 

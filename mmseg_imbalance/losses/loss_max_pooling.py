@@ -1,11 +1,12 @@
 """Loss max-pooling."""
 
 import torch
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..ops import PixelScores, max_pooling_weights, working_dtype
-from .pixel_weighting import PixelWeighting, PixelWeightingLoss
+from ..ops.max_pooling import max_pooling_weights
+from ..ops.pixel_cross_entropy import PixelScores, working_dtype
+from ..registry import MODELS
+from .pixel_weighting_loss import PixelWeighting, PixelWeightingLoss
 from .upsampled_logits import UpsampledLogits
 
 _POOLS = ('image', 'batch')

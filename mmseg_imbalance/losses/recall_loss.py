@@ -1,12 +1,14 @@
 """Recall loss."""
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..ops import PixelScores, class_counts, recall_class_weights, safe_divisor
-from .pixel_weighting import PixelWeightingLoss
+from ..ops import class_counts, safe_divisor
+from ..ops.pixel_cross_entropy import PixelScores
+from ..ops.recall import recall_class_weights
+from ..registry import MODELS
+from ..utils.distributed import all_reduce, get_dist_info
+from .pixel_weighting_loss import PixelWeightingLoss
 
 _NORMALIZERS = ('valid', 'all', 'weight')
 
@@ -114,7 +116,7 @@ class RecallLoss(PixelWeightingLoss):
         pixel_weight = table.index_select(0, label.flatten()).view_as(label)
         divisor = self._divisor(counts, num_pixels, class_weight)
         if self.sync:  # every process divides by its share of the union's divisor
-            divisor = divisor / get_world_size()
+            divisor = divisor / get_dist_info()[1]
         return pixel_weight, safe_divisor(divisor.to(scores.loss.dtype))
 
     def _divisor(self, counts: Tensor, num_pixels: Tensor, class_weight: Tensor) -> Tensor:

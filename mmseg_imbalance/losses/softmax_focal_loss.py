@@ -1,11 +1,11 @@
 """Focal loss over the soft-max."""
 
 import torch
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..ops import PixelScores
-from .pixel_weighting import PixelWeightingLoss
+from ..ops.pixel_cross_entropy import PixelScores
+from ..registry import MODELS
+from .pixel_weighting_loss import PixelWeightingLoss
 from .upsampled_logits import UpsampledLogits
 
 

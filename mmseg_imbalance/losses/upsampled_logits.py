@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..ops import PixelScores, pixel_cross_entropy, working_dtype
+from ..ops import pixel_cross_entropy
+from ..ops.pixel_cross_entropy import PixelScores, working_dtype
 
 
 class UpsampledLogits:

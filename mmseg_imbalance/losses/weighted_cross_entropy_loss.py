@@ -1,10 +1,11 @@
 """Class-weighted cross-entropy."""
 
-from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..ops import PixelScores, safe_divisor
-from .pixel_weighting import PixelWeightingLoss
+from ..ops import safe_divisor
+from ..ops.pixel_cross_entropy import PixelScores
+from ..registry import MODELS
+from .pixel_weighting_loss import PixelWeightingLoss
 
 _NORMALIZERS = ('weight', 'valid')
 

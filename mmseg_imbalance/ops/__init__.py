@@ -7,7 +7,7 @@ from .max_pooling import max_pooling_weights
 from .pixel_cross_entropy import PixelScores, pixel_cross_entropy, working_dtype
 from .recall import recall_class_weights
 from .safe_divisor import safe_divisor
-from .weight_statistics import class_mean, weight_support
+from .weight_support import class_mean, weight_support
 
 __all__ = [
     'PixelScores',

@@ -12,7 +12,7 @@ from mmseg.evaluation import IoUMetric
 from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
 
-from mmseg_imbalance.datasets import CamVidDataset
+from mmseg_imbalance.datasets.camvid import CamVidDataset
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = Path(os.environ.get('CAMVID_ROOT', ROOT / 'data' / 'camvid'))

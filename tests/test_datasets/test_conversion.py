@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from synthia_files import write_frame, write_image, write_raw_label
 
-from mmseg_imbalance.command_line import ToolError
 from mmseg_imbalance.datasets import conversion
 from mmseg_imbalance.datasets.conversion import (
     BadFileError,
@@ -23,6 +22,7 @@ from mmseg_imbalance.datasets.conversion import (
     run,
 )
 from mmseg_imbalance.datasets.convert_synthia import read_class_ids
+from mmseg_imbalance.utils.errors import ToolError
 
 TABLE = {0: 255, 1: 0, 300: 1}
 IDS = np.array([[0, 1, 300], [1, 1, 0]])

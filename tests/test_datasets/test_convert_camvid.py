@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from label_files import png
 
-from mmseg_imbalance.command_line import ToolError
 from mmseg_imbalance.datasets.convert_camvid import convert_camvid
+from mmseg_imbalance.utils.errors import ToolError
 
 RAW = np.arange(12, dtype=np.uint8).reshape(3, 4)
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from synthia_files import write_frame, write_image, write_raw_label
 
-from mmseg_imbalance.command_line import ToolError
 from mmseg_imbalance.datasets.conversion import BadFileError
 from mmseg_imbalance.datasets.convert_synthia import (
     convert_rand,
@@ -15,6 +14,7 @@ from mmseg_imbalance.datasets.convert_synthia import (
     split_frames,
     split_images,
 )
+from mmseg_imbalance.utils.errors import ToolError
 
 # raw id, name, as in the data set's own description; then the Cityscapes name
 RAND = (

@@ -14,9 +14,10 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image, ImageFile
 from torch._utils import ExceptionWrapper
 
-from mmseg_imbalance import config_path
-from mmseg_imbalance.command_line import first_line
-from mmseg_imbalance.datasets.label_check import BadFileError, CheckedFiles
+from mmseg_imbalance.datasets.label_check import CheckedFiles
+from mmseg_imbalance.utils.command_line import first_line
+from mmseg_imbalance.utils.errors import BadFileError
+from mmseg_imbalance.utils.shipped import config_path
 
 KEY = 'labels/train/frame 2.png'
 STEPS = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mmseg.registry import DATASETS
 
-from mmseg_imbalance.datasets import SynthiaRandDataset, SynthiaSeqDataset
+from mmseg_imbalance.datasets.synthia import SynthiaRandDataset, SynthiaSeqDataset
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations')]
 CITYSCAPES = (

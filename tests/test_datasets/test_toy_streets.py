@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from mmseg.registry import DATASETS
 
-from mmseg_imbalance.datasets import ToyStreetsDataset
-from mmseg_imbalance.datasets.make_toy_streets import make_toy_streets
-from mmseg_imbalance.datasets.street_scene import draw_street
+from lab.streets.make_toy_streets import make_toy_streets
+from lab.streets.street_scene import draw_street
+from mmseg_imbalance.datasets.toy_streets import ToyStreetsDataset
 
 SIZE = (64, 32)
 

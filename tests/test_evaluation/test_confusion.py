@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmseg.evaluation import IoUMetric
 
-from mmseg_imbalance.evaluation import class_scores, confusion_counts, confusion_matrix
+from mmseg_imbalance.evaluation.confusion import class_scores, confusion_counts, confusion_matrix
 
 
 def draw(num_classes=6):

@@ -21,9 +21,12 @@ from tiny_data import CLASSES
 from tiny_run import run, tiny_config
 from two_ranks import on_two_ranks
 
-from mmseg_imbalance.datasets import ClassStatistics
-from mmseg_imbalance.engine import prepare_cpu_launch
-from mmseg_imbalance.evaluation import ImbalanceMetric, Scores, class_groups, confusion_matrix
+from mmseg_imbalance.evaluation import class_groups
+from mmseg_imbalance.evaluation.confusion import confusion_matrix
+from mmseg_imbalance.evaluation.imbalance_metric import ImbalanceMetric
+from mmseg_imbalance.evaluation.scores import Scores
+from mmseg_imbalance.statistics.class_statistics import ClassStatistics
+from mmseg_imbalance.utils.cpu_launch import prepare_cpu_launch
 
 IMAGES = {
     'usual': dict(num_classes=6),

@@ -9,7 +9,8 @@ from batches import draw_batch
 from references import logit_adjusted_loss as reference
 from tiny_statistics import make_statistics
 
-from mmseg_imbalance.losses import LogitAdjustedLoss, LossMaxPooling
+from mmseg_imbalance.losses.logit_adjusted_loss import LogitAdjustedLoss
+from mmseg_imbalance.losses.loss_max_pooling import LossMaxPooling
 
 PRIOR = [0.5, 0.3, 0.15, 0.049, 0.001]
 

@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from references import max_pooling_weights as reference_weights
 from torch import nn
 
-from mmseg_imbalance.losses import LossMaxPooling
+from mmseg_imbalance.losses.loss_max_pooling import LossMaxPooling
 
 PS = (1, 1.05, 1.1, 1.3, 1.7, 2, 4, 16, math.inf)
 PRIOR = [0.5, 0.3, 0.15, 0.049, 0.001]

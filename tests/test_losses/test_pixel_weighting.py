@@ -10,10 +10,10 @@ from mmseg.registry import MODELS, TASK_UTILS
 from mmseg.structures import SegDataSample
 from tiny_statistics import make_statistics
 
-from mmseg_imbalance.datasets import class_weights
-from mmseg_imbalance.datasets.statistics import METHODS
-from mmseg_imbalance.losses import UpsampledLogits
+from mmseg_imbalance.losses.upsampled_logits import UpsampledLogits
 from mmseg_imbalance.ops import pixel_cross_entropy
+from mmseg_imbalance.statistics import class_weights
+from mmseg_imbalance.statistics.class_weights import METHODS
 
 LOSSES = loss_configs(NUM_CLASSES)
 all_losses = pytest.mark.parametrize('cfg', LOSSES, ids=name)

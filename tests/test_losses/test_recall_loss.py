@@ -6,7 +6,7 @@ from batches import NUM_CLASSES, draw_batch
 from mmseg.registry import MODELS
 from references import recall_loss as reference
 
-from mmseg_imbalance.losses import RecallLoss
+from mmseg_imbalance.losses.recall_loss import RecallLoss
 
 LABEL = torch.tensor([0, 0, 0, 0, 1, 1, 2, 255]).view(1, 2, 4)
 PRED = torch.tensor([0, 0, 1, 0, 1, 0, 2, 1]).view(1, 2, 4)

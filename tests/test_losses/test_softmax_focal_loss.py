@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from batches import draw_batch
 
-from mmseg_imbalance.losses import SoftmaxFocalLoss
+from mmseg_imbalance.losses.softmax_focal_loss import SoftmaxFocalLoss
 
 
 @pytest.mark.parametrize('gamma', (0, 0.5, 2, 5))

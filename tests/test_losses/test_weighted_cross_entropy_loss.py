@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from batches import NUM_CLASSES, draw_batch
 from references import weighted_cross_entropy as reference
 
-from mmseg_imbalance.losses import WeightedCrossEntropyLoss
+from mmseg_imbalance.losses.weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 WEIGHTS = [0.5, 1.0, 2.0, 3.0, 0.0]
 

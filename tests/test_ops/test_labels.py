@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmseg_imbalance.ops import check_labels
+from mmseg_imbalance.ops.labels import check_labels
 
 
 def test_classes_and_the_ignored_value_pass():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from references import max_pooling_weights as reference_weights
 from scipy.optimize import minimize
 
-from mmseg_imbalance.ops import max_pooling_weights
+from mmseg_imbalance.ops.max_pooling import max_pooling_weights
 
 PS = (1, 1.05, 1.1, 1.3, 1.7, 2, 4, 16, math.inf)
 RATIOS = (0.001, 0.1, 0.25, 0.3, 0.77, 1)

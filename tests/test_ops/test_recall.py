@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from mmseg_imbalance.ops import class_counts, recall_class_weights
+from mmseg_imbalance.ops import class_counts
+from mmseg_imbalance.ops.recall import recall_class_weights
 
 LABEL = torch.tensor([0, 0, 0, 0, 1, 1, 2, 255])
 PRED = torch.tensor([0, 0, 1, 0, 1, 0, 2, 1])

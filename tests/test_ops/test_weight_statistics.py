@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_imbalance.ops import class_mean, weight_support
+from mmseg_imbalance.ops.weight_support import class_mean, weight_support
 
 
 @pytest.mark.parametrize('dtype', (torch.float32, torch.float64))

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from synthia_files import write_frame, write_raw_label
 
-from mmseg_imbalance.datasets.make_toy_streets import make_toy_streets
+from lab.streets.make_toy_streets import make_toy_streets
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEW = 'SYNTHIA-SEQS-05-SUMMER/{}/Stereo_Left/Omni_F/{:06d}.png'

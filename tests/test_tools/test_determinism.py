@@ -19,8 +19,8 @@ from tiny_statistics import make_statistics
 from torch.utils._python_dispatch import TorchDispatchMode
 from two_ranks import on_cpus
 
-from mmseg_imbalance import config_path
-from mmseg_imbalance.losses import PixelWeightingLoss
+from mmseg_imbalance.losses.pixel_weighting_loss import PixelWeightingLoss
+from mmseg_imbalance.utils.shipped import config_path
 
 SETTING = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 METHODS = {
@@ -238,7 +238,7 @@ def test_two_runs_of_two_processes_train_alike(run_tool, tmp_path):
         cfg = everything(tmp_path / part, seed=3)
         cfg.custom_imports = dict(imports=['mmseg_imbalance', 'tiny_data'])
         cfg.dump(tmp_path / f'{part}.py')
-        environment = {**on_cpus(), 'PYTHONPATH': str(Path(__file__).parents[1])}
+        environment = {**on_cpus(), 'PYTHONPATH': str(Path(__file__).parents[1] / 'helpers')}
         done = run_tool('dist_train.sh', tmp_path / f'{part}.py', 2, env=environment)
         assert done.returncode == 0, done.stderr
     first, again = (outcome(tmp_path / part / 'run/iter_8.pth') for part in ('first', 'again'))

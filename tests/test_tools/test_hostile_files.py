@@ -18,10 +18,10 @@ from label_files import BAD, config, spoil, write_labels
 from made_runs import train
 from PIL import Image
 
-from mmseg_imbalance.command_line import ToolError
-from mmseg_imbalance.datasets.statistics import store
-from mmseg_imbalance.files import read_array
-from mmseg_imbalance.losses.class_weight import load_class_weight
+from mmseg_imbalance.datasets import store
+from mmseg_imbalance.statistics.given_class_weights import load_class_weight
+from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import read_array
 
 STATISTICS = 'analysis_tools/class_statistics.py'
 WEIGHTING = 'analysis_tools/plot_weighting.py'
@@ -90,7 +90,7 @@ def camvid(tmp_path):
 
 
 def test_every_kind_of_bad_label_map_is_named_in_one_line(refuses, camvid, tmp_path, monkeypatch):
-    monkeypatch.setattr('mmseg_imbalance.datasets.statistics.count._NAMED', len(BAD))
+    monkeypatch.setattr('mmseg_imbalance.datasets.count._NAMED', len(BAD))
     for path, how in zip(camvid[1], BAD, strict=True):
         write_labels(tmp_path / 'eight')  # of 9 x 8 pixels, as spoil wants it
         size = 'frame 2.png'

@@ -17,8 +17,8 @@ from mmseg.apis import inference_model, init_model
 from PIL import Image
 
 from mmseg_imbalance.datasets.image_files import read_image
-from mmseg_imbalance.engine import load_config
-from mmseg_imbalance.engine.inference import build_inferencer, predict
+from mmseg_imbalance.utils.inference import build_inferencer, predict
+from mmseg_imbalance.utils.run_config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = '../demo/image_demo.py'  # seen from the tools

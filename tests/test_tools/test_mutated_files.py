@@ -15,16 +15,13 @@ from made_runs import train
 from mmengine.config import Config
 from test_hostile_files import COMPARE, DEMO, PIXEL_WEIGHTS, STATISTICS, WEIGHTING
 
-from mmseg_imbalance.datasets.statistics import (
-    ClassStatistics,
-    count_classes,
-    find_label_maps,
-    save_class_weights,
-    store,
-)
-from mmseg_imbalance.datasets.statistics.count import _attempt
-from mmseg_imbalance.evaluation import RunLogError, read_run
-from mmseg_imbalance.losses.class_weight import load_class_weight
+from lab.study.run_log import RunLogError, read_run
+from mmseg_imbalance.datasets import store
+from mmseg_imbalance.datasets.count import _attempt, count_classes
+from mmseg_imbalance.datasets.label_maps import find_label_maps
+from mmseg_imbalance.statistics.class_statistics import ClassStatistics
+from mmseg_imbalance.statistics.class_weights import save_class_weights
+from mmseg_imbalance.statistics.given_class_weights import load_class_weight
 
 MUTATIONS = 100
 

@@ -20,8 +20,7 @@ from tiny_data import tiny_dataset, write_label_maps
 from tiny_run import run, tiny_config
 
 from mmseg_imbalance.datasets import class_statistics
-from mmseg_imbalance.engine import add_run_arguments, load_run_config
-from mmseg_imbalance.engine.run_config import set_start
+from mmseg_imbalance.utils.run_config import add_run_arguments, load_run_config, set_start
 
 ITERS = 6
 # Upstream's runner replays past samples on resuming, and draws augmentation for them.

@@ -8,7 +8,7 @@ import cv2
 import pytest
 from mmengine.config import Config
 
-from mmseg_imbalance.datasets import ToyStreetsDataset
+from mmseg_imbalance.datasets.toy_streets import ToyStreetsDataset
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256'

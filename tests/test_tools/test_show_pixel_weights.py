@@ -15,7 +15,7 @@ from references import max_pooling_weights
 
 from mmseg_imbalance import visualization
 from mmseg_imbalance.datasets import class_statistics
-from mmseg_imbalance.engine import load_config
+from mmseg_imbalance.utils.run_config import load_config
 
 TOOL = 'analysis_tools/show_pixel_weights.py'
 CE_CONFIG = TOY_CONFIG.replace('recall_loss/recall_', 'cross_entropy/ce_')

@@ -12,21 +12,15 @@ from mmseg.utils import register_all_modules
 from rich.console import Console
 from rich.progress import track
 
-from mmseg_imbalance.benchmark import (
-    PLOTTED_BITS,
-    ContestantError,
-    Measurement,
-    draw_label,
-    loss_contestants,
-    losses_table,
-    measure,
-    scaling_figure,
-    stage_contestants,
-    stages_table,
-)
-from mmseg_imbalance.command_line import ToolError, add_seed, first_line, run_tool, whole_number
-from mmseg_imbalance.files import write_atomically, write_figure
-from mmseg_imbalance.machine import describe_machine
+from lab.speed import measure
+from lab.speed.contestants import draw_label, loss_contestants, stage_contestants
+from lab.speed.measure import ContestantError, Measurement
+from lab.speed.scaling import PLOTTED_BITS, scaling_figure
+from lab.speed.tables import losses_table, stages_table
+from mmseg_imbalance.utils.command_line import add_seed, first_line, run_tool, whole_number
+from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import write_atomically, write_figure
+from mmseg_imbalance.utils.machine import describe_machine
 
 EXAMPLE = """examples:
   python tools/analysis_tools/benchmark_losses.py

@@ -10,24 +10,20 @@ from mmseg.registry import DATASETS
 from rich.console import Console
 from rich.markdown import Markdown
 
-from mmseg_imbalance.command_line import ToolError, add_nproc, ratio, run_tool
-from mmseg_imbalance.datasets.statistics import (
-    METHODS,
-    ClassStatistics,
-    LabelMaps,
-    check_suffix,
-    class_shares,
-    class_weights,
-    count_and_save,
-    default_path,
-    find_label_maps,
-    load_or_count,
-    save_class_weights,
-    write_rare_class_files,
+from mmseg_imbalance.datasets.label_maps import LabelMaps, find_label_maps
+from mmseg_imbalance.datasets.store import count_and_save, default_path, load_or_count
+from mmseg_imbalance.statistics import class_weights
+from mmseg_imbalance.statistics.class_distribution import (
+    class_distribution_figure,
+    class_distribution_table,
 )
-from mmseg_imbalance.engine import add_config_arguments, check_data, load_config
-from mmseg_imbalance.files import write_figure
-from mmseg_imbalance.visualization import class_distribution_figure, class_distribution_table
+from mmseg_imbalance.statistics.class_statistics import ClassStatistics, class_shares
+from mmseg_imbalance.statistics.class_weights import METHODS, check_suffix, save_class_weights
+from mmseg_imbalance.statistics.rare_class_files import write_rare_class_files
+from mmseg_imbalance.utils.command_line import add_nproc, ratio, run_tool
+from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import write_figure
+from mmseg_imbalance.utils.run_config import add_config_arguments, check_data, load_config
 
 EXAMPLES = """examples:
   CONFIG=configs/cross_entropy/ce_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py

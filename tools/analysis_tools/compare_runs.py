@@ -8,9 +8,12 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import track
 
-from mmseg_imbalance.command_line import ToolError, one_line, run_tool
-from mmseg_imbalance.evaluation import Comparison, RunLogError, compare_runs, read_run
-from mmseg_imbalance.visualization import run_tables, write_run_comparison
+from lab.study import run_tables
+from lab.study.compared_runs import Comparison, compare_runs
+from lab.study.run_log import RunLogError, read_run
+from lab.study.run_report import write_run_comparison
+from mmseg_imbalance.utils.command_line import one_line, run_tool
+from mmseg_imbalance.utils.errors import ToolError
 
 EXAMPLES = """examples:
   python tools/analysis_tools/compare_runs.py work_dirs/ce work_dirs/lmp work_dirs/recall

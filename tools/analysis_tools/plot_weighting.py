@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_imbalance.command_line import ToolError, pooling_norm, pooling_ratio, run_tool
-from mmseg_imbalance.files import read_array, read_bytes, write_figure
-from mmseg_imbalance.visualization import weighting_figure
+from mmseg_imbalance.utils.command_line import pooling_norm, pooling_ratio, run_tool
+from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import read_array, read_bytes, write_figure
+from mmseg_imbalance.weighting.pooling_figure import weighting_figure
 
 EXAMPLE = """examples:
   python tools/analysis_tools/plot_weighting.py work_dirs/weighting.png

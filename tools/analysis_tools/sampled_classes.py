@@ -10,17 +10,18 @@ from mmengine.runner import Runner, set_random_seed
 from rich.console import Console
 from rich.markdown import Markdown
 
-from mmseg_imbalance.command_line import ToolError, add_seed, first_line, run_tool, whole_number
-from mmseg_imbalance.datasets.statistics import (
-    ClassStatistics,
-    class_shares,
-    class_statistics,
-    count_seen,
+from lab.study.run_log import newest_config
+from mmseg_imbalance.datasets import class_statistics
+from mmseg_imbalance.sampling.seen import count_seen
+from mmseg_imbalance.statistics.class_distribution import (
+    class_distribution_figure,
+    class_distribution_table,
 )
-from mmseg_imbalance.engine import add_config_arguments, check_data, load_config
-from mmseg_imbalance.evaluation import newest_config
-from mmseg_imbalance.files import write_figure
-from mmseg_imbalance.visualization import class_distribution_figure, class_distribution_table
+from mmseg_imbalance.statistics.class_statistics import ClassStatistics, class_shares
+from mmseg_imbalance.utils.command_line import add_seed, first_line, run_tool, whole_number
+from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import write_figure
+from mmseg_imbalance.utils.run_config import add_config_arguments, check_data, load_config
 
 EXAMPLE = """example, plain sampling beside class-balanced:
   NAME=deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py

@@ -16,28 +16,29 @@ from mmseg.structures import SegDataSample
 from rich.progress import track
 from torch import Tensor, nn
 
-from mmseg_imbalance.command_line import (
-    ToolError,
+from mmseg_imbalance.datasets import class_statistics
+from mmseg_imbalance.evaluation.predictions import prediction_path
+from mmseg_imbalance.losses.pixel_weighting_loss import PixelWeightingLoss
+from mmseg_imbalance.statistics.class_statistics import ClassStatistics
+from mmseg_imbalance.utils.command_line import (
     first_line,
     pooling_norm,
     pooling_ratio,
     run_tool,
     whole_number,
 )
-from mmseg_imbalance.datasets import ClassStatistics, class_statistics
-from mmseg_imbalance.engine import add_config_arguments, check_data, load_config, work_dir_of
-from mmseg_imbalance.engine.find_loss import find_losses
-from mmseg_imbalance.engine.inference import add_device, build_inferencer
-from mmseg_imbalance.engine.weighting import (
-    describe,
-    first_weighting,
-    weigh,
-    weighed_images,
+from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import write_figure
+from mmseg_imbalance.utils.find_loss import find_losses
+from mmseg_imbalance.utils.inference import add_device, build_inferencer
+from mmseg_imbalance.utils.run_config import (
+    add_config_arguments,
+    check_data,
+    load_config,
+    work_dir_of,
 )
-from mmseg_imbalance.evaluation import prediction_path
-from mmseg_imbalance.files import write_figure
-from mmseg_imbalance.losses import PixelWeightingLoss
-from mmseg_imbalance.visualization import WeighedImage, pixel_weight_figure
+from mmseg_imbalance.weighting.pixel_weight_figure import WeighedImage, pixel_weight_figure
+from mmseg_imbalance.weighting.record import describe, first_weighting, weigh, weighed_images
 
 EXAMPLE = """examples:
   NAME=lmp_deeplabv3-r18-d16_1xb4-2k_camvid-240x320

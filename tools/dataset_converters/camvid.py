@@ -1,9 +1,9 @@
 """Converts CamVid from the SegNet tutorial's layout."""
 
-from mmseg_imbalance.command_line import run_tool
 from mmseg_imbalance.datasets.camvid import CamVidDataset
 from mmseg_imbalance.datasets.conversion import check_folders, converter_parser, report
 from mmseg_imbalance.datasets.convert_camvid import convert_camvid
+from mmseg_imbalance.utils.command_line import run_tool
 
 
 def main() -> int:

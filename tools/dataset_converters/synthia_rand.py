@@ -1,9 +1,9 @@
 """Converts SYNTHIA-RAND-CITYSCAPES."""
 
-from mmseg_imbalance.command_line import add_seed, ratio, run_tool
 from mmseg_imbalance.datasets.conversion import add_images, check_folders, converter_parser, report
 from mmseg_imbalance.datasets.convert_synthia import convert_rand
 from mmseg_imbalance.datasets.synthia import SynthiaRandDataset
+from mmseg_imbalance.utils.command_line import add_seed, ratio, run_tool
 
 
 def main() -> int:

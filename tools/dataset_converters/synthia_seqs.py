@@ -1,9 +1,9 @@
 """Converts SYNTHIA-SEQS."""
 
-from mmseg_imbalance.command_line import add_seed, run_tool
 from mmseg_imbalance.datasets.conversion import add_images, check_folders, converter_parser, report
 from mmseg_imbalance.datasets.convert_synthia import convert_seqs
 from mmseg_imbalance.datasets.synthia import SynthiaSeqDataset
+from mmseg_imbalance.utils.command_line import add_seed, run_tool
 
 
 def main() -> int:

@@ -4,10 +4,10 @@ import argparse
 import re
 from pathlib import Path
 
-from mmseg_imbalance.command_line import add_nproc, add_seed, run_tool, whole_number
+from lab.streets.make_toy_streets import make_toy_streets
+from lab.streets.street_scene import CLASSES
 from mmseg_imbalance.datasets.conversion import report
-from mmseg_imbalance.datasets.make_toy_streets import make_toy_streets
-from mmseg_imbalance.datasets.street_scene import CLASSES
+from mmseg_imbalance.utils.command_line import add_nproc, add_seed, run_tool, whole_number
 
 
 def size(text: str) -> tuple[int, int]:

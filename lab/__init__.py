@@ -1,0 +1,1 @@
+"""The laboratory: compares methods. Part of the repository, not of an installed package."""

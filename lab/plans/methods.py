@@ -1,0 +1,145 @@
+# What is compared, whatever the data: docs/study.md. A method is a config with `options`;
+# `grid` is what is chosen for it on a held-out part of the training set. `head.` stands for all
+# heads of the model. What is, once chosen, the same as a method above it is trained once.
+__sampling = {'train_dataloader.sampler.class_prob': ['performance', 'rare']}
+__median = {'head.loss_decode.class_weight': 'median_frequency'}
+
+methods = {
+    'ce': dict(name='cross-entropy', config='cross_entropy/ce'),
+    'wce-inverse': dict(
+        name='CE, inverse-frequency weights',
+        config='baselines/wce',
+        options={'head.loss_decode.class_weight': 'inverse_frequency'},
+    ),
+    'wce-median': dict(
+        name='CE, median-frequency weights', config='baselines/wce', options=__median
+    ),
+    'wce-effective': dict(
+        name='CE, effective-number weights',
+        config='baselines/wce',
+        options={'head.loss_decode.class_weight': 'effective_number'},
+    ),
+    'focal': dict(
+        name='focal loss',
+        config='baselines/focal',
+        grid={'head.loss_decode.gamma': [2.0, 1.0, 5.0]},
+    ),
+    'ohem': dict(
+        name='OHEM',
+        config='cross_entropy/ce',
+        options={'head.sampler.type': 'OHEMPixelSampler', 'head.sampler.thresh': 0.7},
+        grid={'head.sampler.min_kept': [20000, 5000]},
+    ),
+    'lovasz': dict(
+        name='Lovász soft-max',
+        config='cross_entropy/ce',
+        options={'head.loss_decode.type': 'LovaszLoss', 'head.loss_decode.reduction': 'none'},
+    ),
+    'balanced-softmax': dict(
+        name='balanced soft-max',
+        config='baselines/balanced-softmax',
+        grid={'head.loss_decode.tau': [1.0, 0.5, 0.25]},
+    ),
+    'ce-cbs': dict(
+        name='CE + sampling', config='class_balanced_sampling/ce-cbs', grid=__sampling, ours=True
+    ),
+    'lmp': dict(
+        name='LMP',
+        config='loss_max_pooling/lmp',
+        grid={'head.loss_decode.p': [1.7, 1.3, 1.0]},
+        ours=True,
+    ),
+    'lmp-p1.7': dict(
+        name='LMP, p = 1.7',
+        config='loss_max_pooling/lmp',
+        options={'head.loss_decode.p': 1.7},
+        ours=True,
+    ),
+    'lmp-p1.3': dict(
+        name='LMP, p = 1.3',
+        config='loss_max_pooling/lmp',
+        options={'head.loss_decode.p': 1.3},
+        ours=True,
+    ),
+    'lmp-p1.0': dict(
+        name='LMP, p = 1.0',
+        config='loss_max_pooling/lmp',
+        options={'head.loss_decode.p': 1.0},
+        ours=True,
+    ),
+    'lmp-balanced': dict(
+        name='LMP of balanced soft-max',
+        config='loss_max_pooling/lmp',
+        grid={
+            'head.loss_decode.pixel_loss.type': ['LogitAdjustedLoss'],
+            'head.loss_decode.pixel_loss.tau': [0.25, 0.5],
+        },
+        ours=True,
+    ),
+    'lmp-cbs': dict(
+        name='LMP + sampling',
+        config='class_balanced_sampling/lmp-cbs',
+        grid={'head.loss_decode.p': [1.7, 1.3], **__sampling},
+        ours=True,
+    ),
+    'recall': dict(
+        name='recall loss',
+        config='recall_loss/recall',
+        grid={'head.loss_decode.normalizer': ['weight', 'valid', 'all']},
+        ours=True,
+    ),
+    'recall-weight': dict(
+        name="recall loss, 'weight'",
+        config='recall_loss/recall',
+        options={'head.loss_decode.normalizer': 'weight'},
+        ours=True,
+    ),
+    'recall-valid': dict(
+        name="recall loss, 'valid'",
+        config='recall_loss/recall',
+        options={'head.loss_decode.normalizer': 'valid'},
+        ours=True,
+    ),
+    'recall-all': dict(
+        name="recall loss, 'all'",
+        config='recall_loss/recall',
+        options={'head.loss_decode.normalizer': 'all'},
+        ours=True,
+    ),
+    'recall-floor0': dict(
+        name='recall loss, floor 0',
+        config='recall_loss/recall',
+        options={'head.loss_decode.floor': 0.0},
+        ours=True,
+    ),
+    'recall-momentum': dict(
+        name='recall loss, momentum',
+        config='recall_loss/recall',
+        grid={'head.loss_decode.momentum': [0.1, 0.02]},
+        ours=True,
+    ),
+    'recall-cbs': dict(
+        name='recall loss + sampling',
+        config='class_balanced_sampling/recall-cbs',
+        grid=__sampling,
+        ours=True,
+    ),
+}
+
+# What the papers and the first probes promise, over cross-entropy.
+targets = [
+    dict(method='recall', score='mAcc', least=9.0, relative=True),
+    dict(method='recall', score='mIoU', least=0.0, within_std=True),
+    dict(method='lmp', score='mIoU', least=1.0),
+    dict(method='lmp-cbs', score='mIoU_tail', least=5.0),
+]
+highlights = [
+    'ce',
+    'wce-median',
+    'lovasz',
+    'lmp',
+    'lmp-balanced',
+    'lmp-cbs',
+    'recall',
+    'recall-cbs',
+]

@@ -1,0 +1,42 @@
+# Toy streets, from scratch, on a CPU: docs/study.md. Only the learning rate is chosen here; all
+# else is what was chosen on CamVid, to see whether it carries over: no grids.
+_base_ = './methods.py'
+title = 'Toy streets'
+setting = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256'
+seeds = [0, 1, 2]
+hold_out = dict(share=0.2, group='')  # every image is a scene of its own
+options = {'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False}
+methods = {
+    'ce': {'grid': {'optim_wrapper.optimizer.lr': [5e-3, 2.5e-3, 1e-2]}},  # for all of them
+    'focal': {'grid': [], 'options': {'head.loss_decode.gamma': 2.0}},
+    'ohem': {'grid': [], 'options': {'head.sampler.min_kept': 5000}},
+    'balanced-softmax': {'grid': [], 'options': {'head.loss_decode.tau': 0.5}},
+    'ce-cbs': {
+        'grid': [],
+        'options': {'train_dataloader.sampler.class_prob': 'performance'},
+    },
+    'lmp': {'grid': [], 'options': {'head.loss_decode.p': 1.7}},
+    'lmp-balanced': {
+        'grid': [],
+        'options': {
+            'head.loss_decode.pixel_loss.type': 'LogitAdjustedLoss',
+            'head.loss_decode.pixel_loss.tau': 0.25,
+        },
+    },
+    'lmp-cbs': {
+        'grid': [],
+        'options': {
+            'head.loss_decode.p': 1.3,
+            'train_dataloader.sampler.class_prob': 'rare',
+        },
+    },
+    'recall': {'grid': [], 'options': {'head.loss_decode.normalizer': 'weight'}},
+    'recall-momentum': {
+        'grid': [],
+        'options': {'head.loss_decode.momentum': 0.02},
+    },
+    'recall-cbs': {
+        'grid': [],
+        'options': {'train_dataloader.sampler.class_prob': 'rare'},
+    },
+}

@@ -1,0 +1,118 @@
+"""What is measured: the losses of this package, cross-entropy, what others offer, and the limit."""
+
+import math
+import warnings
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.models.losses import LovaszLoss
+from mmseg.registry import MODELS
+from mmseg.structures import OHEMPixelSampler, SegDataSample
+from torch import Tensor
+
+from mmseg_imbalance.hooks.fused_upsampling import fuse
+from mmseg_imbalance.losses.loss_max_pooling import LossMaxPooling
+from mmseg_imbalance.losses.recall_loss import RecallLoss
+
+from .measure import Contestant
+from .sorting import sorted_max_pooling_loss
+
+IGNORE_INDEX = 255
+EAGER_CROSS_ENTROPY = 'cross-entropy'
+COPY_LIMIT = 'copy limit'
+
+cross_entropy = partial(F.cross_entropy, ignore_index=IGNORE_INDEX)
+
+
+def loss_contestants(compile: bool = True, others: bool = True) -> list[Contestant]:
+    """Steps of losses on logits of label size.
+
+    Args:
+        compile: Whether to measure those that ``torch.compile`` makes too.
+        others: Whether to measure what others offer too.
+    """
+    losses: dict[str, Callable] = {EAGER_CROSS_ENTROPY: cross_entropy}
+    if compile:
+        losses['cross-entropy, compiled'] = torch.compile(cross_entropy)
+    for suffix, options in [('', {}), (', compiled', dict(compile=True))][: 1 + compile]:
+        losses['LMP' + suffix] = LossMaxPooling(**options)
+        losses['recall loss' + suffix] = RecallLoss(**options)
+    for p in (1, 1.05, 1.3, 4, math.inf):
+        losses[f'LMP, p = {p}' + ', compiled' * compile] = LossMaxPooling(p=p, compile=compile)
+    if others:
+        losses['OHEM and cross-entropy (MMSegmentation)'] = _ohem
+        losses['Lovász (MMSegmentation)'] = _lovasz
+        losses['LMP by sorting'] = sorted_max_pooling_loss
+    steps = [Contestant(name, partial(_step, loss)) for name, loss in losses.items()]
+    return [Contestant(COPY_LIMIT, _three_passes), *steps]
+
+
+def stage_contestants(num_classes: int) -> list[Contestant]:
+    """Steps from low-resolution logits to their gradient: MMSegmentation's, and fused.
+
+    A step is what ``BaseDecodeHead.loss_by_feat`` does: upsampling, loss, and accuracy.
+
+    Args:
+        num_classes: C.
+    """
+    contestants = []
+    for name, loss in (
+        (EAGER_CROSS_ENTROPY, dict(type='CrossEntropyLoss')),
+        ('LMP', dict(type='LossMaxPooling')),
+        ('recall loss', dict(type='RecallLoss')),
+    ):
+        for suffix in ('as MMSegmentation does it', 'fused'):
+            head = _head(loss, num_classes)
+            if suffix == 'fused':
+                fuse(head)
+            contestants.append(Contestant(f'{name}, {suffix}', partial(_stage_step, head)))
+    return contestants
+
+
+def draw_label(shape: tuple[int, int, int], num_classes: int, device: torch.device) -> Tensor:
+    """Random labels (N, H, W), 10 % of them ignored."""
+    label = torch.randint(0, num_classes, shape, device=device)
+    return label.masked_fill_(torch.rand(shape, device=device) < 0.1, IGNORE_INDEX)
+
+
+def _step(loss: Callable, logits: Tensor, label: Tensor) -> None:
+    loss(logits, label).backward()
+
+
+def _three_passes(logits: Tensor, label: Tensor) -> None:
+    """The least a pixel loss does: reads the logits for it, again for the gradient, writes that."""
+    logits.detach().amax()
+    logits.detach().clone()
+
+
+def _head(loss: dict, num_classes: int) -> torch.nn.Module:
+    with warnings.catch_warnings():  # of ignored pixels that count in the mean, the default
+        warnings.filterwarnings('ignore', 'Default ``avg_non_ignore`` is False')
+        return MODELS.build(
+            dict(
+                type='mmseg.FCNHead', in_channels=num_classes, channels=num_classes, num_convs=0,
+                concat_input=False, num_classes=num_classes, loss_decode=loss,
+            )
+        )  # fmt: skip
+
+
+def _stage_step(head: torch.nn.Module, logits: Tensor, label: Tensor) -> None:
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=image[None])) for image in label]
+    log = head.loss_by_feat(logits, samples)
+    sum(value for key, value in log.items() if 'loss' in key).backward()
+
+
+def _ohem(logits: Tensor, label: Tensor) -> Tensor:
+    """With the settings of MMSegmentation's OHEM configs."""
+    sampler = OHEMPixelSampler(SimpleNamespace(ignore_index=IGNORE_INDEX), thresh=0.7)
+    weight = sampler.sample(logits, label[:, None])
+    losses = cross_entropy(logits, label, reduction='none')
+    return (weight * losses).mean()  # as MMSegmentation's CrossEntropyLoss does it
+
+
+def _lovasz(logits: Tensor, label: Tensor) -> Tensor:
+    return LovaszLoss(reduction='none')(logits, label, ignore_index=IGNORE_INDEX)

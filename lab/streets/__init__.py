@@ -1,0 +1,1 @@
+"""Toy streets: procedural street scenes with a long tail of rare classes."""

@@ -1,0 +1,91 @@
+"""Validation images for tuning, taken from the training set."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+
+from mmseg_imbalance.utils.files import write_atomically
+
+from .plan import PlanError
+
+
+def hold_out(
+    names: Sequence[str], share: float = 0.2, group: str = ''
+) -> tuple[list[str], list[str]]:
+    """Splits images into those to train on and the last ones of every group.
+
+    Neighbouring frames of a video are nearly equal, so that a random split would validate on what
+    was trained: the last frames of every video are cut off in one piece.
+
+    Args:
+        names: Names of the images; sorted ones of a group are in the order of time.
+        share: The part of every group to hold out, in (0, 1).
+        group: Regular expression; names that it matches alike from their start on, such as those
+            of a video, are a group. '' takes all for one.
+
+    Returns:
+        The names to train on and those held out.
+
+    Raises:
+        ValueError: Nothing is left to train on, or to hold out.
+
+    Example:
+        >>> hold_out(['a1', 'a2', 'a3', 'b1', 'b2', 'b3'], share=0.34, group='[a-z]')
+        (['a1', 'a2', 'b1', 'b2'], ['a3', 'b3'])
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        found = re.match(group, name)
+        groups.setdefault(found[0] if found else '', []).append(name)
+    kept, held = [], []
+    for members in groups.values():
+        first = len(members) - int(share * len(members))
+        kept += members[:first]
+        held += members[first:]
+    if not kept or not held:
+        raise ValueError(
+            f'a share of {share} of {len(names)} images leaves {len(kept)} to train on'
+        )
+    return kept, held
+
+
+def hold_out_options(
+    cfg: Config, folder: Path, share: float = 0.2, group: str = ''
+) -> dict[str, object]:
+    """Options that train and validate a config on a split of its training set.
+
+    Args:
+        cfg: The config of a training.
+        folder: Where the two lists of images go.
+        share: See :func:`hold_out`.
+        group: See :func:`hold_out`.
+
+    Raises:
+        PlanError: The training set cannot be split.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    dataset = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))
+    image_dir = dataset.data_prefix['img_path']
+    suffix = dataset.img_suffix or ''
+    names = [
+        os.path.relpath(dataset.get_data_info(i)['img_path'], image_dir)
+        for i in range(len(dataset))
+    ]
+    names = [name[: -len(suffix)] if suffix else os.path.splitext(name)[0] for name in names]
+    try:
+        kept, held = hold_out(names, share, group)
+    except ValueError as error:
+        raise PlanError(f'{image_dir}: {error}') from error
+    options = {}
+    for stage, chosen in (('train', kept), ('val', held)):
+        path = folder.resolve() / f'{stage}.txt'
+        write_atomically(path, ''.join(f'{name}\n' for name in chosen).encode())
+        options[f'{stage}_dataloader.dataset.ann_file'] = str(path)
+    for key, prefix in cfg.train_dataloader.dataset.data_prefix.items():
+        options[f'val_dataloader.dataset.data_prefix.{key}'] = prefix
+    return options

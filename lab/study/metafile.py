@@ -1,0 +1,101 @@
+"""Results in ``metafile.yml``, where model zoos look for them."""
+
+import copy
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from mmseg_imbalance.utils.command_line import first_line
+from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import write_atomically
+from mmseg_imbalance.utils.run_config import load_config
+from mmseg_imbalance.utils.shipped import config_path
+
+from .commands import head_options
+from .pages import read_text
+from .plan import Trial
+from .results import Results
+from .run_settings import training_settings
+
+
+def update_metafile(path: Path, results: Mapping[str, Results], check: bool = False) -> bool:
+    """Brings the results of the plans' configs up to date.
+
+    Only those that were trained as they are have results, means over the seeds, with the command of
+    the first seed.
+
+    Args:
+        path: The file.
+        results: By plan.
+        check: Whether to leave the file as it is.
+
+    Returns:
+        Whether it was, or is, out of date.
+
+    Raises:
+        ToolError: It is no metafile.
+    """
+    text = read_text(path)
+    try:
+        content = yaml.safe_load(text)
+        models = {model['Name']: model for model in content['Models']}
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ToolError(f'{path} is no metafile: {first_line(error)}') from error
+    before = copy.deepcopy(content)
+    for each in results.values():
+        entries = _entries(each)
+        for name in (name for name in models if name.endswith(f'_{each.plan.setting}')):
+            models[name].pop('Results', None)
+            if name in entries:
+                models[name]['Results'] = [entries[name]]
+    if content != before and not check:
+        updated = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
+        write_atomically(path, updated.encode())
+    return content != before
+
+
+def trained_as_shipped(trial: Trial) -> bool:
+    """Whether a trial's options leave its config what it is, but for seed, workers and logs."""
+    path = config_path(trial.config)
+    shipped = load_config(path)
+    options = head_options(trial.options, shipped)
+    trained = load_config(path, {k: v for k, v in options.items() if not _default(shipped, k, v)})
+    return training_settings(trained, trained) == training_settings(shipped, shipped)
+
+
+def _default(cfg: Config, key: str, value: object) -> bool:
+    """Whether an option gives an argument of a loss its default, which the config leaves out."""
+    place, _, name = key.rpartition('.')
+    if not place.endswith('loss_decode'):
+        return False
+    loss = cfg.model[place.split('.')[1]].loss_decode
+    argument = inspect.signature(MODELS.get(loss.type)).parameters.get(name)
+    return name not in loss and argument is not None and argument.default == value
+
+
+def _entries(results: Results) -> dict[str, dict]:
+    """The results of a plan by name of the config."""
+    entries = {}
+    for key, records in results.trained.items():
+        if not trained_as_shipped(records[0].trial):
+            continue
+        method = results.plan.methods[key]
+        metrics = {
+            name: round(results.mean(method, score, augmented).mean, 1)
+            for name, score, augmented in (
+                ('mIoU', 'mIoU', False),
+                ('mIoU(ms+flip)', 'mIoU', True),
+                ('mAcc', 'mAcc', False),
+            )
+        }
+        entries[Path(records[0].trial.config).stem] = {
+            'Task': 'Semantic Segmentation',
+            'Dataset': results.plan.title,
+            'Metrics': metrics,
+            'Command': records[0].command,
+        }
+    return entries

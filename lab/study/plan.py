@@ -1,0 +1,292 @@
+"""What a study trains: methods, in one setting, over several seeds."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmseg_imbalance.utils.command_line import first_line
+from mmseg_imbalance.utils.errors import ToolError
+
+STAGES = ('tune', 'train', 'cost')
+"""What is done with a plan, in this order."""
+
+MEANS = {
+    'mIoU': 'mIoU',
+    'mAcc': 'mAcc',
+    'mPrecision': 'mPrecision',
+    'mIoU_tail': 'tail IoU',
+    'mAcc_tail': 'tail recall',
+}
+"""The means over classes that are reported, and their names for readers."""
+
+_NAME = re.compile(r'[a-z0-9][a-z0-9.-]*')
+_GPUS = re.compile(r'_(\d+)xb\d+')
+
+
+class PlanError(ToolError):
+    """A plan that cannot be followed; names the file and what is wrong in it."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A loss, a sampling, or both, with what is to be tuned of them.
+
+    Attributes:
+        key: Short name, for files.
+        name: Name for readers.
+        config: Folder and first word of the config, ``'recall_loss/recall'``; the setting follows.
+        options: What differs from that config, by dotted key; ``head.`` stands for every head of
+            the model.
+        grid: Values to choose from, by dotted key, or a list of such grids; the first values are
+            the defaults.
+        ours: Whether the project exists for it, rather than to compare with it.
+    """
+
+    key: str
+    name: str
+    config: str
+    options: dict[str, object] = field(default_factory=dict)
+    grid: dict[str, list] | list[dict[str, list]] = field(default_factory=dict)
+    ours: bool = False
+
+    @property
+    def grids(self) -> list[dict[str, list]]:
+        """The grid as a list of grids."""
+        grid = self.grid or {}
+        return grid if isinstance(grid, list) else [grid]
+
+    def choices(self) -> list[dict[str, object]]:
+        """All combinations of a grid's values, grid by grid; one empty one without a grid."""
+        return [
+            dict(zip(grid, values, strict=True))
+            for grid in self.grids
+            for values in product(*grid.values())
+        ]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A gain over the baseline that a method shall have.
+
+    Attributes:
+        method: Key of the method.
+        score: One of :data:`MEANS`.
+        least: How much the gain over the baseline has to be, in percentage points.
+        relative: Whether ``least`` is in percent of the baseline's score instead.
+        within_std: Whether a gain that is smaller by less than its standard deviation will do.
+    """
+
+    method: str
+    score: str
+    least: float
+    relative: bool = False
+    within_std: bool = False
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training.
+
+    Attributes:
+        stage: One of :data:`STAGES`.
+        method: Key of the method.
+        seed: Seed of the first weights, of the order of the samples and of augmentation.
+        config: Path of the config below ``configs``.
+        options: What differs from it, by dotted key.
+        choice: The part of the options that is being tuned.
+        hold_out: In the ``tune`` stage, how its validation images are taken from the training set.
+        amp: Whether it is trained in mixed precision.
+        gpus: Number of processes, each with a batch of its own.
+    """
+
+    stage: str
+    method: str
+    seed: int
+    config: str
+    options: dict[str, object]
+    choice: dict[str, object] = field(default_factory=dict)
+    hold_out: dict[str, object] = field(default_factory=dict)
+    amp: bool = False
+    gpus: int = 1
+
+    @property
+    def name(self) -> str:
+        """Its name among the trials of its stage, for files."""
+        chosen = [f'{key.rpartition(".")[2]}-{value}' for key, value in self.choice.items()]
+        seed = [f'seed{self.seed}'] if self.stage == 'train' else []
+        return '_'.join([self.method, *chosen, *seed])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The methods and the setting of a study.
+
+    Attributes:
+        key: Name of the plan's file without suffix.
+        title: Name of the data for readers.
+        setting: What follows the method in the names of all configs, without ``.py``.
+        methods: By key. The first is the baseline: what is chosen for it holds for all.
+        seeds: Those of the ``train`` stage.
+        options: What differs from the configs in all trials, by dotted key.
+        hold_out: How the validation images of the tuning are taken from the training set, see
+            :func:`.hold_out.hold_out`.
+        amp: Whether to train in mixed precision, ``--amp`` of ``tools/train.py``.
+        gpus: Number of processes of a training; by default what the setting's name says.
+        highlights: Keys of the methods that the figures of classes and curves show.
+        targets: What was expected before the runs.
+    """
+
+    key: str
+    title: str
+    setting: str
+    methods: dict[str, Method]
+    seeds: list[int]
+    options: dict[str, object] = field(default_factory=dict)
+    hold_out: dict[str, object] = field(default_factory=dict)
+    amp: bool = False
+    gpus: int = 1
+    highlights: list[str] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+
+    @classmethod
+    def fromfile(cls, path: str | Path) -> 'Plan':
+        """Reads a plan, a Python file as configs are.
+
+        Raises:
+            PlanError: It is missing, no config, or lacks or mistakes a part.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise PlanError(f'plan not found: {path}')
+        try:
+            content = Config.fromfile(path).to_dict()
+            methods = {key: Method(key, **entry) for key, entry in content.pop('methods').items()}
+            named = _GPUS.search(content.get('setting', ''))
+            content.setdefault('gpus', int(named[1]) if named else 1)
+            targets = [Target(**target) for target in content.pop('targets', [])]
+            plan = cls(path.stem, methods=methods, targets=targets, **content)
+            problem = next(plan._problems(), None)
+        except Exception as error:  # a plan is Python: it can fail in every way
+            raise PlanError(f'cannot read plan {path}: {first_line(error)}') from error
+        if problem:
+            raise PlanError(f'{path}: {problem}')
+        return plan
+
+    @property
+    def baseline(self) -> str:
+        """Key of the method that the others are compared with."""
+        return next(iter(self.methods))
+
+    def trials(
+        self, stage: str, chosen: Mapping[str, Mapping[str, object]] | None = None
+    ) -> Iterator[Trial]:
+        """The trials of a stage in the order in which they are of use.
+
+        A method that is, with what was chosen, the same as one before it has none.
+
+        Args:
+            stage: One of :data:`STAGES`.
+            chosen: By method what was chosen of its grid; of the baseline's it is needed for
+                tuning the others too. None for the first values of every grid.
+
+        Yields:
+            The trials; those of the first seed come first.
+        """
+        chosen = chosen or {}
+        for seed in self.seeds if stage == 'train' else self.seeds[:1]:
+            for method in self.methods.values():
+                for choice in self._choices(stage, method, chosen):
+                    yield self._trial(stage, method, seed, choice, chosen.get(self.baseline, {}))
+
+    def first_alike(self, key: str, chosen: Mapping[str, Mapping[str, object]]) -> str:
+        """Key of the first method that is, with what was chosen, the same as a method.
+
+        Args:
+            key: Key of the method.
+            chosen: As for :meth:`trials`.
+        """
+
+        def settings(method: Method) -> tuple[str, dict]:
+            choice = _choice(method, chosen)
+            trial = self._trial('train', method, 0, choice, chosen.get(self.baseline, {}))
+            return trial.config, trial.options
+
+        own = settings(self.methods[key])
+        return next(other.key for other in self.methods.values() if settings(other) == own)
+
+    def _choices(self, stage: str, method: Method, chosen: Mapping) -> list[dict[str, object]]:
+        if stage == 'tune':
+            return method.choices() if method.grid else []
+        if self.first_alike(method.key, chosen) != method.key:
+            return []
+        return [_choice(method, chosen)]
+
+    def _trial(self, stage: str, method: Method, seed: int, choice: dict, shared: Mapping) -> Trial:
+        tuned = stage == 'tune'
+        return Trial(
+            stage,
+            method.key,
+            seed,
+            f'{method.config}_{self.setting}.py',
+            {**self.options, **shared, **method.options, **choice},
+            choice if tuned else {},
+            self.hold_out if tuned else {},
+            self.amp,
+            self.gpus,
+        )
+
+    def _problems(self) -> Iterator[str]:
+        if not self.methods:
+            yield 'it has no methods'
+        whole = all(type(seed) is int and seed >= 0 for seed in self.seeds)
+        if not self.seeds or not whole or len(set(self.seeds)) < len(self.seeds):
+            yield f'seeds are different whole numbers ≥ 0, got {self.seeds!r}'
+        names = [method.name for method in self.methods.values()]
+        for method in self.methods.values():
+            if not _NAME.fullmatch(method.key):
+                yield f'the key {method.key!r} is no name for a file (a-z, 0-9, ".", "-")'
+            if names.count(method.name) > 1:
+                yield f'two methods have the name {method.name!r}'
+            yield from _grid_problems(method)
+        named = {'highlights': self.highlights, 'targets': [t.method for t in self.targets]}
+        for part, keys in named.items():
+            for key in keys:
+                if key not in self.methods:
+                    yield f'{part} has {key!r}, which is no method'
+        for target in self.targets:
+            if target.score not in MEANS:
+                yield f'targets has the score {target.score!r}; there are {", ".join(MEANS)}'
+        if any(method.grid for method in self.methods.values()) and not self.hold_out:
+            yield 'it has grids, and no hold_out to choose from them with'
+        if self.hold_out:
+            yield from _hold_out_problems(**self.hold_out)
+
+
+def _choice(method: Method, chosen: Mapping) -> dict[str, object]:
+    """What was chosen of a method's grid, or else its first values."""
+    return chosen.get(method.key) or method.choices()[0]
+
+
+def _grid_problems(method: Method) -> Iterator[str]:
+    for grid in method.grids:
+        if not isinstance(grid, dict):
+            yield f'the grid of {method.key} is a dict of lists, or a list of such dicts'
+            return
+        for key, values in grid.items():
+            if not isinstance(values, list) or not values:
+                yield f'the grid of {method.key} has no list of values for {key}'
+
+
+def _hold_out_problems(share: object = 0.2, group: object = '', **unknown) -> Iterator[str]:
+    if unknown:
+        yield f'hold_out has {next(iter(unknown))!r}; there are share and group'
+    if not isinstance(share, float) or not 0 < share < 1:
+        yield f'share of hold_out is a number between 0 and 1, got {share!r}'
+    try:
+        re.compile(group)
+    except (re.error, TypeError) as error:
+        yield f'group of hold_out is no regular expression: {group!r} ({error})'

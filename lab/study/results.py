@@ -1,0 +1,104 @@
+"""The records of a study side by side, method by method."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmseg_imbalance.utils.errors import ToolError
+
+from .choice import choose
+from .compared_runs import Comparison, Spread, compare_runs
+from .plan import Method, Plan
+from .record import Record, check_trial, read_records, record_path
+
+
+@dataclass(frozen=True)
+class Results:
+    """What came out of a plan.
+
+    Attributes:
+        plan: The plan.
+        comparison: The runs of the ``train`` stage, grouped by method in the plan's order.
+        trained: Records of the ``train`` stage by method, in that order.
+        tuned: Records of the ``tune`` stage.
+        chosen: What was chosen by them, see :func:`choose`.
+        costs: Records of the ``cost`` stage by method.
+    """
+
+    plan: Plan
+    comparison: Comparison
+    trained: dict[str, list[Record]]
+    tuned: list[Record] = field(default_factory=list)
+    chosen: dict[str, dict[str, object]] = field(default_factory=dict)
+    costs: dict[str, Record] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, plan: Plan, folder: Path) -> 'Results':
+        """Reads all records of a plan.
+
+        Raises:
+            ToolError: There is none of the baseline, or one is damaged or, but for tuning, of other
+                settings. What the plan does not have, such as another seed, is left out.
+        """
+        records = read_records(folder, 'tune')
+        chosen = choose(plan, records)
+        tuning = list(plan.trials('tune', chosen))
+        tuned = [record for record in records if record.trial in tuning]
+        by_stage = {}
+        for stage in ('train', 'cost'):
+            expected = {trial.name: trial for trial in plan.trials(stage, chosen)}
+            by_stage[stage] = [r for r in read_records(folder, stage) if r.trial.name in expected]
+            for record in by_stage[stage]:
+                path = record_path(folder, record.trial)
+                check_trial(record.trial, expected[record.trial.name], path)
+        trained = {
+            key: [r for r in by_stage['train'] if r.trial.method == key] for key in plan.methods
+        }
+        trained = {key: found for key, found in trained.items() if found}
+        if plan.baseline not in trained:
+            raise ToolError(
+                f'{folder} has no result of {plan.baseline}; tools/study.py makes them, and '
+                '--results says where they are'
+            )
+        named = [(plan.methods[key].name, r.run) for key, found in trained.items() for r in found]
+        comparison = compare_runs(named, plan.methods[plan.baseline].name)
+        costs = {r.trial.method: r for r in by_stage['cost']}
+        return cls(plan, comparison, trained, tuned, chosen, costs)
+
+    @property
+    def methods(self) -> list[Method]:
+        """The methods that have results."""
+        return [self.plan.methods[key] for key in self.trained]
+
+    @property
+    def records(self) -> list[Record]:
+        """All records of the ``train`` stage."""
+        return [record for records in self.trained.values() for record in records]
+
+    def mean(self, method: Method, key: str, augmented: bool = False) -> Spread:
+        """A mean over classes in percent over the seeds, such as ``'mIoU_tail'``."""
+        records = self.trained[method.key]
+        scores = [record.augmented if augmented else record.run.means for record in records]
+        return Spread.of([score[key] for score in scores])
+
+    def gain(self, method: Method, key: str, relative: bool = False) -> Spread:
+        """How much a mean is above the baseline's with the same seed.
+
+        Args:
+            method: The method.
+            key: The mean.
+            relative: Whether in percent of the baseline's mean instead of percentage points.
+        """
+        base = {r.trial.seed: r.run.means[key] for r in self.trained[self.plan.baseline]}
+        own = {r.trial.seed: r.run.means[key] for r in self.trained[method.key]}
+        seeds = sorted(base.keys() & own.keys())
+        unit = Spread.of([base[seed] for seed in seeds]).mean / 100 if relative else 1
+        return Spread.of([(own[seed] - base[seed]) / unit for seed in seeds])
+
+    def dominated(self, method: Method) -> list[Method]:
+        """The baselines that are better in both mIoU and mean accuracy (the Pareto front)."""
+        own = self._point(method)
+        others = [other for other in self.methods if not other.ours and other is not method]
+        return [o for o in others if all(a > b for a, b in zip(self._point(o), own, strict=True))]
+
+    def _point(self, method: Method) -> tuple[float, float]:
+        return self.mean(method, 'mAcc').mean, self.mean(method, 'mIoU').mean

@@ -1,0 +1,191 @@
+"""Carries out one trial, from the config to its record."""
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import mmengine
+import mmseg
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+
+from mmseg_imbalance.datasets.label_maps import find_label_maps
+from mmseg_imbalance.datasets.store import default_path, load_or_count
+from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import write_atomically
+from mmseg_imbalance.utils.machine import describe_machine
+from mmseg_imbalance.utils.run_config import load_config
+from mmseg_imbalance.utils.shipped import config_path
+
+from .commands import command, head_options, shown_command, stage_options
+from .hold_out import hold_out_options
+from .live_log import latest_loss, newest_records
+from .plan import Trial
+from .process import run_process
+from .record import Record, check_trial
+from .run_log import RunLogError, none_to_nan, read_run
+
+_WARM_UP = 10  # iterations in which memory is fetched, and code may be compiled
+_ITERATION = re.compile(r'iter_(\d+)\.pth')
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where and on what trials are carried out.
+
+    Attributes:
+        tools: Folder of ``train.py`` and ``test.py``.
+        work_dir: Folder of logs and checkpoints.
+        device: ``'cuda'`` or ``'cpu'``.
+        threads: CPU threads of a process.
+    """
+
+    tools: Path
+    work_dir: Path
+    device: torch.device
+    threads: int
+
+    def folder(self, trial: Trial) -> Path:
+        """The work dir of a trial."""
+        return self.work_dir.resolve() / trial.stage / trial.name
+
+    def config(self, trial: Trial) -> Config:
+        """The config of a trial; what it was validated on is tested on, too.
+
+        Class statistics are counted on the first call for a data set, which is then no matter of
+        the trainings, of which several may run at once.
+        """
+        path, folder = config_path(trial.config), self.folder(trial)
+        cfg = load_config(path, head_options(trial.options, load_config(path)))
+        if trial.hold_out:
+            cfg.merge_from_dict(hold_out_options(cfg, folder, **trial.hold_out))
+        cfg.merge_from_dict(stage_options(trial, cfg) | {'randomness.seed': trial.seed})
+        cfg.val_evaluator.statistics = _statistics(cfg)
+        cfg.test_dataloader = cfg.val_dataloader
+        cfg.test_evaluator = dict(cfg.val_evaluator, out_dir=str(folder / 'augmented'))
+        return cfg
+
+    def machine(self, trial: Trial) -> dict[str, str]:
+        """Device and versions, for records."""
+        torch.set_num_threads(self.threads)  # as in the trainings, for the description
+        versions = {name.__name__: name.__version__ for name in (mmengine, mmseg)}
+        gpus = {'GPUs': str(trial.gpus)} if trial.gpus > 1 else {}
+        return describe_machine(self.device) | gpus | versions
+
+    def run(self, trial: Trial, tool: str, *arguments, watch: Callable[[], bool]) -> float:
+        """Runs a tool on the config that lies in the trial's folder; returns its peak memory."""
+        config = self.folder(trial) / 'config' / Path(trial.config).name
+        words = command(self.tools / tool, config, *arguments, gpus=trial.gpus)
+        # threads that wait by spinning slow a training down where a core is busy otherwise
+        own = {'OMP_NUM_THREADS': str(self.threads), 'OMP_WAIT_POLICY': 'PASSIVE'}
+        log = self.folder(trial) / 'output.txt'
+        return run_process(words, log, {**os.environ, **own}, watch)
+
+
+def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool]) -> Record:
+    """Trains, scores and measures, going on where an interrupted trial was.
+
+    Args:
+        workshop: Where.
+        trial: What.
+        watch: Told several times a second how many iterations are done of how many; the trial is
+            interrupted when it returns False.
+
+    Raises:
+        ToolError: A command failed, or left no scores, or the folder is of another trial.
+    """
+    cfg, folder = workshop.config(trial), workshop.folder(trial)
+    _claim(folder, trial)
+    length, cost = cfg.train_cfg.max_iters, trial.stage == 'cost'
+    untrained = cost or not _is_scored(folder, length)
+    go_on = _go_on(folder, cfg) if untrained and not cost else []
+    _dump(cfg, folder / 'config' / Path(trial.config).name)
+    if untrained:
+        amp = ['--amp'] * trial.amp
+        memory = workshop.run(
+            trial, 'train.py', '--work-dir', folder, *go_on, *amp,
+            watch=lambda: watch((latest_loss(folder) or {'step': 0})['step'], length),
+        )  # fmt: skip
+    shown = '' if trial.stage == 'tune' else shown_command(trial, cfg)
+    record = dict(trial=trial, command=shown, machine=workshop.machine(trial))
+    if cost:
+        return Record(**record, **_cost(folder, memory))
+    augmented = {}
+    if trial.stage == 'train':
+        augmented = _augmented(workshop, trial, lambda: watch(length, length))
+    try:
+        run = read_run(folder)
+    except RunLogError as error:
+        raise ToolError(f'{folder}: {error}', 1) from error
+    if trial.hold_out:
+        run.data['ann_file'] = 'val.txt'  # not where on this machine it was
+    return Record(**record, run=replace(run, work_dir=trial.name), augmented=augmented)
+
+
+def _claim(folder: Path, trial: Trial) -> None:
+    """Notes whose folder it is, or makes sure that it is this trial's."""
+    noted = folder / 'trial.json'
+    if noted.is_file():
+        check_trial(Trial(**json.loads(noted.read_text())), trial, folder)
+    elif any(folder.glob('*/vis_data')):
+        raise ToolError(f'{folder} holds a training of something else; delete it')
+    else:
+        write_atomically(noted, json.dumps(asdict(trial), indent=1).encode())
+
+
+def _go_on(folder: Path, cfg: Config) -> list[str]:
+    """Lets a training go on from its last checkpoint, if there is one.
+
+    A training whose last iteration is saved, but not scored, goes on from the checkpoint before.
+    """
+    saved = {int(found[1]): p for p in folder.iterdir() if (found := _ITERATION.fullmatch(p.name))}
+    if cfg.train_cfg.max_iters not in saved:
+        return ['--resume']
+    del saved[cfg.train_cfg.max_iters]
+    cfg.resume = bool(saved)
+    cfg.load_from = str(saved[max(saved)]) if saved else None
+    return []
+
+
+def _dump(cfg: Config, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cfg.dump(path)
+
+
+def _statistics(cfg: Config) -> str:
+    """The file of the training set's class statistics, counted where it is missing."""
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    labels = find_label_maps(DATASETS.build(cfg.train_dataloader.dataset))
+    path = Path(default_path(labels)).resolve()
+    load_or_count(labels, path)
+    return str(path)
+
+
+def _augmented(workshop: Workshop, trial: Trial, watch: Callable[[], bool]) -> dict[str, float]:
+    """Means with test-time augmentation, of the last checkpoint."""
+    out = workshop.folder(trial) / 'augmented'
+    checkpoint = (workshop.folder(trial) / 'last_checkpoint').read_text().strip()
+    workshop.run(trial, 'test.py', checkpoint, '--tta', '--work-dir', out, watch=watch)
+    return none_to_nan(json.loads((out / 'class_scores.json').read_text())['means'])
+
+
+def _cost(folder: Path, resident: float) -> dict[str, float | None]:
+    """Median time of an iteration in seconds and peak memory in MiB."""
+    records = [r for r in newest_records(folder) if 'loss' in r][:-_WARM_UP]  # the oldest are last
+    seconds = float(np.median([record['time'] for record in records]))
+    memory = max(record.get('memory', 0) for record in records) or resident
+    return dict(seconds=round(seconds, 4), memory=None if math.isnan(memory) else round(memory))
+
+
+def _is_scored(folder: Path, length: int) -> bool:
+    """Whether the last checkpoint is there and was scored."""
+    done = any(r.get('step') == length and 'mIoU' in r for r in newest_records(folder))
+    last = folder / 'last_checkpoint'
+    return done and last.is_file() and Path(last.read_text().strip()).is_file()

@@ -1,0 +1,170 @@
+"""The results of a study as tables."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from mmseg_imbalance.utils.errors import ToolError
+
+from .compared_runs import Spread
+from .plan import MEANS, Method, Target
+from .results import Results
+from .run_tables import KIND_NAMES, Number, Table, numbers
+
+
+def summary_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Means over the classes, and over those of the tail; plain and with augmentation.
+
+    Args:
+        results: The results.
+        methods: The rows, all if None; as in the other tables.
+    """
+    methods = methods or results.methods
+    columns = _mean_columns(results, results.mean, methods)
+    for key in ('mIoU', 'mAcc'):
+        columns[f'{key}, TTA'] = numbers([results.mean(m, key, augmented=True) for m in methods])
+    return _table(results, 'Means over classes (%)', results.mean, methods, columns)
+
+
+def gain_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Differences to the baseline with the same seed."""
+    methods = methods or results.methods[1:]
+    columns = _mean_columns(results, results.gain, methods, sign='+')
+    title = f'Difference to {results.comparison.baseline} (percentage points)'
+    return _table(results, title, results.gain, methods, columns)
+
+
+def class_table(
+    results: Results, methods: Sequence[Method] | None = None, kind: str = 'IoU'
+) -> Table:
+    """IoU (``'IoU'``) or recall (``'Acc'``) of every class, the rarest first."""
+    methods = methods or results.methods
+    runs = {m.name: m for m in results.comparison.methods}
+    columns = {
+        f'{name}, {share:.2g} %': numbers([runs[m.name].score(kind, name) for m in methods])
+        for name, share in results.comparison.shares().items()
+    }
+    title = f'{KIND_NAMES[kind]} of every class (%)'
+    return _table(results, title, results.mean, methods, columns)
+
+
+def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Time of a training step and peak memory, also as multiples of the baseline's.
+
+    Raises:
+        ToolError: The baseline's were not measured.
+    """
+    base = results.costs.get(results.plan.baseline)
+    if base is None:
+        raise ToolError(
+            f'the cost of {results.plan.baseline} was not measured; '
+            'tools/study.py --stages cost does'
+        )
+    rows = []
+    for method in methods or results.methods:
+        cost = results.costs.get(method.key)
+        if cost is None:
+            rows.append([method.name, *[Number('–', '')] * 4])
+            continue
+        time = [f'{cost.seconds:.3f}', f'{cost.seconds / base.seconds:.2f}']
+        memory = ['–', '–']
+        if cost.memory and base.memory:
+            memory = [f'{cost.memory:.0f}', f'{cost.memory / base.memory:.2f}']
+        rows.append([method.name, *(Number(text, '') for text in time + memory)])
+    header = ['method', 's / iteration', '× CE', 'peak memory, MiB', '× CE']
+    return Table('Time and memory of the training', header, rows)
+
+
+def target_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """What was expected before the runs, and what came out."""
+    wanted = {method.key for method in methods or results.methods}
+    rows = []
+    for target in results.plan.targets:
+        known = target.method in results.trained and target.score in results.comparison.means
+        if known and target.method in wanted:
+            rows.append(_target_row(results, target))
+    header = ['method', 'gain of', 'expected', 'measured', 'met']
+    return Table(f'Gains over {results.comparison.baseline}', header, rows)
+
+
+def front_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Of every method of the project the baselines that are better in both mIoU and mAcc."""
+    ours = [method for method in methods or results.methods if method.ours]
+    better = {m.name: [other.name for other in results.dominated(m)] for m in ours}
+    rows = [[name, '; '.join(names) or 'none'] for name, names in better.items()]
+    return Table('Pareto front', ['method', 'baselines better in both mIoU and mAcc'], rows)
+
+
+def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Every value that was tried on the held-out images; what was chosen is marked."""
+    rows = []
+    for method in methods or results.plan.methods.values():
+        choices = method.choices()
+        tried = [record for record in results.tuned if record.trial.method == method.key]
+        for record in sorted(tried, key=lambda r: choices.index(r.trial.choice)):
+            best = record.trial.choice == results.chosen.get(method.key)
+            scores = [f'{record.run.means[key]:.1f}' for key in ('mIoU', 'mAcc')]
+            cells = [Number(score, '', best) for score in scores]
+            rows.append([method.name, _in_words(record.trial.choice), *cells])
+    header = ['method', 'value', 'mIoU', 'mAcc']
+    return Table('Scores of the held-out images (%)', header, rows)
+
+
+TABLES = {
+    'summary': summary_table,
+    'gains': gain_table,
+    'targets': target_table,
+    'front': front_table,
+    'IoU': partial(class_table, kind='IoU'),
+    'recall': partial(class_table, kind='Acc'),
+    'cost': cost_table,
+    'tuning': tuning_table,
+}
+"""All tables by name: of results and methods, or None for all."""
+
+
+def _target_row(results: Results, target: Target) -> list[str]:
+    method = results.plan.methods[target.method]
+    gain = results.gain(method, target.score, target.relative)
+    unit = '%' if target.relative else 'points'
+    spread = '' if np.isnan(gain.std) else f' ± {gain.std:.1f}'
+    slack = np.nan_to_num(gain.std) if target.within_std else 0
+    return [
+        _label(results, method, gain.runs),
+        MEANS[target.score],
+        f'≥ {target.least:+.1f} {unit}' + ' - one std' * target.within_std,
+        f'{gain.mean:+.1f}{spread} {unit}',
+        'yes' if gain.mean >= target.least - slack else 'no',
+    ]
+
+
+def _label(results: Results, method: Method, runs: int) -> str:
+    """The method's name, and the number of its runs where some are missing."""
+    return method.name if runs == len(results.plan.seeds) else f'{method.name} (n = {runs})'
+
+
+def _in_words(choice: dict[str, object]) -> str:
+    return ', '.join(f'{key.rpartition(".")[2]} {value}' for key, value in choice.items())
+
+
+def _mean_columns(
+    results: Results, score: Callable[..., Spread], methods: Sequence[Method], sign: str = ''
+) -> dict[str, list[Number]]:
+    return {
+        title: numbers([score(method, key) for method in methods], sign=sign)
+        for key, title in MEANS.items()
+        if key in results.comparison.means
+    }
+
+
+def _table(
+    results: Results,
+    title: str,
+    score: Callable[..., Spread],
+    methods: Sequence[Method],
+    columns: dict[str, list[Number]],
+) -> Table:
+    names = [_label(results, method, score(method, 'mIoU').runs) for method in methods]
+    rows = [[name, *cells] for name, *cells in zip(names, *columns.values(), strict=True)]
+    return Table(title, ['method', *columns], rows)

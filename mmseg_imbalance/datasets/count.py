@@ -1,0 +1,66 @@
+"""Counts the pixels of each class in label maps."""
+
+from functools import partial
+
+import numpy as np
+
+from ..statistics.class_statistics import ClassStatistics
+from ..statistics.count import BadLabelsError, count_pixels_of_classes
+from ..utils.command_line import one_line
+from ..utils.workers import run_in_workers
+from .label_maps import LabelMap, LabelMaps, find_label_maps
+
+_NAMED = 10  # bad label maps that an error names
+
+
+def count_classes(dataset, nproc: int | None = None) -> ClassStatistics:
+    """Counts the pixels of each class in every label map of a data set, without keeping them.
+
+    Args:
+        dataset: What :func:`find_label_maps` takes.
+        nproc: Number of worker processes, one per CPU core if None.
+
+    Raises:
+        BadLabelsError: If label maps are missing, damaged or hold a label that is neither a class
+            nor the ignored one; names them.
+    """
+    return count_listed_label_maps(find_label_maps(dataset), nproc)
+
+
+def count_listed_label_maps(labels: LabelMaps, nproc: int | None = None) -> ClassStatistics:
+    """Does the work of :func:`count_classes` on label maps that are listed already."""
+    file_sizes = labels.file_sizes  # before they are read: a later change is to be noticed
+    count = partial(_attempt, num_classes=len(labels.classes))
+    results = run_in_workers(
+        count, list(labels.maps.values()), nproc, 'counting classes', chunk_size=8
+    )
+    keys = tuple(labels.maps)
+    bad = [f'{key}: {r}' for key, r in zip(keys, results, strict=True) if isinstance(r, str)]
+    if bad:
+        more = f'; and {len(bad) - _NAMED} more' if len(bad) > _NAMED else ''
+        raise BadLabelsError(
+            f'{len(bad)} of {len(keys)} label maps below {labels.root} cannot be counted: '
+            f'{"; ".join(bad[:_NAMED])}{more}; mend them, or check classes, reduce_zero_label '
+            'and ignore_index of the data set'
+        )
+    counts = np.array(results, np.int64)
+    return ClassStatistics(
+        classes=labels.classes,
+        keys=keys,
+        pixels=counts[:, :-1],
+        ignored=counts[:, -1],
+        fingerprint=labels.fingerprint,
+        file_sizes=file_sizes,
+    )
+
+
+def _attempt(label: LabelMap, num_classes: int) -> np.ndarray | str:
+    """Counts of the classes and of the ignored label, int64 (C + 1,), or what is wrong."""
+    try:
+        array = label.read()
+    except Exception as error:  # the loader is anybody's, and so are the files
+        return one_line(str(error) or type(error).__name__)
+    try:
+        return count_pixels_of_classes(array, num_classes, label.ignore_index)
+    except ValueError as error:
+        return str(error)

@@ -1,0 +1,241 @@
+"""The label maps behind the indices of a data set, and how the data set reads them."""
+
+import copy
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmseg.datasets import BaseSegDataset, MultiImageMixDataset
+
+from .label_check import check_label_map
+
+FINGERPRINT_VERSION = 1
+
+_INFO = ('seg_map_path', 'img_path', 'label_map', 'reduce_zero_label')
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """One label map and all that its data set needs to read it.
+
+    Args:
+        path (str): The file, absolute or an address with ``://``.
+        info (dict): ``seg_map_path``, ``img_path``, ``label_map`` and ``reduce_zero_label``, as the
+            data set gives them to its pipeline.
+        ignore_index (int): The data set's ignored label.
+        loaders (tuple): Those transforms of its pipeline that load annotations.
+    """
+
+    path: str
+    info: dict
+    ignore_index: int
+    loaders: tuple
+
+    @property
+    def reading(self) -> str:
+        """The settings that decide which class a pixel has, as JSON."""
+        return json.dumps(
+            [
+                sorted((self.info['label_map'] or {}).items()),
+                bool(self.info['reduce_zero_label']),
+                self.ignore_index,
+                [type(loader).__name__ for loader in self.loaders],
+            ]
+        )
+
+    def read(self) -> np.ndarray:
+        """Loads the label map (H, W) as in training, before any augmentation.
+
+        Raises:
+            BadFileError: If a loader would read other ids than are stored, see
+                ``check_label_map``.
+            ValueError: If the loaders give no ``gt_seg_map``.
+        """
+        results = dict(copy.deepcopy(self.info), seg_fields=[])
+        for loader in self.loaders:
+            check_label_map(self.info, loader)
+            results = copy.copy(loader)(results)  # LoadAnnotations changes itself
+            if 'gt_seg_map' in results:
+                return results['gt_seg_map']
+        raise ValueError(f'{_names(self.loaders)} load no gt_seg_map')
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMaps:
+    """The label maps of a data set, each listed once.
+
+    Args:
+        classes (tuple[str, ...]): The data set's classes.
+        root (str): Folder or address that all label maps lie below: the data root, or what several
+            data roots share.
+        maps (dict): The :class:`LabelMap` of each key; the keys are sorted paths relative to
+            ``root`` with ``/`` as separator.
+        rows (np.ndarray): int64 (length of the data set,), the position in ``maps`` of each
+            index's label map.
+    """
+
+    classes: tuple[str, ...]
+    root: str
+    maps: dict[str, LabelMap]
+    rows: np.ndarray
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the classes, the keys and how labels are read, in hexadecimal digits.
+
+        Order, repetition and the place of the data root do not matter.
+        """
+        keys = defaultdict(list)
+        for key, label in self.maps.items():
+            keys[label.reading].append(key)
+        content = [FINGERPRINT_VERSION, self.classes, sorted(keys.items())]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @property
+    def file_sizes(self) -> np.ndarray | None:
+        """Bytes of each label map in the order of the keys, int64 (n,), -1 of one that is missing.
+
+        None where label maps lie at addresses, which cannot be asked quickly.
+        """
+        if '://' in self.root:
+            return None
+        return np.array([_file_size(label.path) for label in self.maps.values()], np.int64)
+
+
+def find_label_maps(dataset) -> LabelMaps:
+    """Lists the label maps of a data set, however it is wrapped.
+
+    Args:
+        dataset: A ``BaseSegDataset``, or a ``ConcatDataset``, ``RepeatDataset`` or
+            ``MultiImageMixDataset`` of such, nested or not. What was listed before is returned as
+            it is, so that everything that takes a data set takes its :class:`LabelMaps` too.
+
+    Raises:
+        TypeError: If something else is among them; names its type.
+        ValueError: If a data set has no label maps or does not load them, or two read the same
+            file differently.
+
+    Note:
+        Whatever the pipelines do after loading, such as mosaics, is not looked at.
+    """
+    if isinstance(dataset, LabelMaps):
+        return dataset
+    found: list[LabelMap] = []
+    roots: list[str] = []
+    positions = _collect(dataset, found, roots)
+    root = _common_folder(roots)
+    by_key: dict[str, LabelMap] = {}
+    for label in found:
+        key = label.path[len(root) + 1 :]
+        if not _same(by_key.setdefault(key, label), label):
+            raise ValueError(
+                f'{label.path} is in the data set more than once, with different label_map, '
+                'reduce_zero_label, ignore_index or annotation loading; give all its data sets '
+                'the same'
+            )
+    keys = sorted(by_key)
+    row_of = {key: row for row, key in enumerate(keys)}
+    rows = np.array([row_of[label.path[len(root) + 1 :]] for label in found], np.int64)
+    return LabelMaps(
+        classes=tuple(dataset.metainfo['classes']),
+        root=root,
+        maps={key: by_key[key] for key in keys},
+        rows=rows[positions],
+    )
+
+
+def _collect(dataset, found: list[LabelMap], roots: list[str]) -> np.ndarray:
+    """Appends a data set's label maps and roots; returns each index's position in ``found``."""
+    if isinstance(dataset, ConcatDataset):
+        return np.concatenate([_collect(part, found, roots) for part in dataset.datasets])
+    if isinstance(dataset, RepeatDataset):
+        return np.tile(_collect(dataset.dataset, found, roots), dataset.times)
+    if isinstance(dataset, MultiImageMixDataset):
+        return _collect(dataset.dataset, found, roots)
+    if not isinstance(dataset, BaseSegDataset):
+        raise TypeError(
+            f'{type(dataset).__name__} is no data set whose label maps can be listed; that are '
+            'BaseSegDataset, and ConcatDataset, RepeatDataset and MultiImageMixDataset of it'
+        )
+    labels = _label_maps_of(dataset)
+    start = len(found)
+    found.extend(labels)
+    roots.append(_root(dataset.data_root, [label.path for label in labels]))
+    return np.arange(start, len(found))
+
+
+def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
+    transforms = dataset.pipeline.transforms
+    loaders = tuple(t for t in transforms if 'Annotation' in type(t).__name__)
+    if not loaders:
+        raise ValueError(
+            f'the pipeline of {type(dataset).__name__} loads no annotations; it has '
+            f'{_names(transforms) or "no transforms"}, and needs one like LoadAnnotations'
+        )
+    labels = []
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        if 'seg_map_path' not in info:
+            raise ValueError(
+                f'{type(dataset).__name__} has no label maps; set seg_map_path of its data_prefix'
+            )
+        info = {key: info.get(key) for key in _INFO}
+        path = _absolute(info['seg_map_path'])
+        labels.append(LabelMap(path, info, dataset.ignore_index, loaders))
+    if not labels:
+        raise ValueError(
+            f'{type(dataset).__name__} is empty: no image found for data_root '
+            f'{dataset.data_root!r} and data_prefix {dataset.data_prefix!r}'
+        )
+    return labels
+
+
+def _root(data_root: str | None, paths: Sequence[str]) -> str:
+    """The data root if all paths lie below it, else the folder that they share."""
+    root = _absolute(data_root) if data_root else ''
+    if root and all(path.startswith(f'{root}/') for path in paths):
+        return root
+    return _common_folder(path.rpartition('/')[0] for path in paths)
+
+
+def _absolute(path: str) -> str:
+    """Absolute path with ``/`` as separator; addresses such as ``s3://…`` stay."""
+    path = os.fspath(path)
+    return path.rstrip('/') if '://' in path else Path(os.path.abspath(path)).as_posix()
+
+
+def _file_size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # whoever reads it says why
+        return -1
+
+
+def _common_folder(folders: Iterable[str]) -> str:
+    levels = zip(*(folder.split('/') for folder in folders), strict=False)
+    return '/'.join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
+
+
+def _same(a: LabelMap, b: LabelMap) -> bool:
+    if a is b:
+        return True
+    return a.reading == b.reading and _settings(a.loaders) == _settings(b.loaders)
+
+
+def _settings(loaders: tuple) -> list[str]:
+    # reduce_zero_label is set by the first label read; what it will be is in the info.
+    return [
+        repr({key: value for key, value in vars(loader).items() if key != 'reduce_zero_label'})
+        for loader in loaders
+    ]
+
+
+def _names(transforms: Iterable) -> str:
+    return ', '.join(type(transform).__name__ for transform in transforms)

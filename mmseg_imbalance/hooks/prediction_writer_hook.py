@@ -1,0 +1,41 @@
+"""Saves the predicted label maps of a test run."""
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+from ..evaluation.predictions import prediction_path
+from ..utils.files import write_atomically
+from ..utils.images import encode_png
+
+
+@HOOKS.register_module()
+class PredictionWriterHook(Hook):
+    """Writes every test prediction as a PNG of class indices.
+
+    The files are named by :func:`mmseg_imbalance.evaluation.prediction_path`: equal base names do
+    not overwrite one another, as they do with ``IoUMetric(output_dir=…)``.
+
+    They are 8-bit, single-channel, of the original image's size. Of a data set with
+    ``reduce_zero_label`` they hold the index plus one, as its own label files do.
+
+    Args:
+        out_dir: Folder to write to; made where missing.
+
+    Example:
+        >>> custom_hooks = [dict(type='PredictionWriterHook', out_dir='predictions')]
+    """
+
+    def __init__(self, out_dir: str) -> None:
+        self.out_dir = out_dir
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Writes the predictions of one batch."""
+        image_dir = runner.test_dataloader.dataset.data_prefix['img_path']
+        for sample in outputs:
+            index = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+            if sample.get('reduce_zero_label', False):
+                index = index + 1
+            path = prediction_path(self.out_dir, sample.img_path, image_dir)
+            # Ranks may share the last samples, so files have to appear at once.
+            write_atomically(path, encode_png(index.astype(np.uint8)))

@@ -1,0 +1,364 @@
+"""The skeleton of every loss here: pixel loss → weights without a gradient → reduction."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..ops import pixel_cross_entropy
+from ..ops.compiling import is_compiling
+from ..ops.labels import check_labels
+from ..ops.pixel_cross_entropy import PixelScores
+from ..ops.weight_support import class_mean, weight_support
+from ..statistics import class_weights
+from ..statistics.class_statistics import ClassStatistics
+from ..statistics.class_values import ClassValuesError, source_of
+from ..statistics.given_class_weights import load_class_weight, names_a_method
+from .upsampled_logits import UpsampledLogits
+
+_REDUCTIONS = ('none', 'mean', 'sum')
+_EPS = torch.finfo(torch.float32).eps
+
+
+class PixelWeighting(NamedTuple):
+    """What a loss made of one batch: for curves and pictures, without gradients.
+
+    Attributes:
+        pred: (N, H, W), the predicted classes, in an integer dtype.
+        num_classes: C, of the logits.
+        seg_label: (N, H, W) int64.
+        valid: (N, H, W) bool, False where the label is ignored.
+        pixel_loss: (N, H, W), not yet multiplied with anything, 0 where not valid.
+        weighing: (N, H, W), what :meth:`PixelWeightingLoss.weigh` returned.
+        weight: (N, H, W), all that the pixel losses are multiplied with: ``weighing``, and the
+            weights of classes and of a pixel sampler; 0 where not valid.
+        divisor: (G,), what their sums over G equal groups of images are divided by for the mean.
+    """
+
+    pred: Tensor
+    num_classes: int
+    seg_label: Tensor
+    valid: Tensor
+    pixel_loss: Tensor
+    weighing: Tensor
+    weight: Tensor
+    divisor: Tensor
+
+    def relative_weight(self) -> Tensor:
+        """The weights (N, H, W) in units of what the mean over each group gives: 1 everywhere."""
+        groups = len(self.divisor)
+        pixels = self.valid.reshape(groups, -1).sum(1)
+        relative = self.weight.reshape(groups, -1) * (pixels / self.divisor)[:, None]
+        return relative.view_as(self.weight)
+
+
+class PixelWeightingLoss(nn.Module):
+    """Base of losses that weigh the pixel losses by constants that depend on the batch.
+
+    A subclass writes :meth:`weigh`, or :meth:`score`, or both; checks, precision, class and pixel
+    weights, reductions and the contract with MMSegmentation's decode heads live here.
+    Half-precision logits are computed with in float32.
+
+    Args:
+        class_weight: One factor ≥ 0 per class, or a ``.npy``, ``.json`` or ``.yaml`` file with such
+            a list; it multiplies the pixel loss before the weighting. Or the name of a method of
+            :func:`mmseg_imbalance.datasets.class_weights`, such as ``'median_frequency'``: computed
+            from the statistics of the training data, which ``custom_hooks =
+            [dict(type='ClassStatisticsHook')]`` hands over. None: 1 for all.
+        loss_weight: Factor of the whole loss.
+        loss_name: Key of the loss in the log; the head adds up losses of the same name, and only
+            names with ``loss`` in them are trained.
+        num_classes: Number of classes, to have it checked against the logits. None: taken from the
+            logits.
+        compile: Whether ``torch.compile`` makes the code of the pass over the logits, in the first
+            step: faster, and slower to start. It needs a C++ compiler, on a GPU Triton.
+        check_labels: Whether to look for labels that are neither a class nor ignored, and to name
+            them. It is always done on a CPU (except in compiled code); on a GPU it costs a
+            synchronisation a step, so None leaves it out there and such a label ends in CUDA's
+            anonymous device-side assert. True: everywhere. False: nowhere.
+
+    Attributes:
+        needs_predictions: Of the class: whether :meth:`weigh` looks at the predicted classes, which
+            take their time.
+
+    Raises:
+        ValueError: For class weights that cannot be read, are negative or not finite.
+    """
+
+    needs_predictions = False
+
+    def __init__(
+        self,
+        class_weight: Sequence[float] | str | None = None,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_pixel_weighting',
+        num_classes: int | None = None,
+        check_labels: bool | None = None,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.class_weight_method = class_weight if names_a_method(class_weight) else None
+        # Without an entry until the statistics come; training before that is an error.
+        weights = [] if self.class_weight_method else load_class_weight(class_weight)
+        # A buffer follows the model to its device; it is configuration, so not in checkpoints.
+        self.register_buffer(
+            'class_weight', None if weights is None else torch.tensor(weights), persistent=False
+        )
+        self._weights_source = (
+            'class_weight' if self.class_weight_method else source_of(class_weight, 'class_weight')
+        )
+        if weights:
+            self._check_length(self._weights_source, self.class_weight, num_classes)
+        self.loss_weight = loss_weight
+        self.check_labels = check_labels
+        self.compile_logits = compile  # a module's own `compile` is a method
+        self._loss_name = loss_name
+        # Whether single pixels' losses are asked for, as OHEM does before it asks for the loss
+        # itself: what a weighting remembers must then stay as it is.
+        self.probing = False
+        # How many want to see what the loss makes of the next batch, in `recorded`: nothing is
+        # kept where nobody does.
+        self.recording = 0
+        self.recorded: PixelWeighting | None = None
+
+    @property
+    def loss_name(self) -> str:
+        """Key of the loss in the dictionary that the head returns."""
+        return self._loss_name
+
+    @property
+    def weighs_pixels(self) -> bool:
+        """Whether pixels can differ in their weights: nothing is to be seen of them otherwise."""
+        own = type(self).weigh is not PixelWeightingLoss.weigh
+        return own or self.class_weight is not None
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether :meth:`use_statistics` has to be called before the loss."""
+        return self.class_weight_method is not None
+
+    def use_statistics(self, statistics: ClassStatistics) -> dict[str, list[float]]:
+        """Computes what is named after class statistics, such as ``class_weight``.
+
+        Args:
+            statistics: Those of the training data.
+
+        Returns:
+            What was computed, by its name: one number per class each.
+
+        Raises:
+            ValueError: They are of another number of classes than ``num_classes``.
+        """
+        if self.class_weight_method is None:
+            return {}
+        weights = class_weights(statistics, self.class_weight_method)
+        self._check_length('class_weight', weights, self.num_classes)
+        self.class_weight = self.class_weight.new_tensor(weights)
+        return {f'class_weight ({self.class_weight_method})': weights}
+
+    def score(
+        self,
+        seg_logits: Tensor | UpsampledLogits,
+        seg_label: Tensor,
+        ignore_index: int,
+        shift: Tensor | None = None,
+    ) -> PixelScores:
+        """Loss and prediction of every pixel, here soft-max cross-entropy.
+
+        Args:
+            seg_logits: (N, C, H, W), a floating dtype; or :class:`UpsampledLogits`, of which a
+                method of one's own can take what their ``scores`` give.
+            seg_label: (N, H, W) int64.
+            ignore_index: Label of the pixels to leave out.
+            shift: (C,), added to the logits for the loss only.
+
+        Returns:
+            Losses ≥ 0 of (N, H, W), 0 where ignored; predictions where ``needs_predictions`` or
+            ``recording`` is set.
+        """
+        if isinstance(seg_logits, UpsampledLogits):
+            return seg_logits.scores(seg_label, ignore_index, shift)
+        return pixel_cross_entropy(
+            seg_logits,
+            seg_label,
+            ignore_index,
+            shift=shift,
+            predict=self.needs_predictions or self.recording > 0,
+            compile=self.compile_logits,
+        )
+
+    def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighs the pixels of a batch, here all valid ones alike; called without gradients.
+
+        Args:
+            scores: What :meth:`score` returned: ``loss`` (N, H, W), ≥ 0, here with class and pixel
+                weights included, 0 where not valid; ``pred`` (N, H, W) where
+                ``needs_predictions``; ``num_classes``.
+            seg_label: (N, H, W) int64.
+            valid: (N, H, W) bool, False where the label is ignored.
+
+        Returns:
+            The weights (N, H, W) and G divisors (G,). For the mean, the batch is cut into G equal
+            groups of images; each sum of weighted losses is divided by its divisor, and the mean
+            over the groups is taken.
+        """
+        return valid.float(), valid.sum().clamp(min=1)[None]
+
+    def curves(self, weighting: PixelWeighting) -> dict[str, Tensor]:
+        """Numbers that show what the weighting does, to be drawn over the iterations.
+
+        Args:
+            weighting: What the loss made of a batch.
+
+        Returns:
+            ``'mean_weight'``, of the valid pixels; ``'support_90'``, the share of them that carries
+            90 % of the weight, averaged over the images; ``'class_weight'`` (C,), the mean weight
+            of each class's pixels. NaN where there is no pixel. Reading them waits for the device.
+        """
+        label = torch.where(weighting.valid, weighting.seg_label, -1)
+        weight, valid = weighting.weight.double(), weighting.valid
+        return {
+            'mean_weight': weight.sum() / valid.sum(),
+            'support_90': weight_support(weight.flatten(1), valid.flatten(1), 0.9).nanmean(),
+            'class_weight': class_mean(weight, label, weighting.num_classes),
+        }
+
+    def forward(
+        self,
+        seg_logits: Tensor | UpsampledLogits,
+        seg_label: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+        ignore_index: int = 255,
+    ) -> Tensor:
+        """Computes the loss as MMSegmentation's decode heads ask for it.
+
+        Args:
+            seg_logits: (N, C, H, W), any floating dtype; or what stands for it.
+            seg_label: (N, H, W) int64, classes 0 … C - 1 or ``ignore_index``.
+            weight: (N, H, W) factors of the pixel loss from a pixel sampler; they do not enter the
+                divisor of the mean, as in MMSegmentation's own losses.
+            avg_factor: Divides the sum of the weighted pixel losses instead of the loss's own
+                divisor; only for the mean.
+            reduction_override: ``'mean'`` (the default), ``'sum'`` of the weighted pixel losses, or
+                ``'none'`` for them one by one.
+            ignore_index: Label of the pixels to leave out.
+
+        Returns:
+            A scalar, or (N, H, W) for ``'none'``; float32 (float64 for float64 logits). 0 with a
+            zero gradient where no pixel is valid.
+
+        Raises:
+            TypeError: The labels are not int64.
+            ValueError: Shapes that do not fit, an unknown reduction, ``avg_factor`` with another
+                reduction than the mean, labels out of range (see ``check_labels``).
+        """
+        reduction = reduction_override or 'mean'
+        if reduction not in _REDUCTIONS:
+            raise ValueError(f'reduction_override must be one of {_REDUCTIONS}, got {reduction!r}')
+        if avg_factor is not None and reduction == 'sum':
+            raise ValueError("avg_factor cannot be used with reduction 'sum'")
+        self._check_input(seg_logits, seg_label, weight, ignore_index)
+        self.probing = reduction == 'none'
+
+        valid = seg_label != ignore_index
+        scores = self.score(seg_logits, seg_label, ignore_index)
+        pixel_loss = scores.loss
+        factor = self._factor(seg_label, valid, weight)
+        if factor is not None:
+            pixel_loss = torch.where(valid, pixel_loss * factor, 0.0)
+
+        with torch.no_grad():
+            in_full = PixelScores(pixel_loss, scores.pred, scores.num_classes)
+            weighed = self.weigh(in_full, seg_label, valid)
+            if self.recording and not self.probing:
+                self.recorded = _record(scores, seg_label, valid, factor, *weighed)
+        pixel_weight, divisor = weighed
+        weighted = pixel_weight.to(pixel_loss.dtype) * pixel_loss
+        if reduction == 'none':
+            return self.loss_weight * weighted
+        if reduction == 'sum':
+            return self.loss_weight * weighted.sum()
+        if avg_factor is not None:
+            return self.loss_weight * weighted.sum() / (avg_factor + _EPS)
+        groups = len(divisor)
+        sums = weighted.reshape(groups, weighted.numel() // max(groups, 1)).sum(1)
+        return self.loss_weight * (sums / divisor).sum() / max(groups, 1)
+
+    def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
+        """Class weight times the pixel sampler's weight, None where there is neither."""
+        if self.class_weight is None:
+            return weight
+        factor = self.class_weight[seg_label.masked_fill(~valid, 0)]
+        return factor if weight is None else factor * weight
+
+    def _check_input(
+        self,
+        seg_logits: Tensor | UpsampledLogits,
+        seg_label: Tensor,
+        weight: Tensor | None,
+        ignore_index: int,
+    ) -> None:
+        if seg_logits.dim() != 4:
+            raise ValueError(f'seg_logits must be (N, C, H, W), got {tuple(seg_logits.shape)}')
+        n, channels, height, width = seg_logits.shape
+        if seg_label.shape != (n, height, width):
+            raise ValueError(
+                f'seg_label must be (N, H, W) = {(n, height, width)} to fit seg_logits, '
+                f'got {tuple(seg_label.shape)}'
+            )
+        if seg_label.dtype != torch.int64:
+            raise TypeError(f'seg_label must be int64, got {seg_label.dtype}; use seg_label.long()')
+        if weight is not None and weight.shape != seg_label.shape:
+            raise ValueError(
+                f'weight must be {tuple(seg_label.shape)} as seg_label, got {tuple(weight.shape)}'
+            )
+        if self.num_classes is not None and channels != self.num_classes:
+            raise ValueError(
+                f'seg_logits have {channels} channels, but num_classes={self.num_classes}'
+            )
+        if self.class_weight is not None:
+            self._check_length(self._weights_source, self.class_weight, channels)
+        if self._checks_values(seg_label):
+            check_labels(seg_label, channels, ignore_index)
+
+    @staticmethod
+    def _check_length(name: str, values: Sequence[float] | Tensor, num_classes: int | None) -> None:
+        if len(values) == 0:
+            raise RuntimeError(
+                f'{name} is computed from class statistics, and there are none yet: add '
+                "custom_hooks = [dict(type='ClassStatisticsHook')] to the config, or call "
+                'use_statistics'
+            )
+        if num_classes is not None and len(values) != num_classes:
+            raise ClassValuesError(f'{name} has {len(values)} entries for {num_classes} classes')
+
+    def _checks_values(self, tensor: Tensor) -> bool:
+        """Whether to look at values: never inside a compiled graph, which it would break."""
+        if is_compiling():
+            return False
+        return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels
+
+
+def _record(
+    scores: PixelScores,
+    seg_label: Tensor,
+    valid: Tensor,
+    factor: Tensor | None,
+    weighing: Tensor,
+    divisor: Tensor,
+) -> PixelWeighting:
+    weight = weighing if factor is None else weighing * factor
+    return PixelWeighting(
+        scores.pred,
+        scores.num_classes,
+        seg_label,
+        valid,
+        scores.loss.detach(),
+        weighing,
+        torch.where(valid, weight, 0.0),
+        divisor,
+    )

@@ -1,0 +1,161 @@
+"""The registries of MMSegmentation, or stand-ins where it is not installed.
+
+Losses, statistics, sampling and scores need nothing but PyTorch and NumPy. Their classes are
+registered all the same: a stand-in registry only remembers them by name.
+"""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module, metadata
+from importlib.util import find_spec
+
+_SUPPORTED = {'mmengine': (0, 10), 'mmcv': (2, 0), 'mmseg': (1, 2)}  # from this version …
+_DISTRIBUTIONS = {  # that install the files of one name
+    'mmengine': ('mmengine', 'onedl-mmengine'),
+    'mmcv': ('mmcv', 'mmcv-lite', 'onedl-mmcv'),
+    'mmseg': ('mmsegmentation', 'onedl-mmsegmentation'),
+}
+_WAY_OUT = (
+    "install one of the two stacks: pip install 'mmseg-imbalance[onedl]' (the maintained fork) "
+    "or 'mmseg-imbalance[openmmlab]' (upstream OpenMMLab), never both"
+)
+# What a registry has to import before it knows all classes of this package. mmengine does so at
+# the first look-up, so that importing the package stays fast.
+_LOCATIONS = {
+    'MODELS': ['mmseg_imbalance.losses'],
+    'DATASETS': ['mmseg_imbalance.datasets'],
+    'TRANSFORMS': ['mmseg_imbalance.sampling'],
+    'DATA_SAMPLERS': ['mmseg_imbalance.sampling'],
+    'METRICS': ['mmseg_imbalance.evaluation'],
+    'HOOKS': ['mmseg_imbalance.hooks', 'mmseg_imbalance.sampling', 'mmseg_imbalance.weighting'],
+    'OPTIM_WRAPPERS': ['mmseg_imbalance.hooks'],
+}
+
+HAS_STACK = find_spec('mmseg') is not None
+"""Whether MMSegmentation is installed."""
+
+
+class StandInRegistry:
+    """Stands for a registry of MMSegmentation: remembers classes by name and builds from configs.
+
+    Example:
+        >>> registry = StandInRegistry()
+        >>> Registered = registry.register_module()(type('Registered', (dict,), {}))
+        >>> registry.build(dict(type='Registered', a=1))
+        {'a': 1}
+    """
+
+    def __init__(self) -> None:
+        self._classes: dict[str, type] = {}
+
+    def register_module(self) -> Callable[[type], type]:
+        """Returns a decorator that remembers a class and leaves it as it is."""
+
+        def register(cls: type) -> type:
+            self._classes[cls.__name__] = cls
+            return cls
+
+        return register
+
+    def build(self, cfg: dict) -> object:
+        """Makes an object of the class named ``type``, with the other entries as arguments.
+
+        Raises:
+            KeyError: There is no such class in this package.
+        """
+        arguments = dict(cfg)
+        name = arguments.pop('type')
+        if name not in self._classes:
+            raise KeyError(
+                f'{name} is not one of {", ".join(sorted(self._classes))}; for the classes of '
+                f'MMSegmentation {_WAY_OUT}'
+            )
+        return self._classes[name](**arguments)
+
+
+def check_stack() -> None:
+    """Makes sure that mmengine, mmcv and mmseg can be imported in a supported version.
+
+    Supported are mmengine 0.x from 0.10, mmcv 2.x and mmseg 1.x from 1.2, of either distribution.
+
+    Raises:
+        ImportError: One sentence that names what is missing, unsupported or there twice, and both
+            extras.
+    """
+    for name, oldest in _SUPPORTED.items():
+        installed = [found for found in _DISTRIBUTIONS[name] if _is_installed(found)]
+        if len(installed) > 1:
+            raise ImportError(
+                f'mmseg_imbalance finds {" and ".join(installed)} installed, which overwrite each '
+                f"other's files of {name}; uninstall all of them, then {_WAY_OUT}."
+            )
+        try:
+            version = import_module(f'{name}.version').__version__
+        # mmseg asserts on the version of mmcv while it is imported
+        except (ImportError, AssertionError) as error:
+            raise ImportError(
+                f'mmseg_imbalance cannot import {name} ({error}); {_WAY_OUT}.'
+            ) from error
+        found = tuple(int(part) for part in version.split('.')[:2])
+        if found < oldest or found[0] != oldest[0]:
+            raise ImportError(
+                f'mmseg_imbalance needs {name} {oldest[0]}.x from {oldest[0]}.{oldest[1]}, '
+                f'found {version}; {_WAY_OUT}.'
+            )
+
+
+def need_stack(room: str) -> None:
+    """Makes sure that MMSegmentation is there, for a part of the package that works with it only.
+
+    Args:
+        room: Name of the part, for the error.
+
+    Raises:
+        ImportError: It is not installed; names both extras.
+    """
+    if not HAS_STACK:
+        raise ImportError(f'{room} needs MMSegmentation; {_WAY_OUT}.')
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _announce(registries: dict) -> None:
+    """Tells the registries where the classes of this package are."""
+    for name, locations in _LOCATIONS.items():
+        registry = registries[name]
+        if registry._imported:  # it has looked around already, and will not do so again
+            for location in locations:
+                import_module(location)
+        else:
+            registry._locations += [each for each in locations if each not in registry._locations]
+
+
+if HAS_STACK:
+    check_stack()
+    from mmseg.registry import (
+        DATA_SAMPLERS,
+        DATASETS,
+        HOOKS,
+        METRICS,
+        MODELS,
+        OPTIM_WRAPPERS,
+        TRANSFORMS,
+    )
+else:
+    DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS = (
+        StandInRegistry() for _ in _LOCATIONS
+    )
+
+
+def announce() -> None:
+    """Has the registries of MMSegmentation import this package's classes when they need them."""
+    if HAS_STACK:
+        _announce(globals())
+        if 'torch' in sys.modules:  # a checkpoint may be loaded before anything is looked up
+            import_module('mmseg_imbalance.utils.checkpoints')

@@ -1,0 +1,125 @@
+"""A random crop that shows a class that was chosen before."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms.utils import cache_randomness
+from mmseg.datasets.transforms import RandomCrop
+from mmseg.registry import TRANSFORMS
+
+from ..statistics.class_statistics import ClassStatistics
+from .class_aware_window import class_aware_window
+from .class_probability import FREQUENCY_MODES, frequency_probability
+
+
+@TRANSFORMS.register_module()
+class ClassAwareRandomCrop(RandomCrop):
+    """Chooses a class that the image shows, then a window with pixels of that class.
+
+    In the place of MMSegmentation's RandomCrop, with the same keys and the same random generator
+    (NumPy's global one, which the data loader's workers seed). The class is the one that
+    :class:`ClassBalancedInfiniteSampler` drew the image for, where it did and the image still shows
+    it; else one of the classes shown, by ``class_prob``. Then one of the class's pixels is drawn,
+    and one of the windows that it lies in: the more pixels of the class a window holds, the more
+    likely it is. An image smaller than the window is kept whole; without a labelled pixel, and
+    without a class, the window is RandomCrop's.
+
+    Args:
+        crop_size: (height, width) of the window in pixels, or one number for both.
+        cat_max_ratio: Windows in which one class covers at least this share of the labelled pixels
+            are drawn anew, up to ten times; 1 takes every window.
+        ignore_index: Label of pixels that belong to no class.
+        class_prob: Probabilities of the classes where no class came along: ``'uniform'``,
+            ``'inverse'``, ``'sqrt'`` or ``'rare'`` as in :func:`frequency_probability`, a list of
+            one number ≥ 0 per class, or None for a plain random crop there. The sampler's
+            ``'performance'`` reaches the crop with the classes that it draws, and not otherwise.
+        statistics: File of class statistics, as from
+            ``tools/analysis_tools/class_statistics.py``; for ``class_prob`` by frequency.
+        temperature: T > 0 of ``'rare'``.
+
+    Raises:
+        ValueError: Unknown ``class_prob``, no statistics where they are needed, probabilities that
+            are negative, or too few for the labels of an image.
+
+    Example:
+        >>> crop = ClassAwareRandomCrop(crop_size=(2, 2))
+        >>> label = np.full((4, 6), 255, np.uint8)
+        >>> label[3, 5] = 7
+        >>> image = np.zeros((4, 6, 3), np.uint8)
+        >>> crop(dict(img=image, gt_seg_map=label, seg_fields=['gt_seg_map']))['gt_seg_map']
+        array([[255, 255],
+               [255,   7]], dtype=uint8)
+    """
+
+    # cache_randomness would add crop_bbox to RandomCrop's list once more and take one call for two.
+    _methods_with_randomness: list[str] = []
+
+    def __init__(
+        self,
+        crop_size: int | tuple[int, int],
+        cat_max_ratio: float = 1.0,
+        ignore_index: int = 255,
+        class_prob: str | Sequence[float] | None = 'uniform',
+        statistics: str | None = None,
+        temperature: float = 0.01,
+    ) -> None:
+        super().__init__(crop_size, cat_max_ratio, ignore_index)
+        self.class_prob = class_prob
+        self._probability = _probability(class_prob, statistics, temperature)
+
+    @cache_randomness
+    def crop_bbox(self, results: dict) -> tuple[int, int, int, int]:
+        """Chooses a window.
+
+        Args:
+            results: With ``img`` (H, W, …), ``gt_seg_map`` (H, W) and, from the sampler,
+                ``sample_idx``.
+
+        Returns:
+            First row, row after the last, first column, column after the last; reaching over the
+            border of a smaller image, as RandomCrop's.
+        """
+        drawn_class = getattr(results.get('sample_idx'), 'drawn_class', None)
+        label = results['gt_seg_map']
+        if self.class_prob is None and (drawn_class is None or not (label == drawn_class).any()):
+            return super().crop_bbox(results)
+        window = class_aware_window(
+            label,
+            self.crop_size,
+            drawn_class,
+            self._probability,
+            self.cat_max_ratio,
+            self.ignore_index,
+        )
+        return super().crop_bbox(results) if window is None else window
+
+    def __repr__(self) -> str:
+        """What a printed pipeline shows."""
+        return (
+            f'{self.__class__.__name__}(crop_size={self.crop_size}, '
+            f'cat_max_ratio={self.cat_max_ratio}, class_prob={self.class_prob!r})'
+        )
+
+
+def _probability(class_prob, statistics, temperature) -> np.ndarray | None:
+    """Checks the arguments; None where all classes are alike."""
+    if isinstance(class_prob, str):
+        if class_prob not in FREQUENCY_MODES:
+            raise ValueError(
+                f'class_prob must be one of {FREQUENCY_MODES}, a list or None, got {class_prob!r}'
+            )
+        if class_prob == 'uniform':
+            return None
+        if statistics is None:
+            raise ValueError(
+                f'class_prob={class_prob!r} needs the frequencies of the classes: make a file with '
+                'tools/analysis_tools/class_statistics.py and name it as statistics'
+            )
+        share = ClassStatistics.load(statistics).pixel_share
+        return frequency_probability(class_prob, share, share > 0, temperature)
+    if class_prob is None:
+        return None
+    probability = np.asarray(class_prob, dtype=np.float64)
+    if probability.ndim != 1 or not (np.isfinite(probability) & (probability >= 0)).all():
+        raise ValueError(f'class_prob must be numbers ≥ 0, one per class, got {class_prob!r}')
+    return probability

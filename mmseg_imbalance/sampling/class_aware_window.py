@@ -1,0 +1,95 @@
+"""A random window that shows a class, on arrays."""
+
+import numpy as np
+
+from ..utils.label_values import pixels_of_values
+
+TRIES = 10  # as in MMSegmentation's RandomCrop
+
+
+def class_aware_window(
+    label: np.ndarray,
+    size: tuple[int, int],
+    drawn_class: int | None = None,
+    class_probability: np.ndarray | None = None,
+    cat_max_ratio: float = 1.0,
+    ignore_index: int = 255,
+    random=np.random,
+) -> tuple[int, int, int, int] | None:
+    """Chooses a class that a label map shows, then a window with pixels of that class.
+
+    One of the class's pixels is drawn, and one of the windows that it lies in: the more pixels of
+    the class a window holds, the more likely it is.
+
+    Args:
+        label: (H, W) integers.
+        size: Height and width of the window in pixels.
+        drawn_class: The class, such as the ``drawn_class`` of a :class:`DrawnIndex`. None, or a
+            class that the label map does not show: one of the classes shown is drawn.
+        class_probability: (C,) numbers ≥ 0 by which it is drawn; None takes all alike.
+        cat_max_ratio: Windows in which one class covers at least this share of the labelled pixels
+            are drawn anew, up to ten times; 1 takes every window.
+        ignore_index: Label of the pixels that belong to no class.
+        random: What draws: a ``np.random.RandomState``, or NumPy's global generator, which
+            PyTorch's data loader seeds in its workers.
+
+    Returns:
+        First row, row after the last, first column, column after the last, reaching over the border
+        of a smaller image; None where there is no class to draw.
+
+    Raises:
+        ValueError: There are fewer probabilities than a class shown needs.
+
+    Example:
+        >>> label = np.full((4, 6), 255)
+        >>> label[3, 5] = 7
+        >>> class_aware_window(label, (2, 2))
+        (2, 4, 4, 6)
+    """
+    pixels = np.empty(0) if drawn_class is None else np.flatnonzero(label == drawn_class)
+    if not len(pixels):
+        chosen = _choose_class(label, class_probability, ignore_index, random)
+        if chosen is None:
+            return None
+        pixels = np.flatnonzero(label == chosen)
+    for _ in range(TRIES if cat_max_ratio < 1 else 1):
+        row, column = divmod(pixels[random.randint(len(pixels))], label.shape[1])
+        top = _offset(row, size[0], label.shape[0], random)
+        left = _offset(column, size[1], label.shape[1], random)
+        window = (top, top + size[0], left, left + size[1])
+        shown = label[top : top + size[0], left : left + size[1]]
+        if cat_max_ratio >= 1 or _is_mixed(shown, cat_max_ratio, ignore_index):
+            break
+    return window
+
+
+def _choose_class(label, class_probability, ignore_index: int, random) -> int | None:
+    """Draws one of the classes that a label map shows, None if there is none to draw."""
+    shown = sorted(pixels_of_values(label).keys() - {ignore_index})
+    if not shown:
+        return None
+    if class_probability is None:
+        return shown[random.randint(len(shown))]
+    if shown[-1] >= len(class_probability):
+        raise ValueError(
+            f'the label map holds class {shown[-1]}, but there are probabilities of '
+            f'{len(class_probability)} classes (class_prob, statistics)'
+        )
+    weight = np.asarray(class_probability)[shown]
+    if not weight.any():
+        return None
+    return random.choice(shown, p=weight / weight.sum())
+
+
+def _is_mixed(label: np.ndarray, cat_max_ratio: float, ignore_index: int) -> bool:
+    """Whether no class covers too much of a window, as MMSegmentation's RandomCrop sees it."""
+    pixels = pixels_of_values(label)
+    pixels.pop(ignore_index, None)
+    most, total = max(pixels.values(), default=0), sum(pixels.values())
+    return len(pixels) > 1 and most / total < cat_max_ratio
+
+
+def _offset(pixel: int, window: int, size: int, random) -> int:
+    """Draws the first row (column) of a window inside the image that a pixel's row lies in."""
+    last = max(size - window, 0)
+    return random.randint(max(pixel - window + 1, 0), min(pixel, last) + 1)

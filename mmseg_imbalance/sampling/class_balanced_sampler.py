@@ -1,0 +1,267 @@
+"""A sampler of images by the classes that they hold."""
+
+import logging
+from collections.abc import Iterator, Sized
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from ..registry import DATA_SAMPLERS
+from ..statistics.class_statistics import ClassStatistics
+from ..utils.distributed import get_dist_info, shared_random_seed
+from ..utils.logs import log
+from .class_probability import FREQUENCY_MODES, frequency_probability, performance_probability
+from .draw_stream import BLOCK, UNIFORM, DrawStream
+from .drawn_index import DrawnIndex
+
+PERFORMANCE = 'performance'
+
+
+@DATA_SAMPLERS.register_module()
+class ClassBalancedInfiniteSampler(Sampler):
+    r"""Draws part of the images in shuffled epochs, part of them by the classes that they hold.
+
+    An auxiliary class-driven sampling beside the uniform one, in the spirit of S. Rota Bulò,
+    G. Neuhold, P. Kontschieder, *Loss Max-Pooling for Semantic Image Segmentation*, CVPR 2017,
+    arXiv 1704.02966, section 4, which does not give its details: the design is this package's own.
+    The share ``uniform_ratio`` of the draws sees every image equally often; each of the others
+    draws a class c with probability P_c, then one of the images that hold at least ``min_pixels``
+    of it. It works with any loss. Together with :class:`ClassAwareRandomCrop`, which learns the
+    drawn class, pixels of that class are in the crop::
+
+        custom_imports = dict(imports=['mmseg_imbalance'])
+        train_dataloader = dict(sampler=dict(_delete_=True, type='ClassBalancedInfiniteSampler'))
+
+    The draws are one endless stream, a pure function of the seed, sliced by rank: the same on 1, 2
+    or 8 ranks, and continued where it was by a resumed run (:meth:`skip`).
+
+    ``class_prob='performance'`` needs ``dict(type='ClassFeedbackHook')`` in ``custom_hooks``, which
+    measures the classes in the training itself and tells the sampler; until it first does, all
+    classes are equal. What it tells holds from the first batch that is not yet with the workers,
+    ``num_workers * prefetch_factor`` iterations later (``prefetch_factor`` is 2 by default). The
+    hook also keeps the sampler's state in checkpoints; a run without it that is to be resumed needs
+    a fixed seed (``randomness=dict(seed=…)``), since MMEngine draws a new one for the sampler.
+
+    Args:
+        dataset: The training set; wrappers that concatenate or repeat are looked through.
+        seed: Seed of the stream; None draws one that all ranks share. The runner sets it.
+        statistics: File of class statistics, as from ``tools/analysis_tools/class_statistics.py``.
+            None: a file beside the data, named after the data set's fingerprint. Counted and saved
+            by the first process where the file does not exist. Without MMSegmentation, the
+            statistics themselves, a row for every image in the order of the data set, as
+            :func:`mmseg_imbalance.statistics.count_label_maps` makes them.
+        uniform_ratio: Share of the draws from shuffled epochs, in [0, 1].
+        class_prob: P_c of the other draws by pixel share f_c: ``'uniform'``, ``'inverse'``
+            (∝ 1 / f_c), ``'sqrt'`` (∝ 1 / √f_c) or ``'rare'`` (∝ exp((1 - f_c) / T)), see
+            :func:`frequency_probability`; or ``'performance'`` (∝ (1 - score_c)^γ and a floor), see
+            :func:`performance_probability`.
+        temperature: T > 0 of ``'rare'``.
+        score: ``'IoU'`` or ``'recall'`` for ``'performance'``.
+        gamma: γ ≥ 0 for ``'performance'``.
+        floor: Share in [0, 1] that all classes get alike for ``'performance'``.
+        min_pixels: Pixels ≥ 1, in the label map's own resolution, that an image has to hold of a
+            class to be drawn for it. A class that no image holds so often is named in the log and
+            left out.
+
+    Raises:
+        ValueError: Arguments out of range, an empty data set, no class to draw, or a statistics
+            file that cannot be read or was made for other data.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        seed: int | None = None,
+        statistics: str | ClassStatistics | None = None,
+        uniform_ratio: float = 0.5,
+        class_prob: str = 'rare',
+        temperature: float = 0.01,
+        score: str = 'IoU',
+        gamma: float = 1.0,
+        floor: float = 0.1,
+        min_pixels: int = 32,
+    ) -> None:
+        _check(uniform_ratio, class_prob, score, gamma, floor, min_pixels)
+        if len(dataset) == 0:
+            raise ValueError('the data set is empty: there is nothing to sample')
+        self.rank, self.world_size = get_dist_info()
+        self.seed = int(shared_random_seed() if seed is None else seed)
+        self.size = len(dataset)
+        self.score, self.gamma, self.floor = score, gamma, floor
+        self.adaptive = class_prob == PERFORMANCE
+
+        counted, rows = _count(dataset, statistics)
+        holds = (counted.pixels >= min_pixels)[rows]
+        self.classes = counted.classes
+        self._available = holds.any(0)
+        self._name_missing(counted, min_pixels, uniform_ratio)
+        self._holders = [np.flatnonzero(column) for column in holds.T]
+        self._uniform_ratio = uniform_ratio
+        self._start_stream()
+
+        if self.adaptive:
+            unknown = np.full(len(self.classes), np.nan)
+            probability = performance_probability(unknown, self._available, gamma, floor)
+        else:
+            share = counted.pixel_share
+            probability = frequency_probability(class_prob, share, self._available, temperature)
+        # Class probabilities, and the position in the common stream from which they hold.
+        self._schedule = [(0, probability)]
+        self._drawn = 0  # by this rank
+        self._fed = self._warned = False
+
+    @property
+    def class_prob(self) -> dict[str, float]:
+        """The latest probability of every class, by name."""
+        return dict(zip(self.classes, self._schedule[-1][1].tolist(), strict=True))
+
+    def __iter__(self) -> Iterator[int]:
+        """Goes on with this rank's draws; those made for a class are :class:`DrawnIndex`."""
+        while True:
+            position = self._drawn * self.world_size + self.rank
+            number, offset = divmod(position, BLOCK)
+            if self._block[0] != number:
+                self._warn_without_feedback(number)
+                self._block = (number, *self._stream.block(number, self._schedule))
+            _, images, classes = self._block
+            self._drawn += 1
+            index, drawn_class = int(images[offset]), int(classes[offset])
+            yield index if drawn_class == UNIFORM else DrawnIndex(index, drawn_class)
+
+    def __len__(self) -> int:
+        """Number of images in the data set, as of MMEngine's InfiniteSampler."""
+        return self.size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Does nothing: the stream is endless."""
+
+    def skip(self, num_samples: int) -> None:
+        """Moves to a position, as MMEngine does on resuming; takes no time.
+
+        Args:
+            num_samples: Draws ≥ 0 of this rank since the start of the training.
+        """
+        if num_samples < 0:
+            raise ValueError(f'num_samples must be ≥ 0, got {num_samples}')
+        self._drawn = num_samples
+
+    def expect_feedback(self) -> None:
+        """To be called before training by who will call :meth:`update`."""
+        self._fed = True
+
+    def update(self, scores: dict[str, np.ndarray], num_samples: int) -> None:
+        """Takes feedback on the classes; it holds for all draws that are not made yet.
+
+        To be called at the same point of the training by all ranks, with the same scores. Does
+        nothing unless ``class_prob`` is ``'performance'``.
+
+        Args:
+            scores: ``'IoU'`` and ``'recall'`` of all classes, each (C,) in [0, 1] or NaN.
+            num_samples: Draws of this rank that training has used up. Loader and workers hold
+                later ones, made with earlier probabilities, which a run that is resumed here has
+                to know; older ones are forgotten.
+        """
+        if not self.adaptive:
+            return
+        probability = performance_probability(
+            scores[self.score], self._available, self.gamma, self.floor
+        )
+        # All ranks have drawn equally often, so this is where the common stream stands.
+        now, used = self._drawn * self.world_size, num_samples * self.world_size
+        # After resuming on fewer ranks, what was pending may lie beyond.
+        schedule = [entry for entry in self._schedule if entry[0] < now]
+        outdated = sum(since <= used for since, _ in schedule[1:])
+        self._schedule = [*schedule[outdated:], (now, probability)]
+        self._block = (-1, None, None)
+
+    def state_dict(self) -> dict:
+        """What a resumed run needs beside its position, in plain types."""
+        state = dict(seed=self.seed, classes=list(self.classes))
+        if self.adaptive:
+            state['schedule'] = [(since, p.tolist()) for since, p in self._schedule]
+        return state
+
+    def load_state_dict(self, state: dict) -> None:
+        """Restores what :meth:`state_dict` returned; a changed ``class_prob`` stays as it is.
+
+        Raises:
+            ValueError: The state is one of other classes, or has probabilities of classes that
+                cannot be drawn here.
+        """
+        if state['classes'] != list(self.classes):
+            raise ValueError(
+                f'the checkpoint was sampled by the classes {state["classes"]}, the data set has '
+                f'{list(self.classes)}; train anew instead of resuming'
+            )
+        self.seed = state['seed']
+        self._start_stream()
+        if self.adaptive and 'schedule' in state:
+            schedule = [(since, np.array(p, np.float64)) for since, p in state['schedule']]
+            if any(p[~self._available].any() for _, p in schedule):
+                raise ValueError(
+                    'the checkpoint was sampled by classes that no image holds now: have the data '
+                    'or min_pixels changed? Train anew instead of resuming'
+                )
+            self._schedule = schedule
+
+    def _start_stream(self) -> None:
+        self._stream = DrawStream(self._holders, self.size, self._uniform_ratio, self.seed)
+        self._block = (-1, None, None)
+
+    def _name_missing(
+        self, counted: ClassStatistics, min_pixels: int, uniform_ratio: float
+    ) -> None:
+        missing = [
+            name
+            for name, available in zip(counted.classes, self._available, strict=True)
+            if not available
+        ]
+        where = f'no image holds {min_pixels} pixels of it (min_pixels)'
+        if len(missing) == len(counted.classes) and uniform_ratio < 1:
+            raise ValueError(f'there is no class to draw: of each, {where}')
+        if missing and self.rank == 0:
+            log(
+                f'ClassBalancedInfiniteSampler leaves out {", ".join(missing)}: {where}',
+                logging.WARNING,
+            )
+
+    def _warn_without_feedback(self, block: int) -> None:
+        # Not at once: loaders that start early draw their first batches before a training begins.
+        if self.adaptive and not self._fed and not self._warned and block > 0 and self.rank == 0:
+            self._warned = True
+            log(
+                f'all classes are still drawn alike after {block * BLOCK} draws: '
+                "class_prob='performance' needs dict(type='ClassFeedbackHook') in custom_hooks",
+                logging.WARNING,
+            )
+
+
+def _check(uniform_ratio, class_prob, score, gamma, floor, min_pixels) -> None:
+    modes = (*FREQUENCY_MODES, PERFORMANCE)
+    if class_prob not in modes:
+        raise ValueError(f'class_prob must be one of {modes}, got {class_prob!r}')
+    if score not in ('IoU', 'recall'):
+        raise ValueError(f"score must be 'IoU' or 'recall', got {score!r}")
+    for name, value in (('uniform_ratio', uniform_ratio), ('floor', floor)):
+        if not 0 <= value <= 1:
+            raise ValueError(f'{name} must be in [0, 1], got {value}')
+    if not gamma >= 0:
+        raise ValueError(f'gamma must be ≥ 0, got {gamma}')
+    if not min_pixels >= 1:
+        raise ValueError(f'min_pixels must be ≥ 1, got {min_pixels}')
+
+
+def _count(dataset: Sized, statistics: str | ClassStatistics | None):
+    """The statistics of a data set, and the row in them of every image."""
+    if isinstance(statistics, ClassStatistics):
+        if len(statistics.keys) != len(dataset):
+            raise ValueError(
+                f'the statistics have {len(statistics.keys)} label maps, the data set '
+                f'{len(dataset)} images; count the label maps of the data set in its order'
+            )
+        return statistics, np.arange(len(dataset))
+    from ..datasets import class_statistics, find_label_maps, label_rows  # late: optional
+
+    labels = find_label_maps(dataset)  # once: large data sets take a while
+    counted = class_statistics(labels, statistics)
+    return counted, label_rows(labels, counted)

@@ -1,0 +1,217 @@
+"""Measures every class during training, shows it, and tells the sampler."""
+
+import logging
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+from torch import Tensor, nn
+
+from ..evaluation.confusion import class_scalars, class_scores
+from ..losses.upsampled_logits import UpsampledLogits
+from ..ops import class_counts
+from ..utils.curves import write_curves
+from ..utils.find_loss import find_loss
+
+_KEY = 'class_feedback'  # in checkpoints
+
+
+@HOOKS.register_module()
+class ClassFeedbackHook(Hook):
+    """Running recall and IoU of every class on the training batches, as curves and as feedback.
+
+    It listens at a loss of the decode head, where logits and labels of full size are at hand
+    anyway, and counts with the arg-max prediction; the objective, the model and its weights stay as
+    they are. It works with every loss that a head calls with (logits, label)::
+
+        custom_hooks = [dict(type='ClassFeedbackHook', interval=50)]
+
+    Of the batches of ``count_interval`` iterations one is counted, and a few numbers are summed
+    over all processes, so that any of them can save a checkpoint that is right for all. Counting
+    waits for nothing; every ``interval`` iterations the counts are read. Then
+
+    - ``train/recall/<class>`` and ``train/iou/<class>``, and ``train/class_prob/<class>`` where the
+      training set is sampled by class, go to every back end of the visualizer;
+    - a :class:`ClassBalancedInfiniteSampler` with ``class_prob='performance'`` gets the scores. The
+      loader's workers hold ``num_workers * prefetch_factor`` batches that were drawn before, so
+      feedback shows that many iterations later, the next one without workers.
+
+    Scores are those of the crops that are trained on, while the model learns from them: higher than
+    on validation images, and of the class mix that the sampler makes. Counts and the sampler's
+    state are saved and resumed with the checkpoint (under ``'class_feedback'``, which a test or a
+    training without the hook ignores).
+
+    Args:
+        interval: Iterations ≥ 1 between readings.
+        momentum: Share in (0, 1] of a counted batch in the running counts.
+        curves: Whether to write the curves.
+        loss: The module to listen at, as a path in the model. None: the first loss of
+            ``decode_head``, of the last one if there are several. To be named where that does not
+            get the prediction itself: ``'decode_head.loss_decode.1'`` for PIDNet,
+            ``'decode_head.0.loss_decode'`` for PointRend, whose last head sees chosen points only.
+        count_interval: Iterations ≥ 1 from one counted batch to the next. Every second one takes
+            0.2 to 0.8 % of a training step of the small networks shipped, on a CPU.
+
+    Raises:
+        ValueError: Arguments out of range; at the start of a training, a model without such a
+            module; at its first iteration, a loss that is not called with the logits of all
+            classes.
+    """
+
+    def __init__(
+        self,
+        interval: int = 50,
+        momentum: float = 0.02,
+        curves: bool = True,
+        loss: str | None = None,
+        count_interval: int = 2,
+    ) -> None:
+        if not interval >= 1:
+            raise ValueError(f'interval must be a number of iterations ≥ 1, got {interval}')
+        if not count_interval >= 1:
+            raise ValueError(f'count_interval must be iterations ≥ 1, got {count_interval}')
+        if not 0 < momentum <= 1:
+            raise ValueError(f'momentum must be in (0, 1], got {momentum}')
+        self.interval = interval
+        self.momentum = momentum
+        self.curves = curves
+        self.loss = loss
+        self.count_interval = count_interval
+        self._counting = False
+        self._batch: Tensor | None = None  # counts of the iteration
+        self._counts: Tensor | None = None  # running counts
+        self._loaded: dict | None = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Remembers the saved state; whether it is wanted shows when training starts."""
+        self._loaded = checkpoint.get(_KEY)
+
+    def before_train(self, runner) -> None:
+        """Starts to listen, where a resumed training left off."""
+        self._classes = runner.train_dataloader.dataset.metainfo['classes']
+        self._sampler = _find_sampler(runner.train_dataloader)
+        loss = find_loss(runner.model, self.loss, type(self).__name__)
+        self._handle = loss.register_forward_hook(self._count, with_kwargs=True)
+        self._batch = self._counts = None
+        if self._sampler is not None:
+            self._sampler.expect_feedback()
+        if runner.iter > 0:
+            self._resume(runner)
+
+    def after_train(self, runner) -> None:
+        """Stops listening."""
+        self._handle.remove()
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Decides whether the batch is counted; the first one is."""
+        self._counting = self._counts is None or runner.iter % self.count_interval == 0
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Adds the batch to the running counts, and reads them every ``interval`` iterations."""
+        if self._counting:
+            self._add_batch()
+        if self.every_n_train_iters(runner, self.interval):
+            scores = class_scores(self._counts.cpu().numpy())
+            if self._sampler is not None:
+                used = (runner.iter + 1) * _batch_size(runner.train_dataloader)
+                self._sampler.update(scores, used)
+            if self.curves:
+                write_curves(runner, self._scalars(scores))
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Saves counts and the sampler's state; every process has the same."""
+        if self._counts is None:
+            return
+        state = dict(counts=self._counts.cpu())
+        if self._sampler is not None:
+            state['sampler'] = self._sampler.state_dict()
+        checkpoint[_KEY] = state
+
+    def _add_batch(self) -> None:
+        if self._batch is None:
+            raise RuntimeError(
+                'ClassFeedbackHook heard nothing: the module it listens at '
+                f'({self.loss or "the first loss of decode_head"}) took no part in the iteration; '
+                'name another with its argument `loss`'
+            )
+        batch, self._batch = self._batch, None
+        all_reduce(batch)
+        if self._counts is None:
+            self._counts = batch.double()
+        else:
+            # Old pixels fade in all counts alike: the recall of an absent class stays.
+            counts = self._counts.to(batch.device)
+            self._counts = torch.lerp(counts, batch.double(), self.momentum)
+
+    def _resume(self, runner) -> None:
+        if self._loaded is None:
+            runner.logger.log(
+                logging.WARNING,
+                'the checkpoint holds no class feedback: ClassFeedbackHook starts to count anew',
+            )
+            return
+        counts = self._loaded['counts']
+        if counts.shape != (3, len(self._classes)):
+            raise ValueError(
+                f'the checkpoint counts {counts.shape[1]} classes, the data set has '
+                f'{len(self._classes)}; train anew instead of resuming'
+            )
+        self._counts = counts
+        if self._sampler is not None and 'sampler' in self._loaded:
+            self._sampler.load_state_dict(self._loaded['sampler'])
+
+    @torch.no_grad()
+    def _count(self, module: nn.Module, args: tuple, kwargs: dict, output) -> None:
+        """Counts a call of the loss in training, but not OHEM's probing of single pixels."""
+        probing = kwargs.get('reduction_override') == 'none'
+        if probing or not (self._counting and module.training):
+            return
+        if len(args) < 2:
+            raise ValueError(
+                f'ClassFeedbackHook needs a loss that is called with logits and labels, in this '
+                f'order; {type(module).__name__} got {len(args)} arguments'
+            )
+        logits, label = args[:2]
+        num_classes = len(self._classes)
+        ignore_index = kwargs.get('ignore_index', 255)
+        if isinstance(logits, UpsampledLogits) and logits.shape[1] == num_classes:
+            pred = logits.predictions(label, ignore_index)
+        else:
+            pred = self._predict(logits, num_classes, type(module).__name__)
+        counts = class_counts(pred, label, num_classes, ignore_index)
+        self._batch = counts if self._batch is None else self._batch + counts
+
+    @staticmethod
+    def _predict(logits: Tensor, num_classes: int, loss: str) -> Tensor:
+        """The predicted class of every pixel, from logits (N, C, …), or (N, 1, …) of two."""
+        channels = logits.shape[1] if logits.dim() > 1 else 0
+        if channels == num_classes:
+            return logits.max(1).indices  # as argmax, and many times faster on a CPU
+        if channels == 1 and num_classes == 2:
+            return (logits[:, 0] > 0).long()  # the sigmoid's probability is above one half
+        raise ValueError(
+            f'ClassFeedbackHook needs a loss that is called with logits (N, {num_classes}, …) of '
+            f'the {num_classes} classes; {loss} got {tuple(logits.shape)}'
+        )
+
+    def _scalars(self, scores: dict) -> dict[str, float]:
+        curves = {name.lower(): values for name, values in scores.items()}
+        scalars = class_scalars('train', curves, self._classes)  # none of unseen classes
+        if self._sampler is not None:
+            for cls, probability in self._sampler.class_prob.items():
+                scalars[f'train/class_prob/{cls}'] = probability
+        return scalars
+
+
+def _find_sampler(dataloader):
+    """The sampler that takes feedback, None if the training has another one."""
+    batch_sampler = getattr(dataloader, 'batch_sampler', None)
+    for sampler in (dataloader.sampler, getattr(batch_sampler, 'sampler', None)):
+        if hasattr(sampler, 'update') and hasattr(sampler, 'class_prob'):
+            return sampler
+    return None
+
+
+def _batch_size(dataloader) -> int:
+    return dataloader.batch_size or dataloader.batch_sampler.batch_size

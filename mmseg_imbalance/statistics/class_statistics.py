@@ -1,0 +1,184 @@
+"""How many pixels of each class every label map of a data set has."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from ..utils.errors import BadFileError
+from ..utils.files import numpy_reason, read_bytes, write_atomically
+
+FORMAT = 1
+"""To be raised when the file changes its arrays or their meaning."""
+
+_MEMBERS = {'format', 'classes', 'keys', 'pixels', 'ignored', 'fingerprint', 'file_sizes'}
+_MAX_BYTES = 1 << 30  # of a file and of its arrays; a damaged or hostile one can claim any size
+_MAX_PIXELS = 1 << 53  # of all label maps; up to there sums and shares are exact
+
+
+def class_shares(pixels: np.ndarray, min_pixels: int = 1) -> dict[str, np.ndarray]:
+    """Shares of every class, from pixel counts.
+
+    Args:
+        pixels: (n, C), pixels of each class in each of n label maps.
+        min_pixels: From how many pixels on a label map holds a class.
+
+    Returns:
+        ``'pixels'``, the share in all pixels counted, and ``'images'``, the share of the label maps
+        that hold the class; float64 (C,) in [0, 1] each.
+
+    Example:
+        >>> class_shares(np.array([[6, 2], [8, 0]]))
+        {'pixels': array([0.875, 0.125]), 'images': array([1. , 0.5])}
+    """
+    total = pixels.sum(0)
+    return {'pixels': total / max(total.sum(), 1), 'images': (pixels >= min_pixels).mean(0)}
+
+
+@dataclass(frozen=True, eq=False)
+class ClassStatistics:
+    """Pixels of each class in each label map of a data set.
+
+    Args:
+        classes (tuple[str, ...]): Names of the C classes.
+        keys (tuple[str, ...]): For each of the n label maps its path relative to the data root,
+            with ``/`` as separator.
+        pixels (np.ndarray): int64 (n, C), pixels of each class in each label map.
+        ignored (np.ndarray): int64 (n,), pixels of each label map with the ignored label.
+        fingerprint (str): Identifies the list of label maps and how they are read, see
+            :class:`LabelMaps`.
+        file_sizes (np.ndarray, optional): int64 (n,), bytes of each label map when it was counted,
+            None if they are not known.
+
+    Raises:
+        ValueError: If the parts do not fit one another; says which and why.
+    """
+
+    classes: tuple[str, ...]
+    keys: tuple[str, ...]
+    pixels: np.ndarray
+    ignored: np.ndarray
+    fingerprint: str
+    file_sizes: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ('classes', 'keys'):
+            values = getattr(self, name)
+            if not (values and all(isinstance(value, str) for value in values)):
+                raise ValueError(f'{name} must be a list of names, got {str(values)[:80]}')
+            if len(set(values)) != len(values):
+                raise ValueError(f'{name} must differ from one another')
+        if not isinstance(self.fingerprint, str):
+            raise ValueError(f'fingerprint must be text, got {str(self.fingerprint)[:80]}')
+        rows = (len(self.keys),)
+        shapes = {'pixels': (*rows, len(self.classes)), 'ignored': rows, 'file_sizes': rows}
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array is None and name == 'file_sizes':
+                continue
+            if array.dtype != np.int64 or array.shape != shape:
+                raise ValueError(
+                    f'{name} must be int64 of shape {shape}, got {array.dtype} of {array.shape}'
+                )
+            if (array < 0).any():
+                raise ValueError(f'{name} has a negative count')
+            if array.sum(dtype=np.float64) >= _MAX_PIXELS:  # would overflow in int64
+                raise ValueError(f'{name} sum up to {array.sum(dtype=np.float64):.3g}')
+
+    @cached_property
+    def pixel_share(self) -> np.ndarray:
+        """Share of each class in all pixels that are not ignored, float64 (C,) in [0, 1]."""
+        return class_shares(self.pixels)['pixels']
+
+    def image_share(self, min_pixels: int = 1) -> np.ndarray:
+        """Share of the label maps that hold a class, float64 (C,) in [0, 1].
+
+        Args:
+            min_pixels: From how many pixels on a label map holds a class.
+        """
+        return class_shares(self.pixels, min_pixels)['images']
+
+    def save(self, path: str | Path) -> None:
+        """Writes a compressed ``.npz``, which is there completely or not at all."""
+        write_atomically(Path(path), self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> 'ClassStatistics':
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            ValueError: If the file is missing, damaged or of another kind; names it.
+        """
+        try:
+            data = read_bytes(Path(path), _MAX_BYTES)
+        except OSError as error:
+            raise _unreadable(path, error.strerror) from error
+        except ValueError as error:
+            raise _unreadable(path, str(error)) from error
+        return cls.from_bytes(data, str(path))
+
+    def to_bytes(self) -> bytes:
+        """The content of a file; the same statistics give the same bytes."""
+        buffer = BytesIO()
+        known = {} if self.file_sizes is None else {'file_sizes': self.file_sizes}
+        np.savez_compressed(
+            buffer,
+            **known,
+            format=np.int64(FORMAT),
+            classes=_pack(self.classes),
+            keys=_pack(self.keys),
+            pixels=self.pixels,
+            ignored=self.ignored,
+            fingerprint=_pack(self.fingerprint),
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, source: str) -> 'ClassStatistics':
+        """Reads the content of a file; nothing in it is run or unpickled.
+
+        Args:
+            data: What :meth:`to_bytes` gave.
+            source: Name of the file, for the error.
+
+        Raises:
+            ValueError: If ``data`` are damaged or of another kind; names ``source``.
+        """
+        try:
+            with np.load(BytesIO(data), allow_pickle=False) as archive:
+                if sum(member.file_size for member in archive.zip.infolist()) > _MAX_BYTES:
+                    raise ValueError(f'more than {_MAX_BYTES >> 30} GiB when unpacked')
+                strange = set(archive.files) - _MEMBERS
+                if strange:  # damage can rename a member that need not be there
+                    raise ValueError(f'unknown member {min(strange)!r:.80}')
+                if archive['format'] != FORMAT:
+                    raise ValueError(f'format {archive["format"]}, this version reads {FORMAT}')
+                return cls(
+                    classes=tuple(_unpack(archive['classes'])),
+                    keys=tuple(_unpack(archive['keys'])),
+                    pixels=archive['pixels'],
+                    ignored=archive['ignored'],
+                    fingerprint=_unpack(archive['fingerprint']),
+                    file_sizes=archive.get('file_sizes'),  # files of earlier versions have none
+                )
+        except Exception as error:  # damaged archives make zipfile and NumPy raise almost anything
+            raise _unreadable(source, numpy_reason(error)) from error
+
+
+def _pack(value: str | tuple[str, ...]) -> np.ndarray:
+    """Text as uint8 array; arrays of text would be padded to the longest, or pickled."""
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+
+
+def _unpack(array: np.ndarray):
+    return json.loads(array.tobytes())
+
+
+def _unreadable(source: str | Path, reason: str) -> BadFileError:
+    return BadFileError(
+        f'{source}: no readable class statistics ({" ".join(reason.split())}); make it anew with '
+        'tools/analysis_tools/class_statistics.py --force'
+    )

@@ -1,0 +1,103 @@
+"""One number per class, from a list or a file."""
+
+import json
+import math
+from collections.abc import Sequence
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+
+from ..utils.command_line import first_line
+from ..utils.errors import FileError
+from ..utils.files import read_array, read_bytes
+
+SUFFIXES = ('.npy', '.json', '.yaml', '.yml')
+
+_WANTED = 'must be a list of numbers, one number per class'
+_MAX_BYTES = 1 << 20  # of a file: there are no data sets of more classes
+
+
+class ClassValuesError(FileError):
+    """Numbers per class that cannot be used; the text names the file and says why."""
+
+
+def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
+    """Reads and checks one number per class.
+
+    Args:
+        values: The numbers, or the path of a ``.npy``, ``.json`` or ``.yaml`` file that holds such
+            a list. Pickles are refused: they run code when read.
+        name: What they are, for errors.
+
+    Returns:
+        The numbers, finite and ≥ 0.
+
+    Raises:
+        ClassValuesError: Names the file and what is wrong with it or with a number.
+
+    Example:
+        >>> load_class_values([1, 0.5], 'prior')
+        [1.0, 0.5]
+    """
+    source = source_of(values, name)
+    if isinstance(values, (str, Path)):
+        values = _read(Path(values), source)
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
+    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        raise ClassValuesError(f'{source} {_WANTED}, got {_brief(values)}')
+    return [_number(value, index, source) for index, value in enumerate(values)]
+
+
+def source_of(values: Sequence[float] | str | None, name: str) -> str:
+    """What errors call numbers per class, with the file that they are from.
+
+    Example:
+        >>> source_of('weights.json', 'class_weight'), source_of([1, 0.5], 'class_weight')
+        ('class_weight file weights.json', 'class_weight')
+    """
+    return f'{name} file {values}' if isinstance(values, str | Path) else name
+
+
+def _number(value: object, index: int, source: str) -> float:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise ClassValuesError(f'{source} {_WANTED}; that of class {index} is {_brief(value)}')
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not 0 <= number < math.inf:
+        raise ClassValuesError(f'{source}: that of class {index} is {number}, not finite and ≥ 0')
+    return number
+
+
+def _brief(value: object) -> str:
+    # no list's text: in YAML, a few bytes can stand for a list of billions of entries
+    if value is None or isinstance(value, str | bool | Real):
+        return repr(value)[:80]
+    return f'a {type(value).__name__}' + (' without entries' if not value else '')
+
+
+def _read(path: Path, source: str):
+    if path.suffix not in SUFFIXES:
+        raise ClassValuesError(
+            f'{source} must be one of {", ".join(SUFFIXES)} (pickles are refused)'
+        )
+    try:
+        if path.suffix == '.npy':
+            return read_array(path)
+        text = read_bytes(path, _MAX_BYTES).decode()
+        return json.loads(text) if path.suffix == '.json' else _parse_yaml(text)
+    except FileNotFoundError:
+        raise ClassValuesError(f'{source} does not exist') from None
+    except OSError as error:
+        raise ClassValuesError(f'{source} cannot be read: {error.strerror}') from error
+    except Exception as error:  # parsers raise almost anything, such as RecursionError
+        raise ClassValuesError(f'{source} cannot be read: {first_line(error)}') from error
+
+
+def _parse_yaml(text: str):
+    import yaml  # late: optional without MMSegmentation
+
+    return yaml.safe_load(text)

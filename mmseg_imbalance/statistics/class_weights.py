@@ -1,0 +1,145 @@
+"""Class weights from how often the classes occur."""
+
+import json
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from ..utils.files import write_atomically
+from .class_statistics import ClassStatistics
+
+
+def inverse_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
+    """1 / f."""
+    return 1 / statistics.pixel_share
+
+
+def sqrt_inverse_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
+    """1 / √f."""
+    return statistics.pixel_share**-0.5
+
+
+def median_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
+    """The median of all g, divided by g."""
+    pixels = statistics.pixels
+    around = pixels.sum(1) @ (pixels > 0)
+    frequency = pixels.sum(0) / around
+    return np.nanmedian(frequency) / frequency
+
+
+def effective_number(statistics: ClassStatistics, beta: float) -> np.ndarray:
+    """(1 − β) / (1 − βⁿ)."""
+    images = (statistics.pixels > 0).sum(0)
+    return (1 - beta) / (1 - beta**images)
+
+
+def enet(statistics: ClassStatistics, beta: float) -> np.ndarray:
+    """1 / ln(1.02 + f)."""
+    return 1 / np.log(1.02 + statistics.pixel_share)
+
+
+_FORMULAS = {
+    function.__name__: function
+    for function in (
+        inverse_frequency,
+        sqrt_inverse_frequency,
+        median_frequency,
+        effective_number,
+        enet,
+    )
+}
+_OF_MEAN_1 = ('inverse_frequency', 'sqrt_inverse_frequency', 'effective_number')
+
+METHODS = tuple(_FORMULAS)
+"""Names of the methods of :func:`class_weights`."""
+
+
+def class_weights(statistics: ClassStatistics, method: str, beta: float = 0.999) -> list[float]:
+    """Computes a weight for every class.
+
+    With f the share of a class in all pixels that are not ignored, g its share in those of the
+    images that hold it, and n the number of these images:
+
+    ==========================  ===================  ==============================================
+    method                      weight               source
+    ==========================  ===================  ==============================================
+    ``inverse_frequency``       1 / f, mean 1
+    ``sqrt_inverse_frequency``  1 / √f, mean 1
+    ``median_frequency``        median(g) / g        Eigen and Fergus, ICCV 2015, arXiv:1411.4734
+    ``effective_number``        (1 − β) / (1 − βⁿ),  Cui et al., CVPR 2019, arXiv:1901.05555; of
+                                mean 1               images, as neighbouring pixels are no
+                                                     independent samples
+    ``enet``                    1 / ln(1.02 + f)     Paszke et al. 2016, arXiv:1606.02147
+    ==========================  ===================  ==============================================
+
+    A class without a pixel gets 0, as it has no label to weigh, and takes no part in means and
+    median.
+
+    Args:
+        statistics: The statistics of the training data.
+        method: One of :data:`METHODS`.
+        beta: β of ``effective_number``, in (0, 1): the closer to 1, the more a rare class weighs.
+
+    Returns:
+        C weights, finite and ≥ 0.
+
+    Raises:
+        ValueError: If the method is unknown, ``beta`` out of range or no class has a pixel.
+    """
+    if method not in _FORMULAS:
+        raise ValueError(f'unknown method {method!r}, known are {", ".join(METHODS)}')
+    if not 0 < beta < 1:
+        raise ValueError(f'beta must be between 0 and 1, got {beta}')
+    present = statistics.pixels.any(0)
+    if not present.any():
+        raise ValueError('no class has a pixel, so none can be weighed')
+    with np.errstate(divide='ignore', invalid='ignore'):  # of the classes without a pixel
+        weights = np.where(present, _FORMULAS[method](statistics, beta), 0)
+    if method in _OF_MEAN_1:
+        weights = weights / weights[present].mean()
+    return weights.tolist()
+
+
+def save_class_weights(weights: Sequence[float], path: str | Path) -> None:
+    """Writes weights as the losses' ``class_weight`` reads them: .json, .yaml, .yml or .npy.
+
+    Raises:
+        ValueError: If the file has another suffix.
+    """
+    path = Path(path)
+    write_atomically(path, _encoder(path)(list(weights)))
+
+
+def check_suffix(path: str | Path) -> None:
+    """Makes sure that :func:`save_class_weights` can write a file of this name.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    _encoder(Path(path))
+
+
+def _encoder(path: Path):
+    encoders = {
+        '.json': lambda weights: json.dumps(weights).encode(),
+        '.yaml': _yaml,
+        '.yml': _yaml,
+        '.npy': _npy,
+    }
+    if path.suffix not in encoders:
+        raise ValueError(f'{path}: class weights are kept in {", ".join(encoders)} files')
+    return encoders[path.suffix]
+
+
+def _yaml(weights: list[float]) -> bytes:
+    import yaml  # late: optional without MMSegmentation
+
+    return yaml.safe_dump(weights).encode()
+
+
+def _npy(weights: list[float]) -> bytes:
+    buffer = BytesIO()
+    np.save(buffer, np.array(weights, np.float64), allow_pickle=False)
+    return buffer.getvalue()

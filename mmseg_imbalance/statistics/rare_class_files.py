@@ -1,0 +1,39 @@
+"""DAFormer's files of class statistics, for code that samples rare classes as it does."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..utils.files import write_atomically
+from .class_statistics import ClassStatistics
+
+
+def write_rare_class_files(statistics: ClassStatistics, folder: str | Path) -> list[Path]:
+    """Writes ``sample_class_stats.json`` and ``samples_with_class.json``.
+
+    The first is a list with the pixels of the classes in each label map,
+    ``{"0": 5120, "7": 33, "file": "labels/a.png"}``; the second has for each class the label maps
+    that hold it, ``{"0": [["labels/a.png", 5120], …], …}``. DAFormer's readers go by the files'
+    base names.
+
+    Args:
+        statistics: What to write; classes are written as numbers, files as its keys.
+        folder: Where to write, made if missing.
+
+    Returns:
+        The two files.
+    """
+    per_file = []
+    per_class: dict[str, list] = {}
+    for key, counts in zip(statistics.keys, statistics.pixels, strict=True):
+        present = {str(c): int(counts[c]) for c in np.flatnonzero(counts)}
+        per_file.append({**present, 'file': key})
+        for name, number in present.items():
+            per_class.setdefault(name, []).append([key, number])
+    per_class = dict(sorted(per_class.items(), key=lambda item: int(item[0])))
+    paths = []
+    for name, content in (('sample_class_stats', per_file), ('samples_with_class', per_class)):
+        paths.append(Path(folder) / f'{name}.json')
+        write_atomically(paths[-1], json.dumps(content).encode())
+    return paths

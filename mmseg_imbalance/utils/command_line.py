@@ -1,0 +1,135 @@
+"""What the command-line tools share: how they end, and arguments that several take."""
+
+import argparse
+import io
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import ToolError
+
+_CLASS_OF_ERROR = re.compile(r'^[\w.]+(Error|Exception): ')
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turns a :class:`ToolError` into one line and its exit code; other errors pass."""
+    try:
+        yield
+    except ToolError as error:
+        sys.exit(_fail(error, error.exit_code))
+
+
+def run_tool(main: Callable[[], int]) -> int:
+    """Runs a tool's ``main`` and turns errors and interrupts into one line and an exit code."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    # file names need not be text, and a terminal need not know every letter
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
+    try:
+        return main()
+    except ToolError as error:
+        return _fail(error, error.exit_code)
+    except OSError as error:
+        return _fail(error, 2)
+    except KeyboardInterrupt:
+        print(f'{_tool()}: interrupted; run the same command again to go on', file=sys.stderr)
+        return 130
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line; its name if it says nothing.
+
+    Of an error in a worker of a DataLoader, which comes with the traceback there, the last line.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if ' in DataLoader worker process ' in lines[0]:
+        return _CLASS_OF_ERROR.sub('', lines[-1])
+    return lines[0]
+
+
+def one_line(text: str) -> str:
+    r"""Joins lines, and writes out what a terminal would not show or take for a command.
+
+    Example:
+        >>> one_line('a  b.png:\nred \x1b[31m')
+        'a  b.png: red \\x1b[31m'
+    """
+    joined = ' '.join(line.strip() for line in text.splitlines())
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in joined)
+
+
+def _fail(error: Exception, exit_code: int) -> int:
+    print(f'{_tool()}: error: {one_line(str(error))}', file=sys.stderr)
+    return exit_code
+
+
+def _tool() -> str:
+    return Path(sys.argv[0]).name
+
+
+def add_nproc(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--nproc``."""
+    parser.add_argument(
+        '--nproc',
+        type=whole_number(minimum=1),
+        default=os.cpu_count() or 1,
+        metavar='N',
+        help='number of worker processes (default: one per CPU core, here %(default)s)',
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser, of: str) -> None:
+    """Adds ``--seed``, the seed ``of`` something."""
+    parser.add_argument(
+        '--seed',
+        type=whole_number(minimum=0),
+        default=0,
+        help=f'seed of {of} (default: %(default)s)',
+    )
+
+
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """Returns an argparse type for integers that are at least ``minimum``."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = minimum - 1
+        if number < minimum:
+            raise argparse.ArgumentTypeError(f'{text!r} is not a whole number >= {minimum}')
+        return number
+
+    return parse
+
+
+def number(fits: Callable[[float], bool], where: str) -> Callable[[str], float]:
+    """Returns an argparse type for numbers that fit; ``where`` tells in words which do."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float('nan')  # fits no comparison
+        if not fits(value):
+            raise argparse.ArgumentTypeError(f'{text!r} is not a number {where}')
+        return value
+
+    return parse
+
+
+ratio = number(lambda value: 0 < value < 1, 'between 0 and 1')
+"""An argparse type for numbers between 0 and 1, both excluded."""
+pooling_norm = number(lambda value: value >= 1, 'in [1, inf]')
+"""An argparse type for ``p`` of loss max-pooling."""
+pooling_ratio = number(lambda value: 0 < value <= 1, 'in (0, 1]')
+"""An argparse type for ``ratio`` of loss max-pooling."""

@@ -1,0 +1,9 @@
+"""Encoding of label maps and images."""
+
+import cv2
+import numpy as np
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Encodes a uint8 label (H, W) or BGR image (H, W, 3) as PNG."""
+    return cv2.imencode('.png', image)[1].tobytes()

@@ -1,0 +1,15 @@
+"""Messages to the log of the run."""
+
+import logging
+
+from ..registry import HAS_STACK
+
+
+def log(message: str, level: int = logging.INFO) -> None:
+    """Writes to MMEngine's current logger, or without MMEngine to that of this package."""
+    if HAS_STACK:
+        from mmengine.logging import print_log  # late: optional
+
+        print_log(message, logger='current', level=level)
+    else:
+        logging.getLogger('mmseg_imbalance').log(level, message)

@@ -1,0 +1,189 @@
+"""From the arguments of a command-line tool to the config of a run."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+
+from .checkpoints import check_checkpoint
+from .command_line import first_line
+from .errors import ToolError
+from .resuming import check_resumable, latest_checkpoint
+
+
+class RunConfigError(ToolError):
+    """What the user asked for cannot be run; the message says why, in one line."""
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Adds the config file and the options that override its entries.
+
+    Args:
+        parser: The tool's parser, changed in place.
+        several: Whether the tool takes any number of config files.
+    """
+    if several:
+        parser.add_argument('config', nargs='+', help='config files, or work dirs of runs')
+    else:
+        parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override entries of the config, such as train_dataloader.batch_size=4; '
+        'key="[a,b]" gives a list, key="[(a,b),(c,d)]" a list of tuples (no spaces)',
+    )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that every kind of run takes.
+
+    Args:
+        parser: The tool's parser, changed in place.
+    """
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--work-dir',
+        help="folder of logs, scores and checkpoints (default: the config's own, "
+        'or work_dirs/<config name>)',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes of a distributed run (default: none)',
+    )
+    # Old launchers pass the rank as an argument, torchrun sets the environment variable.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_config(path: str | Path, options: dict | None = None) -> Config:
+    """Loads a config file and overrides entries of it.
+
+    Args:
+        path: The file.
+        options: New values by dotted key.
+
+    Raises:
+        RunConfigError: The file or one of its bases is missing, it is not a config, or an option
+            does not fit it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RunConfigError(f'config file not found: {path}')
+    try:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(options or {})
+    except Exception as error:  # a config is Python: it can fail in every way
+        raise RunConfigError(f'cannot load config {path}: {first_line(error)}') from error
+    return cfg
+
+
+def load_run_config(args: argparse.Namespace) -> Config:
+    """Loads the config file and applies the arguments of :func:`add_run_arguments`.
+
+    Args:
+        args: The parsed arguments.
+
+    Raises:
+        RunConfigError: As :func:`load_config` does.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or work_dir_of(cfg, args.config)
+    return cfg
+
+
+def work_dir_of(cfg: Config, path: str | Path) -> str:
+    """The config's own work dir, or ``work_dirs/<name of its file>``."""
+    return cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
+
+
+def set_start(cfg: Config, args: argparse.Namespace) -> str | None:
+    """Decides what a training starts from, and makes sure that it can.
+
+    With ``--resume``, or ``resume=True`` in the config: from the checkpoint that ``load_from``
+    names, with ``--resume`` on the command line alone, else from the latest one of the work dir;
+    without one the training starts afresh. A seed that the config leaves open is the checkpoint's:
+    MMEngine restores it after the sampler of the data has been given another.
+
+    Args:
+        cfg: The run's config, changed in place.
+        args: The parsed arguments, with ``resume``.
+
+    Returns:
+        The checkpoint that the training goes on from, None if it starts afresh.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, damaged or no good to go on from.
+    """
+    start = cfg.get('load_from')
+    if args.resume or cfg.get('resume'):
+        named = args.cfg_options.get('load_from') if args.resume else start
+        latest = None if named else latest_checkpoint(cfg)
+        cfg.resume = bool(named or latest)
+        if latest:
+            cfg.load_from, start = None, latest  # MMEngine finds it where it was found here
+    if not cfg.get('resume'):
+        if start:
+            check_checkpoint(start)
+        return None
+    if '://' not in start:
+        checkpoint = check_resumable(start, cfg)
+        randomness = cfg.get('randomness') or {}
+        if randomness.get('seed') is None:
+            cfg.randomness = dict(randomness, seed=checkpoint['meta'].get('seed'))
+    return start
+
+
+def check_data(cfg: Config, *stages: str) -> None:
+    """Makes sure that the data are there before a model is built.
+
+    Args:
+        cfg: The run's config.
+        *stages: ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        RunConfigError: A data set's folder of images or labels, or its list of them, is missing.
+    """
+    for stage in stages:
+        dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset', {})
+        prefix = dataset.get('data_prefix', {})
+        for key, name in (
+            ('data_prefix.img_path', prefix.get('img_path')),
+            ('data_prefix.seg_map_path', prefix.get('seg_map_path')),
+            ('ann_file', dataset.get('ann_file')),
+        ):
+            path = os.path.join(dataset.get('data_root') or '', name or '')
+            if name and '://' not in path and not os.path.exists(path):
+                raise RunConfigError(
+                    f'data not found: {path} (prepare the data, or point data_root and {key} of '
+                    f'{stage}_dataloader.dataset elsewhere with --cfg-options)'
+                )
+
+
+def enable_amp(cfg: Config) -> None:
+    """Turns on mixed precision: float16 with loss scaling on an accelerator, bfloat16 on a CPU.
+
+    Args:
+        cfg: The run's config, changed in place.
+
+    Raises:
+        RunConfigError: The config's optimizer wrapper is of a kind that has no such counterpart.
+    """
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper'):
+        raise RunConfigError(f"--amp needs optim_wrapper.type='OptimWrapper', found {kind!r}")
+    if get_device() == 'cpu':
+        wrapper.type = 'BFloat16OptimWrapper'
+        for key in ('loss_scale', 'dtype'):  # AmpOptimWrapper's own
+            wrapper.pop(key, None)
+    elif kind == 'OptimWrapper':
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')

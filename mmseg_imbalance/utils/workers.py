@@ -1,0 +1,90 @@
+"""Worker processes behind a progress bar."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+import cv2
+from rich.console import Console
+from rich.progress import Progress
+
+from .errors import ToolError
+
+Job = TypeVar('Job')
+Result = TypeVar('Result')
+
+
+def run_in_workers(
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    nproc: int | None,
+    description: str,
+    chunk_size: int = 1,
+) -> list[Result]:
+    """Calls a function on every job in worker processes, behind a progress bar on stderr.
+
+    Args:
+        function: Has to be picklable; an exception ends the run and is raised here.
+        jobs: The jobs, picklable.
+        nproc: Largest number of worker processes, one per CPU core if None.
+        description: Text before the progress bar.
+        chunk_size: How many jobs a worker gets at once. Sending pickles the function anew and
+            costs a tenth of a millisecond or more, so jobs of a few are better sent by the dozen.
+
+    Returns:
+        The results, in the order of ``jobs``.
+
+    Raises:
+        ToolError: If a worker process dies.
+    """
+    chunks = [jobs[i : i + chunk_size] for i in range(0, len(jobs), chunk_size)]
+    nproc = max(1, min(nproc or os.cpu_count() or 1, len(chunks)))
+    results: dict[int, list[Result]] = {}
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)  # OpenCV's threads do not survive a fork, and workers need none
+    try:
+        with (
+            Progress(console=Console(stderr=True)) as progress,
+            ProcessPoolExecutor(nproc, initializer=_follow_parent) as pool,
+        ):
+            task = progress.add_task(description, total=len(jobs))
+            try:
+                futures = {pool.submit(_run, function, c): i for i, c in enumerate(chunks)}
+                for future in as_completed(futures):
+                    results[futures[future]] = future.result()
+                    progress.advance(task, len(chunks[futures[future]]))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    except BrokenProcessPool:
+        left = len(jobs) - sum(map(len, results.values()))
+        raise ToolError(
+            f'a worker process died with {left} of {len(jobs)} files to go; '
+            'run the same command again to go on; if memory ran out, with fewer workers (--nproc)',
+            exit_code=1,
+        ) from None
+    finally:
+        cv2.setNumThreads(threads)
+    return [result for i in range(len(chunks)) for result in results[i]]
+
+
+def _run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> list[Result]:
+    return [function(job) for job in jobs]
+
+
+def _follow_parent() -> None:
+    # Ctrl-C reaches all processes of a terminal; a worker finishes its file and is then dismissed.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # A parent that is killed dismisses nobody.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)

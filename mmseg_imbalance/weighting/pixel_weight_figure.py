@@ -1,0 +1,200 @@
+"""Which pixels of an image a loss listens to."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from ..ops.weight_support import weight_support
+from .pixel_weight_layout import DPI, Layout
+
+COLUMNS = ('image', 'label', 'prediction', 'pixel loss', 'weight')
+IGNORED = (200, 200, 200)
+"""Grey of the pixels whose label is ignored."""
+LEAST_WEIGHT = 1e-3
+"""Where the colours of the weights end; below it they are black."""
+
+_TICKS = (1e-3, 1e-2, 0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 50, 100, 1e3, 1e4, 1e5, 1e6)
+
+
+class WeighedImage(NamedTuple):
+    """An image and what a loss made of it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        label: (H, W) class indices 0 … C - 1; anything where not valid.
+        prediction: (H, W) class indices.
+        valid: (H, W) bool, False where the label is ignored.
+        pixel_loss: (H, W), ≥ 0.
+        weight: (H, W), ≥ 0, in units of what the mean gives every pixel.
+        name: What to call the image.
+    """
+
+    image: np.ndarray
+    label: np.ndarray
+    prediction: np.ndarray
+    valid: np.ndarray
+    pixel_loss: np.ndarray
+    weight: np.ndarray
+    name: str = ''
+
+
+def pixel_weight_figure(
+    rows: Sequence[WeighedImage],
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    title: str,
+) -> Figure:
+    """Draws image, label, prediction, pixel loss and weight side by side, a row per image.
+
+    The weights have a logarithmic colour scale with 1, what the mean gives every pixel, in its
+    middle: yellow pixels are listened to more, blue ones less, black ones hardly or not at all
+    (below :data:`LEAST_WEIGHT`). Pixels whose label is ignored are grey. A legend names the classes
+    that occur.
+
+    Args:
+        rows: At least one image.
+        classes: C names.
+        palette: (C, 3) RGB colours in 0 … 255.
+        title: Names the loss; cut in the middle where it is longer than the figure is wide.
+
+    Returns:
+        The figure, to be saved by the caller with :data:`DPI` pixels per inch: then not larger than
+        1920 x 1080 pixels for up to three rows.
+    """
+    names, colours = [*classes, 'ignored'], np.vstack([palette, IGNORED]).astype(np.uint8)
+    labels = [np.where(row.valid, row.label, len(classes)) for row in rows]
+    shown = sorted(set().union(*map(np.unique, [*labels, *(row.prediction for row in rows)])))
+    aspect = max(label.shape[0] / label.shape[1] for label in labels)
+    layout = Layout.fit(len(rows), aspect, [names[c] for c in shown])
+    loss_colours, weight_colours = _loss_colours(rows), _weight_colours(rows)
+
+    # No pyplot: it would keep the figure, and a training makes many.
+    figure = Figure(figsize=(layout.width, layout.height), dpi=DPI)
+    centred = dict(ha='center', va='bottom')
+    figure.text(
+        *layout.title, _shorten(title, layout.letters(12, layout.width)), fontsize=12, **centred
+    )
+    for c, column in enumerate(COLUMNS):
+        figure.text(*layout.heading(c), column, fontsize=11, **centred)
+    for r, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        pictures = (
+            row.image,
+            colours[label],
+            colours[row.prediction],
+            loss_colours.to_rgba(_where_valid(row, row.pixel_loss), bytes=True),
+            weight_colours.to_rgba(_log(_where_valid(row, row.weight)), bytes=True),
+        )
+        for c, (picture, note) in enumerate(zip(pictures, _notes(row), strict=True)):
+            axis = figure.add_axes(layout.panel_box(r, c))
+            axis.imshow(picture, interpolation='nearest')
+            axis.axis('off')
+            note = _shorten(note, layout.letters(8, layout.cell))
+            figure.text(*layout.note(r, c), note, fontsize=8, color='0.35', **centred)
+    _draw_loss_scale(figure.add_axes(layout.scale(3)), loss_colours)
+    _draw_weight_scale(figure.add_axes(layout.scale(4)), weight_colours)
+    figure.legend(
+        handles=[Patch(facecolor=colours[c] / 255, edgecolor='0.4', label=names[c]) for c in shown],
+        loc='upper left', bbox_to_anchor=layout.legend, ncols=layout.legend_columns,
+        fontsize=9, frameon=False, borderpad=0, borderaxespad=0, labelspacing=0.4,
+    )  # fmt: skip
+    return figure
+
+
+def figure_to_array(figure: Figure) -> np.ndarray:
+    """Draws a figure as (H, W, 3) uint8 RGB, in its own resolution."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _notes(row: WeighedImage) -> tuple[str, ...]:
+    """A line over each panel: what it is, or what it comes to over the valid pixels."""
+    if not row.valid.any():
+        return row.name, 'no labelled pixel', '', '', ''
+    right = (row.prediction == row.label)[row.valid].mean()
+    loss = row.pixel_loss[row.valid].mean()
+    return row.name, '', f'{100 * right:.3g} % right', f'mean {loss:.3g}', _support(row)
+
+
+def _support(row: WeighedImage) -> str:
+    weight = torch.from_numpy(np.where(row.valid, row.weight, 0)).reshape(1, -1)
+    support = weight_support(weight, torch.from_numpy(row.valid).reshape(1, -1)).item()
+    return 'no weight' if np.isnan(support) else f'90 % on {100 * support:.3g} % of the pixels'
+
+
+def _where_valid(row: WeighedImage, values: np.ndarray) -> np.ndarray:
+    return np.where(row.valid, values, np.nan)
+
+
+def _log(weight: np.ndarray) -> np.ndarray:
+    with np.errstate(divide='ignore'):  # -inf is below every limit
+        return np.log10(weight)
+
+
+def _loss_colours(rows: Sequence[WeighedImage]) -> ScalarMappable:
+    """From 0 to what only one pixel in 200 exceeds: a few must not hide the others."""
+    losses = np.concatenate([row.pixel_loss[row.valid] for row in rows])
+    losses = losses[np.isfinite(losses)]
+    highest = np.quantile(losses, 0.995) if losses.size else 0
+    colours = matplotlib.colormaps['viridis'].with_extremes(bad=np.divide(IGNORED, 255))
+    return ScalarMappable(Normalize(0, max(highest, 1e-6)), colours)
+
+
+def _weight_colours(rows: Sequence[WeighedImage]) -> ScalarMappable:
+    """From the least weight to the largest on a log scale, the middle of the colours at 1."""
+    weights = np.concatenate([row.weight[row.valid] for row in rows])
+    weights = weights[np.isfinite(weights) & (weights > 0)]
+    lowest, highest = weights.min(initial=0.5), weights.max(initial=2)
+    limits = np.log10([max(lowest, LEAST_WEIGHT), highest])
+    colours = matplotlib.colormaps['cividis'].with_extremes(
+        under='black', bad=np.divide(IGNORED, 255)
+    )
+    return ScalarMappable(TwoSlopeNorm(0, *limits), colours)
+
+
+def _draw_loss_scale(axis: Axes, colours: ScalarMappable) -> None:
+    bar = axis.figure.colorbar(colours, cax=axis, orientation='horizontal', extend='max')
+    bar.locator = MaxNLocator(4)
+    _finish_scale(bar, 'loss of the pixel')
+
+
+def _draw_weight_scale(axis: Axes, colours: ScalarMappable) -> None:
+    bar = axis.figure.colorbar(colours, cax=axis, orientation='horizontal', extend='min')
+    ticks = _ticks(colours.norm)
+    bar.set_ticks(np.log10(ticks), labels=[f'{tick:g}' for tick in ticks])
+    _finish_scale(bar, 'weight; 1 is what the mean gives')
+
+
+def _ticks(norm: TwoSlopeNorm) -> list[float]:
+    """1, and round weights that are not too close to one another on the scale."""
+    chosen = [1]
+    for tick in sorted(_TICKS, key=lambda tick: abs(np.log10(tick))):
+        place = norm(np.log10(tick))
+        inside = norm.vmin - 1e-9 <= np.log10(tick) <= norm.vmax + 1e-9
+        if inside and all(abs(place - norm(np.log10(other))) > 0.16 for other in chosen):
+            chosen.append(tick)
+    return sorted(chosen)
+
+
+def _finish_scale(bar: Colorbar, label: str) -> None:
+    bar.minorticks_off()
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label(label, fontsize=9)
+
+
+def _shorten(text: str, letters: int) -> str:
+    """The text, cut in its middle to a number of letters."""
+    if len(text) <= letters:
+        return text
+    return f'{text[: (letters - 1) // 2]}…{text[len(text) - letters // 2 :]}'

@@ -1,0 +1,103 @@
+"""Curves of how a loss weighs the pixels."""
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+from torch import Tensor
+
+from ..utils.curves import write_curves
+from ..utils.find_loss import find_losses
+from .record import WeightingRecorder, check_classes, first_weighting
+
+
+@HOOKS.register_module()
+class WeightingCurvesHook(Hook):
+    """Shows during training which pixels and classes a weighting loss listens to.
+
+    Every ``interval`` iterations it looks at what the loss made of that one batch, and writes to
+    every back end of the visualizer::
+
+        custom_hooks = [dict(type='WeightingCurvesHook', interval=50)]
+
+    - ``train/mean_weight``: the mean weight of the valid pixels;
+    - ``train/support_90``: the share of the pixels that carries 90 % of the weight, in (0, 1];
+    - ``train/saturated``: for :class:`LossMaxPooling`, the share that the pooling gives as much as
+      a pixel may get;
+    - ``train/class_weight/<class>``: the mean weight of a class's pixels: of :class:`RecallLoss`
+      its weight of the class, about 1 - recall. A class that is not in the batch has no point
+      there.
+
+    Weights are what the pixel losses are multiplied with, all together: by the loss's own weighing,
+    by ``class_weight``, and by a pixel sampler.
+
+    They are the loss's own :meth:`PixelWeightingLoss.curves`, in a distributed training averaged
+    over the processes; the training itself stays the same, bit for bit. A model that is trained
+    with other losses, which weigh all pixels alike, has no such curves.
+
+    Args:
+        interval: Iterations ≥ 1 from one batch that is looked at to the next.
+        loss: The loss, as a path in the model, such as ``'auxiliary_head.loss_decode'``. None: of
+            the losses of ``decode_head``, of the last one if there are several, the first that
+            weighs pixels.
+
+    Raises:
+        ValueError: ``interval`` < 1; at the start of a training, a ``loss``, or without a name a
+            ``decode_head.loss_decode``, that is not there, and a named one that does not weigh
+            pixels; logits of another number of classes than the data set.
+        RuntimeError: The loss took no part in an iteration that was to be looked at.
+    """
+
+    def __init__(self, interval: int = 50, loss: str | None = None) -> None:
+        if not interval >= 1:
+            raise ValueError(f'interval must be a number of iterations ≥ 1, got {interval}')
+        self.interval = interval
+        self.loss = loss
+        self._recorder: WeightingRecorder | None = None
+
+    def before_train(self, runner) -> None:
+        """Looks for the loss."""
+        self._classes = runner.train_dataloader.dataset.metainfo['classes']
+        losses = find_losses(runner.model, self.loss, type(self).__name__)
+        loss = first_weighting(losses)
+        if loss is None and self.loss is not None:
+            raise ValueError(
+                f'WeightingCurvesHook needs a loss that weighs pixels; {self.loss} is '
+                f'{", ".join(type(loss).__name__ for loss in losses)}'
+            )
+        self._recorder = None if loss is None else WeightingRecorder(loss)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Has the loss keep its weighting of the iterations that are looked at."""
+        if self._recorder and self.every_n_train_iters(runner, self.interval):
+            self._recorder.start()
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Writes the curves of these iterations."""
+        if not (self._recorder and self.every_n_train_iters(runner, self.interval)):
+            return
+        weighting = self._recorder.take()
+        if weighting is None:
+            raise RuntimeError(
+                f'WeightingCurvesHook: {self.loss or "the loss of decode_head"} took no part in '
+                'the iteration; name another with its argument `loss`'
+            )
+        check_classes(weighting, len(self._classes), type(self).__name__)
+        write_curves(runner, self._scalars(self._recorder.loss.curves(weighting)))
+
+    def _scalars(self, curves: dict[str, Tensor]) -> dict[str, float]:
+        names = []
+        for name, value in curves.items():
+            tag = f'train/{name}'
+            names += [f'{tag}/{cls}' for cls in self._classes] if value.dim() else [tag]
+        values = torch.cat([value.reshape(-1) for value in curves.values()])
+        known = ~values.isnan()
+        # One process may have no pixel of a class, another one some.
+        sums = torch.stack([torch.where(known, values, 0.0), known.to(values.dtype)])
+        all_reduce(sums)
+        totals, processes = sums.tolist()
+        return {
+            name: total / count
+            for name, total, count in zip(names, totals, processes, strict=True)
+            if count
+        }

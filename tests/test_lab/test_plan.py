@@ -1,0 +1,188 @@
+"""Plans: what is trained, in which order, and what is wrong with one."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmseg.registry import MODELS
+from mmseg.structures import build_pixel_sampler
+
+from lab.study.commands import head_options
+from lab.study.plan import Method, Plan, PlanError
+from mmseg_imbalance.utils.shipped import config_path
+
+ROOT = Path(__file__).resolve().parents[2]
+PLANS = sorted(path for path in (ROOT / 'lab/plans').glob('*.py') if path.stem != 'methods')
+GRID = {'head.loss_decode.gamma': [2.0, 1.0], 'x.y': ['a', 'b']}
+
+
+def plan(**kwargs):
+    methods = {
+        'ce': Method('ce', 'CE', 'cross_entropy/ce', grid={'lr': [0.1, 0.2]}),
+        'focal': Method('focal', 'focal', 'baselines/focal', {'z': 5}, GRID),
+        'recall': Method('recall', 'RL', 'recall_loss/recall', {'lr': 0.7}),
+    }
+    return Plan('toy', 'Toy', 'net_data', **{'methods': methods, 'seeds': [3, 4], **kwargs})
+
+
+def test_there_are_plans():
+    assert {path.stem for path in PLANS} >= {'camvid', 'toy_streets', 'cityscapes'}
+
+
+@pytest.mark.parametrize('path', PLANS, ids=lambda path: path.stem)
+def test_shipped_plans_build(path):
+    """Losses and pixel samplers take their options; all else replaces an entry of the config."""
+    shipped = Plan.fromfile(path)
+    for stage in ('tune', 'train'):
+        for trial in shipped.trials(stage):
+            shipped_cfg = Config.fromfile(config_path(trial.config))
+            options = head_options(trial.options, shipped_cfg)
+            cfg = copy.deepcopy(shipped_cfg)
+            cfg.merge_from_dict(options)
+            MODELS.build(cfg.model.decode_head.loss_decode)
+            sampler = cfg.model.decode_head.get('sampler')
+            if sampler:
+                build_pixel_sampler(sampler, context=None)
+            for key in options:
+                if not key.startswith('model.'):
+                    found = shipped_cfg
+                    for name in key.split('.'):
+                        assert name in found, f'{trial.name}: {key}'
+                        found = found[name]
+
+
+@pytest.mark.parametrize('stem', ['camvid', 'toy_streets'])
+def test_our_own_plans_hold_what_the_protocol_says(stem):
+    shipped = Plan.fromfile(ROOT / 'lab/plans' / f'{stem}.py')
+    assert shipped.baseline == 'ce' and len(shipped.seeds) >= 3
+    assert shipped.hold_out['share'] == 0.2
+    lr = shipped.methods['ce'].grid['optim_wrapper.optimizer.lr']
+    cfg = Config.fromfile(config_path(f'cross_entropy/ce_{shipped.setting}.py'))
+    assert cfg.optim_wrapper.optimizer.lr == lr[0]
+
+
+def test_tuning_tries_every_combination_with_the_baselines_choice():
+    trials = list(plan(options={'o': 1}).trials('tune', {'ce': {'lr': 0.2}}))
+    assert [t.name for t in trials] == [
+        'ce_lr-0.1',
+        'ce_lr-0.2',
+        'focal_gamma-2.0_y-a',
+        'focal_gamma-2.0_y-b',
+        'focal_gamma-1.0_y-a',
+        'focal_gamma-1.0_y-b',
+    ]
+    assert trials[0].options == {'o': 1, 'lr': 0.1}
+    assert trials[3].options == {
+        'o': 1, 'lr': 0.2, 'z': 5, 'head.loss_decode.gamma': 2.0, 'x.y': 'b'
+    }  # fmt: skip
+    assert trials[3].choice == {'head.loss_decode.gamma': 2.0, 'x.y': 'b'}
+    assert {t.seed for t in trials} == {3}
+
+
+def test_a_grid_may_be_several():
+    methods = {
+        'ce': Method('ce', 'CE', 'cross_entropy/ce', grid=[]),
+        'lmp': Method('lmp', 'LMP', 'a/lmp', grid=[{'p': [2, 1]}, {'p': [1], 'ratio': [0.1]}]),
+    }
+    several = plan(methods=methods, seeds=[0])
+    assert [t.name for t in several.trials('tune')] == ['lmp_p-2', 'lmp_p-1', 'lmp_p-1_ratio-0.1']
+    assert [t.options for t in several.trials('train')] == [{}, {'p': 2}]
+
+
+def test_training_takes_what_was_chosen_seed_by_seed():
+    chosen = {'ce': {'lr': 0.2}, 'focal': {'head.loss_decode.gamma': 1.0, 'x.y': 'b'}}
+    trials = list(plan().trials('train', chosen))
+    assert [t.name for t in trials] == [
+        'ce_seed3', 'focal_seed3', 'recall_seed3', 'ce_seed4', 'focal_seed4', 'recall_seed4',
+    ]  # fmt: skip
+    ce, focal, recall = trials[:3]
+    assert ce.options == {'lr': 0.2}
+    assert focal.options == {'lr': 0.2, 'z': 5, 'head.loss_decode.gamma': 1.0, 'x.y': 'b'}
+    assert recall.options == {'lr': 0.7}  # a method's own option has the last word
+    assert focal.config == 'baselines/focal_net_data.py'
+    assert not any(t.choice for t in trials)
+
+
+def test_what_is_the_same_once_chosen_is_trained_once():
+    methods = {
+        'ce': Method('ce', 'CE', 'cross_entropy/ce'),
+        'lmp': Method('lmp', 'LMP', 'a/lmp', grid={'p': [1.7, 1.3]}),
+        'lmp-p1.7': Method('lmp-p1.7', 'LMP 1.7', 'a/lmp', {'p': 1.7}),
+        'lmp-p1.3': Method('lmp-p1.3', 'LMP 1.3', 'a/lmp', {'p': 1.3}),
+    }
+    for stage in ('train', 'cost'):
+        trials = plan(methods=methods, seeds=[0]).trials(stage, {'lmp': {'p': 1.3}})
+        assert [t.method for t in trials] == ['ce', 'lmp', 'lmp-p1.7']
+    names = [t.name for t in plan(methods=methods).trials('tune')]
+    assert names == ['lmp_p-1.7', 'lmp_p-1.3']
+
+
+def test_trials_know_how_they_are_trained(tmp_path):
+    path = tmp_path / 'mine.py'
+    text = "title = 'T'\nsetting = 'net_4xb2-8k_data'\nseeds = [0]\namp = True\n"
+    path.write_text(
+        f'{text}hold_out = dict(share=0.2)\n'
+        "methods = {'ce': dict(name='x', config='y', grid={'a': [1]})}\n"
+    )
+    (tune,) = Plan.fromfile(path).trials('tune')
+    (train,) = Plan.fromfile(path).trials('train')
+    assert (tune.amp, tune.gpus, tune.hold_out) == (True, 4, {'share': 0.2})
+    assert (train.amp, train.gpus, train.hold_out) == (True, 4, {})
+
+
+def test_cost_is_measured_once_and_defaults_stand_in_for_choices():
+    trials = list(plan().trials('cost'))
+    assert [t.name for t in trials] == ['ce', 'focal', 'recall']
+    assert trials[1].options['head.loss_decode.gamma'] == 2.0
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ('methods = {}', 'it has no methods'),
+        ('seeds = [-1]', r'seeds are different whole numbers ≥ 0, got \[-1\]'),
+        ('seeds = []', 'seeds are different whole numbers'),
+        ('seeds = [0, 1, 0]', 'seeds are different whole numbers'),
+        ('seeds = 3', 'cannot read plan .*iterable'),
+        ("hold_out = 'x'", 'cannot read plan .*mapping'),
+        ("methods = {'C E': dict(name='x', config='y')}", "'C E' is no name for a file"),
+        ("methods = {'ce': dict(name='x', config='y', grid={'a': 3})}", 'no list of values for a'),
+        ("methods = {'ce': dict(name='x', config='y', grid=[3])}", 'or a list of such dicts'),
+        ("methods = {'ce': dict(name='x', config='y', grid={'a': [3]})}", 'no hold_out'),
+        ("methods = {'ce': dict(nome='x')}", 'cannot read plan .*nome'),
+        ('hold_out = dict(shre=0.2)', "hold_out has 'shre'; there are share and group"),
+        ('hold_out = dict(share=2.0)', 'share of hold_out is a number between 0 and 1, got 2.0'),
+        ("hold_out = dict(group='(')", r"group of hold_out is no regular expression: '\('"),
+        (
+            "methods = {k: dict(name='x', config='y') for k in ('a', 'b')}",
+            "two methods have the name 'x'",
+        ),
+        ("highlights = ['fcal']", "highlights has 'fcal', which is no method"),
+        (
+            "targets = [dict(method='x', score='mIoU', least=1)]",
+            "targets has 'x', which is no method",
+        ),
+        ("targets = [dict(methd='ce')]", 'cannot read plan .*methd'),
+        (
+            "targets = [dict(method='ce', score='mIuO', least=1)]",
+            "targets has the score 'mIuO'; there are mIoU, mAcc, ",
+        ),
+        ('sedes = [1]', 'cannot read plan .*sedes'),
+        ('seeds = [1 / 0]', 'cannot read plan .*division by zero'),
+    ],
+)
+def test_mistakes_are_named_with_their_file(tmp_path, change, message):
+    path = tmp_path / 'mine.py'
+    text = "title = 'T'\nsetting = 's'\nseeds = [0]\nmethods = {'ce': dict(name='x', config='y')}\n"
+    path.write_text(text)
+    assert Plan.fromfile(path).key == 'mine'
+    path.write_text(text + change + '\n')
+    with pytest.raises(PlanError, match=message) as error:
+        Plan.fromfile(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_plan_is_named():
+    with pytest.raises(PlanError, match='plan not found: nowhere.py'):
+        Plan.fromfile('nowhere.py')

@@ -1,0 +1,46 @@
+"""What is in the way of a trial; tests/test_tools/test_study.py has whole ones."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from study_results import made_plan
+
+from lab.study.run_trial import Workshop, run_trial
+from mmseg_imbalance.utils.errors import ToolError
+
+
+class SilentWorkshop(Workshop):
+    """One whose tools end well, and leave nothing."""
+
+    def config(self, trial):
+        return Config(dict(model=dict(), train_cfg=dict(max_iters=4)))
+
+    def run(self, trial, tool, *arguments, watch):
+        return 1.0
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    return SilentWorkshop(Path('tools'), tmp_path, torch.device('cpu'), 1)
+
+
+@pytest.fixture
+def trial():
+    return next(made_plan().trials('tune'))
+
+
+def test_a_folder_of_something_else_is_left_alone(workshop, trial):
+    log = workshop.folder(trial) / '20260101_000000' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text('theirs')
+    with pytest.raises(ToolError, match=r'focal_gamma-2.0 holds a training of something else'):
+        run_trial(workshop, trial, lambda done, total: True)
+    assert log.read_text() == 'theirs' and len(list(workshop.folder(trial).iterdir())) == 1
+
+
+def test_a_training_without_scores_is_named(workshop, trial):
+    with pytest.raises(ToolError, match=r'tune/focal_gamma-2.0: .*scalars.json') as error:
+        run_trial(workshop, trial, lambda done, total: True)
+    assert error.value.exit_code == 1

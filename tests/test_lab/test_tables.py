@@ -1,0 +1,186 @@
+"""Tables of a study."""
+
+import dataclasses
+import re
+
+import pytest
+from study_results import GAMMA, made_plan, made_record, write_study
+
+from lab.study.plan import Method, Target
+from lab.study.results import Results
+from lab.study.tables import (
+    class_table,
+    cost_table,
+    front_table,
+    gain_table,
+    summary_table,
+    target_table,
+    tuning_table,
+)
+from mmseg_imbalance.utils.errors import ToolError
+
+
+@pytest.fixture
+def results(tmp_path):
+    write_study(tmp_path)
+    return Results.read(made_plan(), tmp_path)
+
+
+def rows(table):
+    """Cells by method and column, as the Markdown shows them."""
+    lines = [re.split(r' *\| *', line.strip('| \n')) for line in table.to_markdown().splitlines()]
+    header, _, *body = lines
+    return {line[0]: dict(zip(header, line, strict=True)) for line in body}
+
+
+def test_summary(results):
+    found = rows(summary_table(results))
+    assert list(found) == ['cross-entropy', 'focal loss', 'recall loss']
+    assert found['recall loss'] == {
+        'method': 'recall loss',
+        'mIoU': '**54.0** ± 0.0',
+        'mAcc': '**76.3** ± 2.4',
+        'mPrecision': '70.5 ± 0.7',
+        'tail IoU': '**21.0** ± 1.4',
+        'tail recall': '**65.0** ± 7.1',
+        'mIoU, TTA': '**55.0** ± 0.0',
+        'mAcc, TTA': '**77.3** ± 2.4',
+    }
+    assert found['cross-entropy']['tail IoU'] == '8.0 ± 2.8'
+
+
+def test_chosen_methods_only(results):
+    chosen = [results.plan.methods['recall']]
+    for table in (summary_table, gain_table, cost_table):
+        assert list(rows(table(results, chosen))) == ['recall loss']
+    assert list(rows(class_table(results, chosen))) == ['recall loss']
+
+
+def test_gains_have_their_sign(results):
+    found = rows(gain_table(results))
+    assert list(found) == ['focal loss', 'recall loss']
+    assert found['recall loss']['tail IoU'] == '**+13.0** ± 1.4'
+    assert found['focal loss']['mAcc'] == '-0.7 ± 0.9'
+
+
+def test_classes_from_the_rarest_on(results):
+    found = rows(class_table(results))
+    assert list(found['recall loss']) == ['method', 'pole, 1 %', 'car, 19 %', 'road, 80 %']
+    assert found['recall loss']['pole, 1 %'] == '**21.0** ± 1.4'
+    recall = rows(class_table(results, kind='Acc'))
+    assert recall['recall loss']['pole, 1 %'] == '**65.0** ± 7.1'
+
+
+def test_cost_is_a_multiple_of_the_baselines(results):
+    lines = cost_table(results).to_markdown().splitlines()
+    assert lines[3] == '| focal loss | 0.550 | 1.10 | 1100 | 1.10 |'
+    assert lines[4] == '| recall loss | 0.600 | 1.20 | 900 | 0.90 |'
+
+
+@pytest.mark.parametrize(
+    ('target', 'expected', 'measured', 'met'),
+    [
+        (('mIoU_tail', 13.0), '≥ +13.0 points', '+13.0 ± 1.4 points', 'yes'),
+        (('mIoU_tail', 13.1), '≥ +13.1 points', '+13.0 ± 1.4 points', 'no'),
+        (('mIoU_tail', 14.0, False, True), '≥ +14.0 points - one std', '+13.0 ± 1.4 points', 'yes'),
+        (('mIoU_tail', 14.5, False, True), '≥ +14.5 points - one std', '+13.0 ± 1.4 points', 'no'),
+        # 21 is 162.5 % more than 8, and the gains of 12 and 14 are 150 and 175 % of 8
+        (('mIoU_tail', 160, True), '≥ +160.0 %', '+162.5 ± 17.7 %', 'yes'),
+        (('mIoU_tail', 163, True), '≥ +163.0 %', '+162.5 ± 17.7 %', 'no'),
+    ],
+)
+def test_targets(tmp_path, target, expected, measured, met):
+    write_study(tmp_path)
+    results = Results.read(made_plan(targets=[Target('recall', *target)]), tmp_path)
+    row = rows(target_table(results))['recall loss']
+    assert row == {
+        'method': 'recall loss', 'gain of': 'tail IoU', 'expected': expected,
+        'measured': measured, 'met': met,
+    }  # fmt: skip
+
+
+def test_targets_of_methods_without_results_are_left_out(tmp_path):
+    write_study(tmp_path)
+    lmp = Method('lmp', 'LMP', 'loss_max_pooling/lmp')
+    targets = [Target('lmp', 'mIoU', 1.0), Target('recall', 'mIoU', 1.0)]
+    results = Results.read(made_plan(targets=targets, lmp=lmp), tmp_path)
+    assert list(rows(target_table(results))) == ['recall loss']
+
+
+def test_targets_of_scores_that_there_are_not_are_left_out(tmp_path):
+    """No class is in the tail."""
+    for record in write_study(tmp_path):
+        if record.run is not None:
+            record.run.means.pop('mIoU_tail')
+            record.write(tmp_path)
+    targets = [Target('recall', 'mIoU_tail', 1.0), Target('recall', 'mIoU', 1.0)]
+    results = Results.read(made_plan(targets=targets), tmp_path)
+    assert [row[1] for row in target_table(results).rows] == ['mIoU']
+
+
+def test_front(tmp_path):
+    write_study(tmp_path)
+    results = Results.read(made_plan(), tmp_path)
+    assert rows(front_table(results)) == {
+        'recall loss': {
+            'method': 'recall loss', 'baselines better in both mIoU and mAcc': 'none'
+        }
+    }  # fmt: skip
+    for seed in (0, 1):
+        made_record('recall', seed, iou=(50, 40, 5), acc=(60, 50, 10)).write(tmp_path)
+    results = Results.read(made_plan(), tmp_path)
+    (row,) = rows(front_table(results)).values()
+    assert row['baselines better in both mIoU and mAcc'] == 'cross-entropy; focal loss'
+
+
+def test_memory_may_be_unknown(tmp_path):
+    for record in write_study(tmp_path):
+        if record.trial.stage == 'cost':
+            dataclasses.replace(record, memory=None).write(tmp_path)
+    results = Results.read(made_plan(), tmp_path)
+    assert (
+        cost_table(results).to_markdown().splitlines()[3] == '| focal loss | 0.550 | 1.10 | – | – |'
+    )
+
+
+def test_tuning_shows_all_and_marks_the_choice(results):
+    lines = tuning_table(results).to_markdown().splitlines()
+    assert lines[2:] == [
+        '| focal loss | gamma 2.0 | **50.3** | **58.3** |',
+        '| focal loss | gamma 1.0 | 50.0 | 58.3 |',
+    ]
+
+
+def test_values_that_are_no_longer_in_the_grid_are_left_out(tmp_path):
+    write_study(tmp_path)
+    wider = made_plan(focal=Method('focal', 'focal loss', 'baselines/focal', grid={GAMMA: [9.0]}))
+    made_record('focal', stage='tune', choice={GAMMA: 9.0}, plan=wider).write(tmp_path)
+    results = Results.read(made_plan(), tmp_path)
+    assert len(tuning_table(results).rows) == 2
+
+
+def test_gains_count_the_seeds_that_the_baseline_has_too(tmp_path):
+    write_study(tmp_path)
+    (tmp_path / 'train' / 'ce_seed1.json').unlink()
+    results = Results.read(made_plan(targets=[Target('recall', 'mIoU', 1.0)]), tmp_path)
+    assert list(rows(summary_table(results)))[2] == 'recall loss'
+    assert list(rows(gain_table(results))) == ['focal loss (n = 1)', 'recall loss (n = 1)']
+    assert list(rows(target_table(results))) == ['recall loss (n = 1)']
+
+
+def test_costs_need_those_of_the_baseline(tmp_path):
+    write_study(tmp_path)
+    (tmp_path / 'cost' / 'ce.json').unlink()
+    with pytest.raises(ToolError, match='the cost of ce was not measured; .*--stages cost'):
+        cost_table(Results.read(made_plan(), tmp_path))
+
+
+def test_missing_seeds_and_costs_show(tmp_path):
+    write_study(tmp_path)
+    (tmp_path / 'train' / 'recall_seed1.json').unlink()
+    (tmp_path / 'cost' / 'recall.json').unlink()
+    results = Results.read(made_plan(targets=[Target('recall', 'mIoU', 1.0)]), tmp_path)
+    assert list(rows(summary_table(results)))[2] == 'recall loss (n = 1)'
+    assert list(rows(target_table(results))) == ['recall loss (n = 1)']
+    last = cost_table(results).to_markdown().splitlines()[-1]
+    assert last == '| recall loss | – | – | – | – |'

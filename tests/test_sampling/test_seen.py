@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmseg_imbalance.sampling.seen import count_seen
+
+
+def batches(labels, size):
+    samples = [
+        SegDataSample(
+            gt_sem_seg=PixelData(data=torch.tensor(label)[None]),
+            metainfo=dict(seg_map_path='a.png'),
+        )
+        for label in labels
+    ]
+    return [dict(data_samples=samples[i : i + size]) for i in range(0, len(samples), size)]
+
+
+def test_counts_of_samples():
+    labels = np.random.default_rng(0).integers(0, 4, (7, 5, 6))
+    labels[labels == 3] = 255
+    counts = count_seen(batches(labels, 3), draws=5, num_classes=4)
+    expected = [[np.count_nonzero(label == c) for c in range(4)] for label in labels[:5]]
+    assert counts.tolist() == expected
+
+
+def test_too_few_samples_and_bad_labels_are_named():
+    labels = np.zeros((2, 3, 3), int)
+    with pytest.raises(ValueError, match='ends after 2 samples, before 3 are drawn'):
+        count_seen(batches(labels, 2), draws=3, num_classes=4)
+    labels[0, 0, 0] = 9
+    with pytest.raises(ValueError, match='a.png: label 9 is no class'):
+        count_seen(batches(labels, 2), draws=2, num_classes=4)

@@ -1,0 +1,347 @@
+"""tools/study.py and study_report.py on tiny trainings, as users run them."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAN = """
+title = 'Tiny'
+setting = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256'
+seeds = {seeds}
+hold_out = dict(share=0.25, group='')
+__loaders = [f'{{stage}}_dataloader' for stage in ('train', 'val', 'test')]
+options = {{
+    **{{f'{{loader}}.dataset.data_root': {data!r} for loader in __loaders}},
+    **{{f'{{loader}}.num_workers': 0 for loader in __loaders}},
+    **{{f'{{loader}}.persistent_workers': False for loader in __loaders}},
+    'train_cfg.max_iters': {iterations},
+    'train_dataloader.batch_size': 2,
+    'model.backbone.stem_channels': 8,
+    'model.backbone.base_channels': 8,
+    'model.decode_head.in_channels': 64,
+    'model.decode_head.channels': 8,
+}}
+methods = {{
+    'ce': dict(name='cross-entropy', config='cross_entropy/ce'),
+    'focal': dict(
+        name='focal loss',
+        config='baselines/focal',
+        grid={{'head.loss_decode.gamma': [2.0, {gamma}]}},
+    ),
+    'recall': dict(
+        name='recall loss',
+        config='recall_loss/recall',
+        options={{'head.loss_decode.floor': {floor}}},
+        ours=True,
+    ),
+}}
+"""
+
+
+def write_plan(path, data, seeds=(0,), iterations=4, gamma=1.0, floor=0.0):
+    filled = PLAN.format(
+        data=str(data), seeds=list(seeds), iterations=iterations, gamma=gamma, floor=floor
+    )
+    path.write_text(filled)
+    return path
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory, toy_data, run_tool):
+    """A whole study: its folder and the process that did it."""
+    folder = tmp_path_factory.mktemp('study') / 'with space, comma'
+    folder.mkdir()
+    plan = write_plan(folder / 'tiny.py', toy_data, seeds=(0, 1))
+    done = run_tool('study.py', plan, '--work-dir', folder / 'work', '--jobs', 2, timeout=580)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done
+
+
+def records(folder):
+    return {
+        str(path.relative_to(folder).with_suffix('')): json.loads(path.read_text())
+        for path in folder.rglob('*.json')
+    }
+
+
+@pytest.mark.slow
+def test_every_trial_leaves_a_record(finished):
+    folder, _ = finished
+    found = records(folder / 'work' / 'results')
+    assert set(found) == {
+        'tune/focal_gamma-2.0',
+        'tune/focal_gamma-1.0',
+        *(f'train/{method}_seed{seed}' for method in ('ce', 'focal', 'recall') for seed in (0, 1)),
+        *(f'cost/{method}' for method in ('ce', 'focal', 'recall')),
+    }
+    for name, record in found.items():
+        assert ('augmented' in record and bool(record['augmented'])) == name.startswith('train/')
+        assert (record['run'] is None) == name.startswith('cost/')
+        assert str(folder) not in json.dumps(record)
+    assert found['cost/ce']['seconds'] > 0 and found['cost/ce']['memory'] > 100
+    assert found['train/ce_seed1']['run']['work_dir'] == 'ce_seed1'
+
+
+@pytest.mark.slow
+def test_scores_are_those_of_the_trainings(finished):
+    folder, _ = finished
+    for name in ('ce_seed0', 'recall_seed1'):
+        record = records(folder / 'work' / 'results')[f'train/{name}']
+        (log,) = (folder / 'work' / 'train' / name).glob('*/vis_data/scalars.json')
+        last = json.loads(log.read_text().splitlines()[-1])
+        assert record['run']['means']['mIoU'] == last['mIoU'] and last['step'] == 4
+        scores = json.loads(
+            (folder / 'work/train' / name / 'augmented/class_scores.json').read_text()
+        )
+        assert record['augmented']['mAcc'] == scores['means']['mAcc']
+    # the seeds are seeds
+    a, b = (records(folder / 'work/results')[f'train/ce_seed{seed}'] for seed in (0, 1))
+    assert a['loss'] != b['loss']
+
+
+@pytest.mark.slow
+def test_tuning_trains_and_validates_on_the_training_set(finished):
+    folder, _ = finished
+    record = records(folder / 'work' / 'results')['tune/focal_gamma-2.0']
+    assert record['run']['data']['data_prefix.img_path'] == 'leftImg8bit/train'
+    own = folder / 'work' / 'tune' / 'focal_gamma-2.0'
+    lists = {name: (own / f'{name}.txt').read_text().split() for name in ('train', 'val')}
+    assert (len(lists['train']), len(lists['val'])) == (6, 2)
+    assert max(lists['train']) < min(lists['val'])
+    assert sum(record['run']['pixels'].values()) <= 2 * 128 * 256
+
+
+@pytest.mark.slow
+def test_the_report_lies_beside_the_results(finished):
+    folder, done = finished
+    report = (folder / 'work' / 'report.md').read_text()
+    assert f'written: {folder}/work/report.md' in done.stdout.replace('\n', '')
+    assert 'recall loss' in report and '## Time and memory of the training' in report
+
+
+def written(folder):
+    """When the files of trainings and their results were written."""
+    files = [*folder.glob('*/*/**/*'), *folder.glob('results/*/*')]
+    return {p: p.stat().st_mtime_ns for p in files if p.is_file()}
+
+
+@pytest.mark.slow
+def test_run_again_there_is_nothing_to_do(finished, run_tool):
+    folder, _ = finished
+    before = written(folder / 'work')
+    done = run_tool('study.py', folder / 'tiny.py', '--work-dir', folder / 'work')
+    assert done.returncode == 0 and 'all is done' in done.stdout
+    assert len(before) > 50 and written(folder / 'work') == before
+
+
+@pytest.mark.slow
+def test_a_changed_plan_is_no_continuation(finished, run_tool, toy_data, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / 'copy')
+    plan = write_plan(folder / 'changed.py', toy_data, seeds=(0,), floor=3.0)
+    arguments = [plan, '--work-dir', folder / 'work', '--stages', 'train', '--methods', 'recall']
+    done = run_tool('study.py', *arguments)
+    assert done.returncode == 2
+    difference = 'is of other settings (head.loss_decode.floor=0.0, now 3.0); delete it'
+    assert f'recall_seed0.json {difference}' in done.stderr
+    # the advice followed, the training is still another one
+    (folder / 'work' / 'results' / 'train' / 'recall_seed0.json').unlink()
+    done = run_tool('study.py', *arguments)
+    failures = [line for line in done.stderr.splitlines() if line.startswith('failed: ')]
+    assert done.returncode == 1 and len(failures) == 2
+    assert f'train/recall_seed0 {difference}' in failures[0]
+    assert failures[1].startswith('failed: report: ')
+    assert f'cost/recall.json {difference}' in failures[1]
+    shutil.rmtree(folder / 'work' / 'train' / 'recall_seed0')
+    (folder / 'work' / 'results' / 'cost' / 'recall.json').unlink()
+    done = run_tool('study.py', *arguments)
+    assert done.returncode == 0, done.stderr
+    record = records(folder / 'work' / 'results')['train/recall_seed0']
+    assert record['trial']['options']['head.loss_decode.floor'] == 3.0
+
+
+@pytest.mark.slow
+def test_a_training_that_was_not_scored_is(finished, run_tool, tmp_path):
+    """As if stopped in the last validation, after the last checkpoint was written."""
+    folder = shutil.copytree(finished[0], tmp_path / 'copy')
+    own, name = folder / 'work' / 'train' / 'ce_seed0', 'train/ce_seed0'
+    before = records(folder / 'work' / 'results')[name]
+    (folder / 'work' / 'results' / f'{name}.json').unlink()
+    (log,) = own.glob('*/vis_data/scalars.json')
+    log.write_text(''.join(log.read_text().splitlines(keepends=True)[:-1]))
+    last = own / 'last_checkpoint'  # names a file by its whole path
+    last.write_text(str(own / Path(last.read_text()).name))
+    arguments = [folder / 'tiny.py', '--work-dir', folder / 'work', '--stages', 'train']
+    done = run_tool('study.py', *arguments, '--methods', 'ce', timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'resumed epoch: 0, iter: 3' in (own / 'output.txt').read_text()
+    after = records(folder / 'work' / 'results')[name]
+    assert after['run']['pixels'] == before['run']['pixels']
+    assert [step for step, _ in after['loss']] == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_a_training_that_was_not_augmented_is(finished, run_tool, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / 'copy')
+    name, own = 'train/ce_seed1', folder / 'work' / 'train' / 'ce_seed1'
+    before = records(folder / 'work' / 'results')[name]
+    (folder / 'work' / 'results' / f'{name}.json').unlink()
+    shutil.rmtree(own / 'augmented')
+    last = own / 'last_checkpoint'
+    last.write_text(str(own / Path(last.read_text()).name))
+    arguments = [folder / 'tiny.py', '--work-dir', folder / 'work', '--stages', 'train']
+    done = run_tool('study.py', *arguments, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert records(folder / 'work' / 'results')[name] == before
+    assert len(list(own.glob('*/vis_data'))) == 1  # it was not trained again
+
+
+def test_two_at_once_are_one_too_many(tmp_path, toy_data, call_tool, capsys):
+    plan = write_plan(tmp_path / 'tiny.py', toy_data)
+    (tmp_path / 'work').mkdir()
+    with FileLock(tmp_path / 'work' / '.lock'):
+        assert call_tool('study.py', plan, '--work-dir', tmp_path / 'work') == 2
+    assert 'another study is at work in' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_report(finished, run_tool, tmp_path):
+    folder, _ = finished
+    arguments = [folder / 'tiny.py', '--results', folder / 'work' / 'results']
+    tool, wide = 'analysis_tools/study_report.py', {'COLUMNS': '200'}
+    done = run_tool(tool, *arguments, '--out-dir', tmp_path / 'out', env=wide)
+    assert done.returncode == 0, done.stderr
+    assert 'recall loss' in done.stdout and 'written: ' in done.stdout
+    report = (tmp_path / 'out' / 'report.md').read_text()
+    command = next(line for line in report.splitlines() if line.startswith('python tools/train.py'))
+    assert 'randomness.seed=0' in command
+    page = tmp_path / 'page.md'
+    page.write_text('<!-- results: tiny summary -->\n<!-- end of results -->\n')
+    check = [*arguments, '--pages', page, '--check']
+    done = run_tool(tool, *check)
+    assert done.returncode == 1 and f'out of date: {page}\n' in done.stdout
+    done = run_tool(tool, *arguments, '--pages', page)
+    assert done.returncode == 0 and '| recall loss |' in page.read_text()
+    assert run_tool(tool, *check).returncode == 0
+
+
+@pytest.mark.slow
+def test_interrupted_it_goes_on_where_it_was(tmp_path, toy_data, run_tool):
+    plan = write_plan(tmp_path / 'tiny.py', toy_data, iterations=40)
+    arguments = [plan, '--work-dir', tmp_path / 'work', '--stages', 'train', '--methods', 'recall']
+    tool = [sys.executable, str(ROOT / 'tools/study.py'), *map(str, arguments)]
+    process = subprocess.Popen(tool, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    folder = tmp_path / 'work' / 'train' / 'recall_seed0'
+    waited = time.monotonic()
+    while not (folder / 'iter_10.pth').is_file() and time.monotonic() - waited < 120:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and 'run the same command again to go on' in errors
+    assert not list((tmp_path / 'work').rglob('results/*/*.json'))
+    done = run_tool('study.py', *arguments, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'resumed epoch: 0, iter: ' in (folder / 'output.txt').read_text()
+    record = records(tmp_path / 'work' / 'results')['train/recall_seed0']
+    steps = [step for step, _ in record['loss']]
+    assert steps[-1] == 40 and steps == sorted(set(steps))
+
+
+@pytest.mark.slow
+def test_a_failure_does_not_stop_the_others(tmp_path, toy_data, run_tool):
+    plan = write_plan(tmp_path / 'tiny.py', toy_data)
+    plan.write_text(
+        plan.read_text().replace("'head.loss_decode.floor': 0.0", "'head.loss_decode.flor': 0.0")
+    )
+    arguments = [plan, '--work-dir', tmp_path / 'work', '--stages', 'train', '--jobs', 1]
+    done = run_tool('study.py', *arguments, '--methods', 'recall', 'ce', timeout=300)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith('failed: ')]
+    assert line.startswith('failed: train recall_seed0: failed with exit code ')
+    assert 'flor' in line and 'output.txt' in line
+    assert set(records(tmp_path / 'work' / 'results')) == {'train/ce_seed0'}
+
+
+@pytest.mark.slow
+def test_a_failed_choice_stops_only_what_needs_it(tmp_path, toy_data, run_tool):
+    plan = write_plan(tmp_path / 'tiny.py', toy_data, gamma=-1.0)  # no gamma
+    arguments = [plan, '--work-dir', tmp_path / 'work', '--stages', 'tune', 'train']
+    done = run_tool('study.py', *arguments, '--methods', 'ce', 'focal', timeout=300)
+    assert done.returncode == 1
+    failures = [line for line in done.stderr.splitlines() if line.startswith('failed: ')]
+    assert len(failures) == 2 and failures[0].startswith('failed: tune focal_gamma--1.0: ')
+    assert failures[1] == 'failed: train of what needs it: nothing is chosen yet for focal'
+    assert set(records(tmp_path / 'work' / 'results')) == {'tune/focal_gamma-2.0', 'train/ce_seed0'}
+
+
+def test_nothing_is_tuned_before_the_baseline(tmp_path, toy_data, call_tool, capsys):
+    plan = write_plan(tmp_path / 'tiny.py', toy_data)
+    grid = "config='cross_entropy/ce', grid={'optim_wrapper.optimizer.lr': [1e-3, 1e-2]}"
+    plan.write_text(plan.read_text().replace("config='cross_entropy/ce'", grid))
+    arguments = ['study.py', plan, '--work-dir', tmp_path / 'work', '--stages']
+    assert call_tool(*arguments, 'train', '--methods', 'recall') == 2
+    assert 'nothing is chosen yet for ce: run --stages tune' in capsys.readouterr().err
+    # what tuning needs comes along
+    assert call_tool(*arguments, 'tune', '--methods', 'focal', '--dry-run') == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith('tune ')] == [
+        'ce_lr-0.001', 'ce_lr-0.01', 'focal_gamma-2.0', 'focal_gamma-1.0'
+    ]  # fmt: skip
+
+
+def test_dry_run_lists_what_is_left(tmp_path, toy_data, run_tool):
+    plan = write_plan(tmp_path / 'tiny.py', toy_data, seeds=(5,))
+    done = run_tool('study.py', plan, '--work-dir', tmp_path / 'work', '--dry-run')
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()[-8:]
+    assert ': python tools/train.py configs/cross_entropy/ce_' in lines[2]
+    assert [line.partition(':')[0] for line in lines] == [
+        'tune focal_gamma-2.0', 'tune focal_gamma-1.0',
+        'train ce_seed5', 'train focal_seed5', 'train recall_seed5',
+        'cost ce', 'cost focal', 'cost recall',
+    ]  # fmt: skip
+    assert not (tmp_path / 'work').exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['nowhere.py'], 'plan not found: nowhere.py'),
+        (['PLAN', '--methods', 'lmp'], "has no method 'lmp': ce, focal, recall"),
+        (['PLAN', '--seeds', '0', '7'], 'has no seed 7: 0'),
+        (['PLAN', '--stages', 'train'], 'nothing is chosen yet for focal: run --stages tune first'),
+        (['PLAN', '--stages', 'test'], "invalid choice: 'test'"),
+        (['PLAN', '--jobs', '0'], '--jobs'),
+    ],
+)
+def test_mistakes(tmp_path, toy_data, call_tool, capsys, arguments, message):
+    plan = str(write_plan(tmp_path / 'tiny.py', toy_data))
+    given = [plan if word == 'PLAN' else word for word in arguments]
+    assert call_tool('study.py', *given, '--work-dir', tmp_path / 'work') == 2
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / 'work').glob('*/*'))
+
+
+def test_no_results(tmp_path, toy_data, call_tool, capsys):
+    plan = write_plan(tmp_path / 'tiny.py', toy_data)
+    assert call_tool('analysis_tools/study_report.py', plan) == 2
+    assert 'has no result of ce' in capsys.readouterr().err
+
+
+def test_scripts_say_what_is_missing(tmp_path, run_tool):
+    done = run_tool('study_camvid.sh', cwd=tmp_path)
+    assert done.returncode == 2 and 'data/camvid is missing' in done.stderr
+    assert 'git clone --depth 1' in done.stderr and 'dataset_converters/camvid.py' in done.stderr
+    done = run_tool('study_papers.sh', 'ade20k', cwd=tmp_path)
+    assert done.returncode == 2 and 'recall_paper_synthia ' in done.stderr
+    done = run_tool('study_papers.sh', 'cityscapes', '--dry-run', '--gpus', 2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    config = 'configs/loss_max_pooling/lmp_deeplabv3-r101-d8_4xb2-80k_cityscapes-512x1024.py'
+    assert f'train lmp_seed0: bash tools/dist_train.sh {config} 2 ' in done.stdout
