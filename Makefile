@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 # Named after the release: another TORCH or a changed pyproject.toml installs anew.
 INSTALLED := $(VENV)/.installed-torch-$(TORCH)
 
-.PHONY: install demo test test-slow coverage test-openmmlab test-oldest test-newest lint docs docs-test clean
+.PHONY: install demo test test-slow coverage test-openmmlab test-oldest test-newest test-plain lint docs docs-test clean
 
 install: $(INSTALLED)
 
@@ -59,9 +59,16 @@ test-oldest:
 test-newest:
 	$(MAKE) test VENV=.venv-newest TORCH=2.15.0 TESTS="$(LOSSES)"
 
+# Without MMSegmentation: losses, statistics, sampling and scores, and the examples of them.
+test-plain:
+	@.venv-plain/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv-plain
+	.venv-plain/bin/python -m pip install --quiet torch==$(TORCH) -e '.[plain]'
+	.venv-plain/bin/python -m pytest --noconftest -o addopts= -o filterwarnings= tests/test_without_mmseg
+
 lint: install
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
 
 # Warnings are errors, also those about names and links that lead nowhere.
 docs: install

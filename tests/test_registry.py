@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from pages import ROOT
 
+from mmseg_imbalance import registry
+
 MAKEFILE = (ROOT / 'Makefile').read_text()
 UPSTREAM = ROOT / '.ci/upstream'
 REQUIRED = [Requirement(line) for line in metadata.requires('mmseg-imbalance')]
@@ -27,20 +29,63 @@ def import_with(modules: dict[str, str], tmp_path) -> subprocess.CompletedProces
     return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
 
 
+def write_distribution(folder, name: str, version: str = '1.0') -> None:
+    """Writes what says that a distribution is installed."""
+    info = folder / f'{name.replace("-", "_")}-{version}.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n')
+
+
 @pytest.mark.parametrize(
-    'name, source, message',
+    'source, message',
     (
-        ('mmseg', 'raise ImportError("No module named mmseg")', 'cannot import mmseg'),
-        ('mmcv', 'raise ModuleNotFoundError("no mmcv")', r'cannot import mmcv \(no mmcv\)'),
-        ('mmseg', 'assert False, "MMCV==9 is incompatible"', r'mmseg \(MMCV==9 is incompatible\)'),
-        ('mmseg', '__version__ = "0.30.0"', 'needs mmseg 1.x from 1.2, found 0.30.0'),
-        ('mmcv', '__version__ = "1.7.2"', 'needs mmcv 2.x from 2.0, found 1.7.2'),
-        ('mmcv', '__version__ = "3.0.0"', 'needs mmcv 2.x from 2.0, found 3.0.0'),
-        ('mmengine', '__version__ = "0.9.1"', 'needs mmengine 0.x from 0.10, found 0.9.1'),
+        (
+            'raise ImportError("No module named mmcv")',
+            r'cannot import mmseg \(No module named mmcv',
+        ),
+        ('assert False, "MMCV==9 is incompatible"', r'mmseg \(MMCV==9 is incompatible\)'),
     ),
 )
-def test_one_sentence_that_names_both_extras(name, source, message, tmp_path):
-    assert re.search(message, the_sentence(import_with({name: source}, tmp_path)))
+def test_a_stack_that_cannot_be_imported(source, message, tmp_path):
+    assert re.search(message, the_sentence(import_with({'mmseg': source}, tmp_path)))
+
+
+@pytest.mark.parametrize(
+    'name, version, message',
+    (
+        ('mmseg', '0.30.0', 'needs mmseg 1.x from 1.2, found 0.30.0'),
+        ('mmcv', '1.7.2', 'needs mmcv 2.x from 2.0, found 1.7.2'),
+        ('mmcv', '3.0.0', 'needs mmcv 2.x from 2.0, found 3.0.0'),
+        ('mmengine', '0.9.1', 'needs mmengine 0.x from 0.10, found 0.9.1'),
+    ),
+)
+def test_one_sentence_that_names_both_extras(name, version, message, tmp_path):
+    installed = {found.name for found in metadata.distributions()}
+    (distribution,) = installed.intersection(registry._DISTRIBUTIONS[name])
+    write_distribution(tmp_path, distribution, version)
+    assert re.search(message, the_sentence(import_with({}, tmp_path)))
+
+
+def test_the_registries_import_what_they_need_at_the_first_look_up():
+    """And not before, so that importing the package takes no longer than it has to."""
+    code = (
+        'import sys, mmseg_imbalance\n'
+        'from mmseg.registry import MODELS\n'
+        'assert "mmseg_imbalance.losses" not in sys.modules\n'
+        'assert MODELS.get("RecallLoss").__module__ == "mmseg_imbalance.losses.recall_loss"\n'
+        'assert "mmseg_imbalance.weighting" not in sys.modules\n'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_a_registry_that_has_looked_up_something_before_knows_the_classes_too():
+    code = (
+        'from mmseg.registry import HOOKS, MODELS\n'
+        'assert MODELS.get("RecallLoss") is None and HOOKS.get("IterSeedHook") is None\n'
+        'import mmseg_imbalance\n'
+        'assert MODELS.get("RecallLoss") and HOOKS.get("IterSeedHook")\n'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)
 
 
 @pytest.mark.parametrize(
@@ -54,9 +99,7 @@ def test_one_sentence_that_names_both_extras(name, source, message, tmp_path):
 )
 def test_two_distributions_of_one_name(name, distributions, tmp_path):
     for distribution in distributions:
-        info = tmp_path / f'{distribution.replace("-", "_")}-1.0.dist-info'
-        info.mkdir()
-        (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {distribution}\n')
+        write_distribution(tmp_path, distribution)
     said = the_sentence(import_with({}, tmp_path))
     assert all(distribution in said for distribution in distributions)
     assert f"overwrite each other's files of {name};" in said

@@ -16,12 +16,16 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lab.study.live_log import latest_loss
-from lab.study.predictions_report import compare_predictions
 from mmseg_imbalance.utils.command_line import run_tool
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_atomically
+from mmseg_imbalance.utils.laboratory import find_lab
 from mmseg_imbalance.utils.shipped import config_path
+
+find_lab(__file__)
+
+from lab.study.live_log import latest_loss  # noqa: E402
+from lab.study.predictions_report import compare_predictions  # noqa: E402
 
 TOOLS = Path(__file__).resolve().parent
 # Threads that wait by spinning slow a training down tenfold where a core is busy otherwise.

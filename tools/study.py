@@ -5,10 +5,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from lab.study.bench import Bench
-from lab.study.plan import STAGES, Plan
 from mmseg_imbalance.utils.command_line import one_line, run_tool, whole_number
 from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.laboratory import find_lab
+
+find_lab(__file__)
+
+from lab.study.bench import Bench  # noqa: E402
+from lab.study.plan import STAGES, Plan  # noqa: E402
 
 TOOLS = Path(__file__).resolve().parent
 EXAMPLES = """examples:

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from mmseg_imbalance.utils.colours import COLOURS
+
 from .compared_runs import Spread
 from .plan import Method
-from .predictions_figure import COLOURS
 from .results import Results
 
 _GREY, _BLUE = '0.45', COLOURS[1]

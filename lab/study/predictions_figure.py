@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-# Okabe and Ito's palette, which stays apart for colour-blind readers.
-COLOURS = ('#999999', '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
+from mmseg_imbalance.utils.colours import COLOURS, colourize
 
 
 def comparison_table(
@@ -89,13 +88,6 @@ def comparison_figure(
     legend.legend(handles=patches, loc='center', ncols=min(len(classes), 11), frameon=False)
     _recall_bars(bars.subplots(), classes, share, recall)
     return figure
-
-
-def colourize(label: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Paints a label map (H, W) as (H, W, 3) uint8; labels beyond the palette become black."""
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: len(palette)] = palette
-    return colours[label]
 
 
 def _recall_bars(axis, classes, share, recall) -> None:

@@ -8,8 +8,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from mmseg_imbalance.utils.colours import COLOURS
+
 from .compared_runs import Comparison, Method
-from .predictions_figure import COLOURS
 from .run_log import Run
 from .run_tables import KIND_NAMES
 

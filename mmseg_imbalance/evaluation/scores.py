@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-from prettytable import PrettyTable
 
 from .class_groups import GROUPS
 from .confusion import class_scores, confusion_counts
@@ -83,7 +82,9 @@ class Scores:
         return rows
 
     def to_table(self) -> str:
-        """The rows as a table for the terminal."""
+        """The rows as a table for the terminal; needs ``prettytable``."""
+        from prettytable import PrettyTable  # late: optional without MMSegmentation
+
         rows = self.rows()
         table = PrettyTable(list(rows[0]), align='r')
         table.align['class'] = table.align['group'] = 'l'

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from lab.study.predictions_figure import COLOURS
+from ..utils.colours import COLOURS
 
 KINDS = ('pixels', 'images')
 

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lab.study.predictions_figure import colourize
+from ..utils.colours import colourize
 
 SMALLEST_FONT = 13
 """Height of the legend's letters in pixels, on small images; it grows with large ones."""

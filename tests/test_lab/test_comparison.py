@@ -3,7 +3,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.legend import Legend
 
-from lab.study.predictions_figure import colourize, comparison_figure, comparison_table
+from lab.study.predictions_figure import comparison_figure, comparison_table
+from mmseg_imbalance.utils.colours import colourize
 
 CLASSES = ('road', 'pole', 'sign')
 SHARE = np.array([0.9, 0.02, 0.08])

@@ -49,7 +49,7 @@ def train(config, *args):
     with open(config.with_suffix('.out'), 'w+') as out:
         done = subprocess.run(
             [sys.executable, str(ROOT / 'tools/train.py'), str(config), *map(str, args)],
-            env={**os.environ, **ON_A_CPU, 'PYTHONPATH': f'{ROOT}:{ROOT}/tests'},
+            env={**os.environ, **ON_A_CPU, 'PYTHONPATH': f'{ROOT}:{ROOT}/tests/helpers'},
             stdout=out, stderr=subprocess.STDOUT, timeout=120, cwd=config.parent,
         )  # fmt: skip
         out.seek(0)

@@ -12,15 +12,19 @@ from mmseg.utils import register_all_modules
 from rich.console import Console
 from rich.progress import track
 
-from lab.speed import measure
-from lab.speed.contestants import draw_label, loss_contestants, stage_contestants
-from lab.speed.measure import ContestantError, Measurement
-from lab.speed.scaling import PLOTTED_BITS, scaling_figure
-from lab.speed.tables import losses_table, stages_table
 from mmseg_imbalance.utils.command_line import add_seed, first_line, run_tool, whole_number
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_atomically, write_figure
+from mmseg_imbalance.utils.laboratory import find_lab
 from mmseg_imbalance.utils.machine import describe_machine
+
+find_lab(__file__)
+
+from lab.speed import measure  # noqa: E402
+from lab.speed.contestants import draw_label, loss_contestants, stage_contestants  # noqa: E402
+from lab.speed.measure import ContestantError, Measurement  # noqa: E402
+from lab.speed.scaling import PLOTTED_BITS, scaling_figure  # noqa: E402
+from lab.speed.tables import losses_table, stages_table  # noqa: E402
 
 EXAMPLE = """examples:
   python tools/analysis_tools/benchmark_losses.py

@@ -8,12 +8,16 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import track
 
-from lab.study import run_tables
-from lab.study.compared_runs import Comparison, compare_runs
-from lab.study.run_log import RunLogError, read_run
-from lab.study.run_report import write_run_comparison
 from mmseg_imbalance.utils.command_line import one_line, run_tool
 from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.laboratory import find_lab
+
+find_lab(__file__)
+
+from lab.study import run_tables  # noqa: E402
+from lab.study.compared_runs import Comparison, compare_runs  # noqa: E402
+from lab.study.run_log import RunLogError, read_run  # noqa: E402
+from lab.study.run_report import write_run_comparison  # noqa: E402
 
 EXAMPLES = """examples:
   python tools/analysis_tools/compare_runs.py work_dirs/ce work_dirs/lmp work_dirs/recall

@@ -6,13 +6,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from lab.study.metafile import update_metafile
-from lab.study.pages import update_page
-from lab.study.plan import Plan
-from lab.study.report import write_figures, write_report
-from lab.study.results import Results
-from lab.study.tables import summary_table
 from mmseg_imbalance.utils.command_line import run_tool
+from mmseg_imbalance.utils.laboratory import find_lab
+
+find_lab(__file__)
+
+from lab.study.metafile import update_metafile  # noqa: E402
+from lab.study.pages import update_page  # noqa: E402
+from lab.study.plan import Plan  # noqa: E402
+from lab.study.report import write_figures, write_report  # noqa: E402
+from lab.study.results import Results  # noqa: E402
+from lab.study.tables import summary_table  # noqa: E402
 
 EXAMPLES = """examples:
   python tools/analysis_tools/study_report.py lab/plans/camvid.py \\

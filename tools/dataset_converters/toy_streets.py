@@ -4,10 +4,14 @@ import argparse
 import re
 from pathlib import Path
 
-from lab.streets.make_toy_streets import make_toy_streets
-from lab.streets.street_scene import CLASSES
 from mmseg_imbalance.datasets.conversion import report
 from mmseg_imbalance.utils.command_line import add_nproc, add_seed, run_tool, whole_number
+from mmseg_imbalance.utils.laboratory import find_lab
+
+find_lab(__file__)
+
+from lab.streets.make_toy_streets import make_toy_streets  # noqa: E402
+from lab.streets.street_scene import CLASSES  # noqa: E402
 
 
 def size(text: str) -> tuple[int, int]:

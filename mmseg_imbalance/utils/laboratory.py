@@ -1,0 +1,22 @@
+"""Tools that compare methods need the laboratory, which is in the repository only."""
+
+import sys
+from pathlib import Path
+
+
+def find_lab(tool: str) -> None:
+    """Makes the package ``lab`` importable, or ends a tool with one line.
+
+    Args:
+        tool: ``__file__`` of the tool.
+    """
+    for folder in Path(tool).resolve().parents:
+        if (folder / 'lab' / '__init__.py').is_file():
+            sys.path.insert(0, str(folder))
+            return
+    print(
+        f'{Path(tool).name}: error: it needs the laboratory (lab/), which is not part of an '
+        'installed package; clone the repository and run it there',
+        file=sys.stderr,
+    )
+    sys.exit(2)

@@ -1,0 +1,83 @@
+"""The package where MMSegmentation is not installed; run by `make test-plain` in an environment
+with PyTorch and NumPy alone, and what the examples need."""
+
+import runpy
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.skipif(find_spec('mmseg') is not None, reason='make test-plain runs it')
+DEMO = Path(__file__).resolve().parents[2] / 'demo/without_mmseg'
+
+
+def example(name: str):
+    """Runs an example and returns what its ``main`` does."""
+    return runpy.run_path(str(DEMO / name))['main']()
+
+
+def test_a_plain_loop_finds_the_rare_class():
+    means = example('plain_pytorch.py')
+    assert means['mIoU'] > 60 and means['mAcc'] > 80
+
+
+def test_segformer_has_the_same_loss_upsampled_and_fused():
+    usual, fused = example('segformer_hugging_face.py')
+    assert usual == pytest.approx(fused, rel=1e-5)
+
+
+def test_the_losses_of_monais_unet_fall():
+    losses = example('monai_unet.py')
+    assert losses[-1] < losses[0] / 2
+
+
+def test_all_losses_are_modules_that_train():
+    import torch
+
+    from mmseg_imbalance import losses
+
+    logits = torch.randn(2, 3, 8, 8, requires_grad=True)
+    label = torch.randint(0, 3, (2, 8, 8))
+    for name in ('LossMaxPooling', 'RecallLoss', 'SoftmaxFocalLoss', 'WeightedCrossEntropyLoss'):
+        getattr(losses, name)()(logits, label).backward()
+    focal = losses.LossMaxPooling(pixel_loss=dict(type='SoftmaxFocalLoss'))
+    assert focal(logits, label).item() > 0
+    with pytest.raises(KeyError, match=r'LovaszLoss is not one of .*mmseg-imbalance\[onedl\]'):
+        losses.LossMaxPooling(pixel_loss=dict(type='LovaszLoss'))
+
+
+def test_class_weights_by_name():
+    from mmseg_imbalance.losses import WeightedCrossEntropyLoss
+    from mmseg_imbalance.statistics import class_weights, count_label_maps
+
+    statistics = count_label_maps([np.array([[0, 0, 0, 1]])], ['a', 'b'])
+    loss = WeightedCrossEntropyLoss(class_weight='median_frequency')
+    loss.use_statistics(statistics)
+    expected = class_weights(statistics, 'median_frequency')
+    assert loss.class_weight.tolist() == pytest.approx(expected) == pytest.approx([2 / 3, 2])
+
+
+def test_what_needs_mmsegmentation_names_the_way_out():
+    for room in ('datasets', 'hooks', 'weighting'):
+        with pytest.raises(
+            ImportError, match=rf'^mmseg_imbalance.{room} needs MMSegmentation; ins'
+        ):
+            __import__(f'mmseg_imbalance.{room}')
+
+
+def test_nothing_but_torch_and_numpy_is_imported():
+    rooms = 'ops, losses, statistics, sampling, evaluation'
+    code = (
+        f'import sys; from mmseg_imbalance import {rooms}\n'
+        'found = {name.partition(".")[0] for name in sys.modules}\n'
+        'print(*found & {"cv2", "matplotlib", "PIL", "yaml", "rich", "mmengine", "prettytable"})'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    imported_by_torch = subprocess.run(
+        [sys.executable, '-c', 'import sys, torch; print(*{n.partition(".")[0] for n in sys.modules})'],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert set(done.stdout.split()) <= set(imported_by_torch)
