@@ -12,7 +12,7 @@ import mmseg_imbalance
 project = 'mmseg_imbalance'
 version = release = mmseg_imbalance.__version__
 root_doc = 'docs/index'
-include_patterns = ['*.md', 'configs/*/README.md', 'docs/**.md']
+include_patterns = ['*.md', 'configs/*/README.md', 'docs/**.md', 'lab/README.md']
 exclude_patterns = ['.*', 'build', 'data', 'dist', 'docs/_build', 'mmseg_imbalance', 'work_dirs']
 
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
@@ -34,7 +34,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ('py:.*', r'(argparse|collections|matplotlib|mmcv|mmengine|mmseg|numpy|np|pathlib|torch)\..*'),
     ('py:(data|attr)', r'\w+'),  # constants and attributes, which have no entry of their own
-    ('py:class', r'mmseg_imbalance\.workers\.(Job|Result)'),  # type variables
+    ('py:class', r'mmseg_imbalance\.utils\.workers\.(Job|Result)'),  # type variables
     ('py:class', r'(?![A-Z]\w*[a-z]\w*$)[^.]*'),
 ]
 

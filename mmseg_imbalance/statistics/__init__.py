@@ -3,12 +3,13 @@
 from .class_statistics import ClassStatistics, class_shares
 from .class_values import ClassValuesError, load_class_values
 from .class_weights import METHODS, check_suffix, class_weights, save_class_weights
-from .count import count_label_maps
+from .count import BadLabelsError, count_label_maps
 from .given_class_weights import load_class_weight, names_a_method
 from .rare_class_files import write_rare_class_files
 
 __all__ = [
     'METHODS',
+    'BadLabelsError',
     'ClassStatistics',
     'ClassValuesError',
     'check_suffix',

@@ -42,7 +42,7 @@ class Block(NamedTuple):
 
 def pages() -> list[str]:
     """All pages of the documentation: guides, reference, the pages of the methods."""
-    patterns = ('*.md', 'docs/*.md', 'docs/api/*.md', 'configs/*/README.md')
+    patterns = ('*.md', 'docs/*.md', 'docs/api/*.md', 'configs/*/README.md', 'lab/README.md')
     found = [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
     return [path.relative_to(ROOT).as_posix() for path in found]
 
