@@ -1,6 +1,5 @@
 """The errors on the page of troubleshooting are those that the code gives, word for word."""
 
-import importlib
 import os
 import re
 import runpy
@@ -16,11 +15,11 @@ import tiny_run
 import torch
 from batches import draw_batch
 from label_files import build, config, write_labels
-from mmseg_imbalance.stack import check_stack
 from pages import ROOT
 from tiny_data import tiny_dataset, write_label_maps
 
 from lab.study.run_log import read_run
+from mmseg_imbalance import registry
 from mmseg_imbalance.datasets import class_statistics
 from mmseg_imbalance.datasets.convert_synthia import read_class_ids
 from mmseg_imbalance.evaluation.imbalance_metric import ImbalanceMetric
@@ -73,7 +72,7 @@ def warned(case, act) -> str:
     """What the sampler warns of."""
     said = []
     case.monkeypatch.setattr(
-        class_balanced_sampler, 'print_log', lambda message, **_: said.append(message)
+        class_balanced_sampler, 'log', lambda message, *_: said.append(message)
     )
     act()
     return said[-1]
@@ -93,14 +92,14 @@ class Case:
 
 
 def no_stack(case):
-    case.monkeypatch.delitem(sys.modules, 'mmseg')
-    case.monkeypatch.setattr(sys, 'meta_path', [SimpleNamespace(find_spec=lambda *_: None)])
-    return fails(check_stack)
+    case.monkeypatch.setattr(registry, 'HAS_STACK', False)
+    return fails(registry.need_stack, 'mmseg_imbalance.hooks')
 
 
 def old_stack(case):
-    case.monkeypatch.setattr(importlib.import_module('mmseg'), '__version__', '0.30.0')
-    return fails(check_stack)
+    versions = {'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmseg': '0.30.0'}
+    case.monkeypatch.setattr(registry, '_version', versions.get)
+    return fails(registry.check_stack)
 
 
 def damaged_checkpoint(case):

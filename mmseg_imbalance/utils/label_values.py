@@ -2,10 +2,16 @@
 
 import numpy as np
 
+_PIECE = 1 << 16  # pixels
+
 
 def count_pixels(label: np.ndarray) -> np.ndarray:
     """Counts the pixels of each value of a uint8 label (H, W), int64 (256,)."""
-    return np.bincount(label.ravel(), minlength=256)
+    # In pieces, as np.bincount makes an int64 copy of what it counts, which should fit the cache.
+    flat, counts = label.ravel(), np.zeros(256, np.int64)
+    for start in range(0, flat.size, _PIECE):
+        counts += np.bincount(flat[start : start + _PIECE], minlength=256)
+    return counts
 
 
 def pixels_of_values(label: np.ndarray) -> dict[int, int]:

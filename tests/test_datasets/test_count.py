@@ -8,8 +8,9 @@ import pytest
 from label_files import BAD, LOADER, ODD, build, config, spoil, store, write_labels
 from mmseg.registry import TRANSFORMS
 
-from mmseg_imbalance.datasets.count import BadLabelsError, _attempt, count_classes, pixels_of_values
+from mmseg_imbalance.datasets.count import BadLabelsError, _attempt, count_classes
 from mmseg_imbalance.datasets.label_maps import find_label_maps
+from mmseg_imbalance.utils.label_values import pixels_of_values
 
 
 def brute_force(labels, meaning):

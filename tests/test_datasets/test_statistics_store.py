@@ -35,7 +35,7 @@ def test_counted_once_and_kept_beside_the_data(root, monkeypatch):
     path = default_path(find_label_maps(dataset))
     assert path == root / f'class_statistics/{expected.fingerprint[:12]}.npz'
     first = class_statistics(dataset, nproc=1)
-    monkeypatch.setattr(store, 'count_label_maps', None)
+    monkeypatch.setattr(store, 'count_listed_label_maps', None)
     repeated = dict(type='RepeatDataset', dataset=config(root), times=2)
     for found in (first, class_statistics(dataset), class_statistics(build(repeated))):
         np.testing.assert_array_equal(found.pixels, expected.pixels)
@@ -140,7 +140,7 @@ def test_bad_labels_leave_no_file(root, tmp_path):
 
 
 def test_unwritable_is_noticed_before_counting(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, 'count_label_maps', None)
+    monkeypatch.setattr(store, 'count_listed_label_maps', None)
     labels = find_label_maps(build(config(root)))
     (tmp_path / 'file').touch()
     for path in (tmp_path / 'file/some.npz', root):

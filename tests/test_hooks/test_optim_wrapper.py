@@ -1,8 +1,9 @@
 """bfloat16 inside the context, float32 outside."""
 
-import mmseg_imbalance.engine  # noqa: F401  (registers it)
 import torch
 from mmseg.registry import OPTIM_WRAPPERS
+
+import mmseg_imbalance  # noqa: F401  (registers it)
 
 
 def test_forward_runs_in_bfloat16_and_weights_stay_float32():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from made_runs import made_run
 
-from lab.study import run_tables
 from lab.study.compared_runs import Comparison, compare_runs
 from lab.study.run_figures import class_differences_figure, running_mean, training_curves_figure
 from lab.study.run_report import comparison_latex, comparison_markdown, write_run_comparison
+from lab.study.run_tables import run_tables
 
 NAN = float('nan')
 CLASSES = ['road', 'sky', 'pole', 'rider']

@@ -14,10 +14,10 @@ from mmseg_imbalance.utils.laboratory import find_lab
 
 find_lab(__file__)
 
-from lab.study import run_tables  # noqa: E402
 from lab.study.compared_runs import Comparison, compare_runs  # noqa: E402
 from lab.study.run_log import RunLogError, read_run  # noqa: E402
 from lab.study.run_report import write_run_comparison  # noqa: E402
+from lab.study.run_tables import run_tables  # noqa: E402
 
 EXAMPLES = """examples:
   python tools/analysis_tools/compare_runs.py work_dirs/ce work_dirs/lmp work_dirs/recall
