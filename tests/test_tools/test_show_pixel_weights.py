@@ -13,9 +13,9 @@ from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import DATASETS, TRANSFORMS
 from references import max_pooling_weights
 
-from mmseg_imbalance import visualization
 from mmseg_imbalance.datasets import class_statistics
 from mmseg_imbalance.utils.run_config import load_config
+from mmseg_imbalance.weighting import pixel_weight_figure as figures
 
 TOOL = 'analysis_tools/show_pixel_weights.py'
 CE_CONFIG = TOY_CONFIG.replace('recall_loss/recall_', 'cross_entropy/ce_')
@@ -31,14 +31,14 @@ def pictures(folder):
 @pytest.fixture
 def drawn(monkeypatch):
     """Row and title of every picture that a tool draws in this process."""
-    seen, draw = [], visualization.pixel_weight_figure
+    seen, draw = [], figures.pixel_weight_figure
 
     def figure(rows, classes, palette, title):
         (row,) = rows
         seen.append((row, title))
         return draw(rows, classes, palette, title)
 
-    monkeypatch.setattr(visualization, 'pixel_weight_figure', figure)
+    monkeypatch.setattr(figures, 'pixel_weight_figure', figure)
     return seen
 
 
