@@ -9,7 +9,7 @@ SMALL = ('--shape', 2, 5, 16, 24, '--repeats', 2, '--no-compile', '--device', 'c
 
 def test_measures_prints_and_writes(call_tool, capsys, tmp_path, monkeypatch):
     out, figure = tmp_path / 'new' / 'losses.json', tmp_path / 'losses.png'
-    monkeypatch.setattr('lab.speed.PLOTTED_BITS', (8, 10))
+    monkeypatch.setattr('lab.speed.scaling.PLOTTED_BITS', (8, 10))
     assert call_tool(TOOL, *SMALL, '--json', out, '--plot', figure) == 0
     printed = capsys.readouterr().out
     assert 'shape [2, 5, 16, 24], dtype float32, repeats 2' in printed
