@@ -1,5 +1,6 @@
-"""Losses for ``loss_decode``: one skeleton, one weighting of the pixels per file."""
+"""Losses for ``loss_decode`` and for any PyTorch loop: one skeleton, one file per loss."""
 
+from .class_count_loss import ClassCountLoss
 from .logit_adjusted_loss import LogitAdjustedLoss
 from .loss_max_pooling import LossMaxPooling
 from .pixel_weighting_loss import PixelWeighting, PixelWeightingLoss
@@ -9,6 +10,7 @@ from .upsampled_logits import UpsampledLogits
 from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 __all__ = [
+    'ClassCountLoss',
     'LogitAdjustedLoss',
     'LossMaxPooling',
     'PixelWeighting',

@@ -1,20 +1,14 @@
 """Recall loss."""
 
-import torch
 from torch import Tensor
 
-from ..ops import class_counts, safe_divisor
-from ..ops.pixel_cross_entropy import PixelScores
-from ..ops.recall import recall_class_weights
+from ..ops import recall_class_weights
 from ..registry import MODELS
-from ..utils.distributed import all_reduce, get_dist_info
-from .pixel_weighting_loss import PixelWeightingLoss
-
-_NORMALIZERS = ('valid', 'all', 'weight')
+from .class_count_loss import ClassCountLoss
 
 
 @MODELS.register_module()
-class RecallLoss(PixelWeightingLoss):
+class RecallLoss(ClassCountLoss):
     r"""Cross-entropy whose classes weigh as much as they are missed, 1 - recall.
 
     A class that is recalled perfectly needs no further push, one that is always missed gets the
@@ -70,7 +64,7 @@ class RecallLoss(PixelWeightingLoss):
         tensor(1.0243)
     """
 
-    needs_predictions = True
+    num_counts = 2
 
     def __init__(
         self,
@@ -85,70 +79,24 @@ class RecallLoss(PixelWeightingLoss):
         check_labels: bool | None = None,
         compile: bool = False,
     ) -> None:
-        super().__init__(class_weight, loss_weight, loss_name, num_classes, check_labels, compile)
+        super().__init__(
+            normalizer,
+            momentum,
+            sync,
+            num_classes,
+            class_weight=class_weight,
+            loss_weight=loss_weight,
+            loss_name=loss_name,
+            check_labels=check_labels,
+            compile=compile,
+        )
         if not 0 <= floor < float('inf'):
             raise ValueError(f'floor must be a number of pixels ≥ 0, got {floor}')
-        if normalizer not in _NORMALIZERS:
-            raise ValueError(f'normalizer must be one of {_NORMALIZERS}, got {normalizer!r}')
-        if momentum is not None and not 0 < momentum <= 1:
-            raise ValueError(f'momentum must be in (0, 1] or None, got {momentum}')
         self.floor = floor
-        self.normalizer = normalizer
-        self.momentum = momentum
-        self.sync = sync
-        if momentum is not None:
-            # Without num_classes, (2, 0) until the first batch or checkpoint tells.
-            counts = torch.zeros(2, num_classes or 0, dtype=torch.float64)
-            self.register_buffer('running_counts', counts)
 
-    def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """The class weight of every pixel's label, and the divisor Z."""
-        num_classes = scores.num_classes
-        label = seg_label.int().masked_fill_(~valid, num_classes)
-        counts = class_counts(scores.pred, label, num_classes, ignore_index=num_classes)[:2]
-        counts = torch.cat([counts, counts.new_full((2, 1), seg_label.numel())], 1)
-        if self.sync:
-            all_reduce(counts)
-        counts, num_pixels = counts[:, :-1], counts[0, -1:]
-
-        class_weight = recall_class_weights(self._running(counts), self.floor)
-        table = torch.cat([class_weight, class_weight.new_zeros(1)]).to(scores.loss.dtype)
-        pixel_weight = table.index_select(0, label.flatten()).view_as(label)
-        divisor = self._divisor(counts, num_pixels, class_weight)
-        if self.sync:  # every process divides by its share of the union's divisor
-            divisor = divisor / get_dist_info()[1]
-        return pixel_weight, safe_divisor(divisor.to(scores.loss.dtype))
-
-    def _divisor(self, counts: Tensor, num_pixels: Tensor, class_weight: Tensor) -> Tensor:
-        if self.normalizer == 'all':
-            return num_pixels.double()
-        if self.normalizer == 'valid':
-            return counts[0].sum(0, keepdim=True).double()
-        if self.class_weight is not None:
-            class_weight = class_weight * self.class_weight
-        return (counts[0] * class_weight).sum(0, keepdim=True)
-
-    def _running(self, counts: Tensor) -> Tensor:
-        """The counts to take the recall from: the batch's, or the updated running ones."""
-        if self.momentum is None:
-            return counts
-        running = self.running_counts
-        if running.shape[1] == 0:
-            running = torch.zeros_like(counts, dtype=running.dtype)
-        if not self.training:
-            return running
-        present, known = counts[0] > 0, running[0] > 0
-        moved = running + self.momentum * (counts - running)
-        moved = torch.where(present, torch.where(known, moved, counts), running)
-        if not self.probing:
-            self.running_counts = moved
-        return moved
-
-    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
-        saved = state_dict.get(prefix + 'running_counts')
-        if saved is not None and self.momentum is not None and self.running_counts.numel() == 0:
-            self.running_counts = torch.zeros_like(saved, device=self.running_counts.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+    def class_weights_of(self, counts: Tensor) -> Tensor:
+        """1 - recall of every class, see :func:`recall_class_weights`."""
+        return recall_class_weights(counts, self.floor)
 
     def extra_repr(self) -> str:
         """What a printed model shows."""

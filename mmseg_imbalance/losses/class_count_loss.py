@@ -1,0 +1,132 @@
+"""Base of losses whose class weights come from how the classes are predicted in the batch."""
+
+import torch
+from torch import Tensor
+
+from ..ops import PixelScores, class_counts, safe_divisor
+from ..utils.distributed import all_reduce, get_dist_info
+from .pixel_weighting_loss import PixelWeightingLoss
+
+_NORMALIZERS = ('valid', 'all', 'weight')
+
+
+class ClassCountLoss(PixelWeightingLoss):
+    """Weighs every pixel by a weight of its class, computed from counts of the arg-max prediction.
+
+    A subclass writes :meth:`class_weights_of`. Counting without a synchronisation, running counts
+    and sums over processes live here::
+
+        class PrecisionLoss(ClassCountLoss):
+            def class_weights_of(self, counts):
+                total, true_positive, predicted = counts.double()
+                return (predicted - true_positive) / predicted.clamp(min=1)
+
+    Args:
+        normalizer: The divisor Z. ``'weight'``: the sum of the class weights over the valid
+            pixels, a weighted mean whose scale does not shrink as the classes are learned;
+            ``'valid'``: the number of valid pixels; ``'all'``: the number of all pixels.
+        momentum: Share in (0, 1] of the current batch in running counts that the weights are made
+            from, as in batch normalisation; only classes present are updated. The counts are saved
+            and resumed with the checkpoint; without ``sync`` every process has its own, and a
+            checkpoint those of the first. They move once a step: not in evaluation, and not with
+            ``reduction_override='none'``. None: the counts of the batch.
+        sync: Whether to sum the counts over all processes, in one all-reduce a step.
+        num_classes: Number of classes. With ``momentum``, name it where something copies the
+            model's buffers before the first iteration, such as MMEngine's EMAHook.
+        **kwargs: ``class_weight``, ``loss_weight``, ``loss_name``, ``check_labels`` and
+            ``compile``, see :class:`PixelWeightingLoss`; class weights enter the divisor
+            ``'weight'``.
+
+    Attributes:
+        num_counts: Of the class: how many of the counts it looks at, and keeps in checkpoints: 2
+            for pixels N and true positives TP, 3 for predicted pixels P too.
+
+    Raises:
+        ValueError: Unknown normalizer, momentum outside (0, 1].
+    """
+
+    needs_predictions = True
+    num_counts = 3
+
+    def __init__(
+        self,
+        normalizer: str = 'weight',
+        momentum: float | None = None,
+        sync: bool = False,
+        num_classes: int | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(num_classes=num_classes, **kwargs)
+        if normalizer not in _NORMALIZERS:
+            raise ValueError(f'normalizer must be one of {_NORMALIZERS}, got {normalizer!r}')
+        if momentum is not None and not 0 < momentum <= 1:
+            raise ValueError(f'momentum must be in (0, 1] or None, got {momentum}')
+        self.normalizer = normalizer
+        self.momentum = momentum
+        self.sync = sync
+        if momentum is not None:
+            # Without num_classes, empty until the first batch or checkpoint tells.
+            counts = torch.zeros(self.num_counts, num_classes or 0, dtype=torch.float64)
+            self.register_buffer('running_counts', counts)
+
+    def class_weights_of(self, counts: Tensor) -> Tensor:
+        """The weight of every class.
+
+        Args:
+            counts: (``num_counts``, C), pixels N, true positives TP and, if asked for, predicted
+                pixels P of every class; int64, or float64 running averages.
+
+        Returns:
+            (C,) float64, ≥ 0.
+        """
+        raise TypeError(f'{type(self).__name__} has to write class_weights_of')
+
+    def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """The class weight of every pixel's label, and the divisor Z."""
+        num_classes = scores.num_classes
+        label = seg_label.int().masked_fill_(~valid, num_classes)
+        counts = class_counts(scores.pred, label, num_classes, ignore_index=num_classes)
+        counts = counts[: self.num_counts]
+        counts = torch.cat([counts, counts.new_full((len(counts), 1), seg_label.numel())], 1)
+        if self.sync:
+            all_reduce(counts)
+        counts, num_pixels = counts[:, :-1], counts[0, -1:]
+
+        class_weight = self.class_weights_of(self._running(counts))
+        table = torch.cat([class_weight, class_weight.new_zeros(1)]).to(scores.loss.dtype)
+        pixel_weight = table.index_select(0, label.flatten()).view_as(label)
+        divisor = self._divisor(counts, num_pixels, class_weight)
+        if self.sync:  # every process divides by its share of the union's divisor
+            divisor = divisor / get_dist_info()[1]
+        return pixel_weight, safe_divisor(divisor.to(scores.loss.dtype))
+
+    def _divisor(self, counts: Tensor, num_pixels: Tensor, class_weight: Tensor) -> Tensor:
+        if self.normalizer == 'all':
+            return num_pixels.double()
+        if self.normalizer == 'valid':
+            return counts[0].sum(0, keepdim=True).double()
+        if self.class_weight is not None:
+            class_weight = class_weight * self.class_weight
+        return (counts[0] * class_weight).sum(0, keepdim=True)
+
+    def _running(self, counts: Tensor) -> Tensor:
+        """The counts to weigh by: the batch's, or the updated running ones."""
+        if self.momentum is None:
+            return counts
+        running = self.running_counts
+        if running.shape[1] == 0:
+            running = torch.zeros_like(counts, dtype=running.dtype)
+        if not self.training:
+            return running
+        present, known = counts[0] > 0, running[0] > 0
+        moved = running + self.momentum * (counts - running)
+        moved = torch.where(present, torch.where(known, moved, counts), running)
+        if not self.probing:
+            self.running_counts = moved
+        return moved
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        saved = state_dict.get(prefix + 'running_counts')
+        if saved is not None and self.momentum is not None and self.running_counts.numel() == 0:
+            self.running_counts = torch.zeros_like(saved, device=self.running_counts.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)
