@@ -5,9 +5,24 @@ from itertools import cycle, islice
 
 import torch
 from hypothesis import strategies as st
+from mmseg.registry import MODELS
+
+from mmseg_imbalance import losses
 
 LMP, RECALL = dict(type='LossMaxPooling'), dict(type='RecallLoss')
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def listed_losses() -> list[str]:
+    """The losses of the package that a config can name: a new one needs no entry here."""
+    named = {name: getattr(losses, name) for name in losses.__all__}
+    return [
+        name
+        for name, found in named.items()
+        if isinstance(found, type)
+        and issubclass(found, losses.PixelWeightingLoss)
+        and MODELS.get(name) is found
+    ]
 
 
 def loss_configs(num_classes: int = 5) -> list[dict]:
@@ -16,7 +31,7 @@ def loss_configs(num_classes: int = 5) -> list[dict]:
     prior = list(islice(cycle([0.5, 0.3, 0.15, 0.049, 0.001]), num_classes))
     wce = dict(type='WeightedCrossEntropyLoss')
     adjusted = dict(type='LogitAdjustedLoss', prior=prior)
-    return [
+    written = [
         LMP,
         dict(LMP, p=1, ratio=0.3),
         dict(LMP, p=1.05),
@@ -33,6 +48,8 @@ def loss_configs(num_classes: int = 5) -> list[dict]:
         dict(wce, class_weight=weights, normalizer='valid'),
         adjusted,
     ]
+    types = {cfg['type'] for cfg in written}
+    return written + [dict(type=name) for name in listed_losses() if name not in types]
 
 
 def name(cfg: dict) -> str:
