@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config
@@ -18,14 +19,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mmseg_imbalance.utils.command_line import run_tool
 from mmseg_imbalance.utils.errors import ToolError
-from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.laboratory import find_lab
 from mmseg_imbalance.utils.shipped import config_path
 
 find_lab(__file__)
 
+from lab.claim import claim  # noqa: E402
 from lab.study.live_log import latest_loss  # noqa: E402
 from lab.study.predictions_report import compare_predictions  # noqa: E402
+from lab.study.process import run_process  # noqa: E402
 
 TOOLS = Path(__file__).resolve().parent
 # Threads that wait by spinning slow a training down tenfold where a core is busy otherwise.
@@ -58,7 +60,13 @@ def main() -> int:
     args = parse_args()
     work_dir = Path(args.work_dir)
     started = time.monotonic()
-    claim(work_dir, dict(train=args.train, val=args.val, iters=args.iters, configs=CONFIGS))
+    recipe = dict(train=args.train, val=args.val, iters=args.iters, configs=CONFIGS)
+    found = claim(work_dir / 'recipe.json', recipe)
+    if found != recipe:
+        raise ToolError(
+            f'{work_dir} holds another demo, {json.dumps(found)}; delete it or choose another '
+            f'--work-dir for {json.dumps(recipe)}'
+        )
     run(
         [TOOLS / 'dataset_converters/toy_streets.py', args.data_root]
         + ['--train', str(args.train), '--val', str(args.val)]
@@ -103,18 +111,6 @@ def print_narrow(table: str) -> None:
     Console().print(Markdown(table), f'in percent; {legend}')
 
 
-def claim(work_dir: Path, recipe: dict) -> None:
-    """Notes what is compared in a work dir, or makes sure that it is the same as before."""
-    noted = work_dir / 'recipe.json'
-    if not noted.is_file():
-        write_atomically(noted, json.dumps(recipe).encode())
-    elif json.loads(noted.read_text()) != recipe:
-        raise ToolError(
-            f'{work_dir} holds another demo, {noted.read_text()}; delete it or choose another '
-            f'--work-dir for {json.dumps(recipe)}'
-        )
-
-
 def options(cfg: Config, args: argparse.Namespace) -> dict:
     """What the arguments change in a shipped config."""
     iters = args.iters or cfg.train_cfg.max_iters
@@ -134,10 +130,14 @@ def train(name, config, cfg, folder: Path, args, progress: Progress) -> None:
     if last_iteration(folder) < iters:
         command = [TOOLS / 'train.py', config_path(config), '--work-dir', folder, '--resume']
         with_options = [*command, '--cfg-options', *flags(options(cfg, args))]
-        for _ in run_in_background(with_options, folder / 'train.out'):
+
+        def watch() -> bool:
             logged = latest_loss(folder)
             if logged:
                 progress.update(task, completed=logged['step'], loss=f'loss {logged["loss"]:.3f}')
+            return True
+
+        run_tool_process(with_options, folder / 'train.out', watch)
     progress.update(task, completed=iters)
 
 
@@ -149,8 +149,12 @@ def test(name, config, cfg, folder: Path, args, progress: Progress) -> Path:
     checkpoint = (folder / 'last_checkpoint').read_text().strip()
     command = [TOOLS / 'test.py', config_path(config), checkpoint, '--work-dir', folder]
     with_options = [*command, '--out', out, '--cfg-options', *flags(options(cfg, args))]
-    for _ in run_in_background(with_options, folder / 'test.out'):
+
+    def watch() -> bool:
         progress.update(task, completed=sum(1 for _ in out.rglob('*.png')))
+        return True
+
+    run_tool_process(with_options, folder / 'test.out', watch)
     progress.update(task, completed=args.val)
     return out
 
@@ -165,29 +169,15 @@ def last_iteration(folder: Path) -> int:
     return int(Path(last.read_text()).stem.split('_')[-1]) if last.is_file() else 0
 
 
+def run_tool_process(command: list, log: Path, watch: Callable[[], bool]) -> None:
+    """Runs a tool with its output in a file, until it has ended well."""
+    run_process([sys.executable, *map(str, command)], log, ENVIRONMENT, watch)
+
+
 def run(command: list) -> None:
     done = subprocess.run([sys.executable, *map(str, command)])
     if done.returncode:
         raise ToolError(f'{Path(command[0]).name} failed', done.returncode)
-
-
-def run_in_background(command: list, log: Path):
-    """Runs a tool with its output in a file; yields once a second until it has ended well."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open('w') as out:
-        process = subprocess.Popen(
-            [sys.executable, *map(str, command)], stdout=out, stderr=out, env=ENVIRONMENT
-        )
-        try:
-            while process.poll() is None:
-                time.sleep(1)
-                yield
-        finally:
-            process.terminate()
-            process.wait()
-    if process.returncode:
-        print(*log.read_text().splitlines()[-15:], sep='\n', file=sys.stderr)
-        raise ToolError(f'{Path(command[0]).name} failed; its whole output is in {log}', 1)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,5 @@
 """Writes toy streets to disk in Cityscapes' folder layout."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.images import encode_png
 from mmseg_imbalance.utils.label_values import count_pixels
 
+from ..claim import claim
 from .street_scene import draw_street
 
 SCENES_VERSION = 1
@@ -82,20 +82,14 @@ def make_toy_streets(
 def _claim(root: Path, recipe: dict) -> None:
     """Notes the recipe in ``meta.json``, or makes sure that the one noted there is the same."""
     meta = root / 'meta.json'
-    if meta.exists():
-        try:
-            found = json.loads(meta.read_text())
-        except (ValueError, RecursionError):
-            raise ToolError(f'{meta} is damaged; delete {root} to draw it anew') from None
-        if found != recipe:
-            raise ToolError(
-                f'{root} was drawn with {found}, not {recipe}; '
-                'delete it or choose another folder, the two must not mix'
-            )
-    elif root.exists() and any(root.iterdir()):
+    if not meta.exists() and root.exists() and any(root.iterdir()):
         raise ToolError(f'{root} is not empty and has no meta.json; choose another folder')
-    else:
-        write_atomically(meta, json.dumps(recipe).encode())
+    found = claim(meta, recipe)
+    if found != recipe:
+        raise ToolError(
+            f'{root} was drawn with {found}, not {recipe}; '
+            'delete it or choose another folder, the two must not mix'
+        )
 
 
 def draw_files(scene: Scene) -> Outcome:

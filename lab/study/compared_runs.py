@@ -53,7 +53,7 @@ class Spread(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Method:
+class RunGroup:
     """Runs that differ in their seeds, under a name."""
 
     name: str
@@ -86,7 +86,7 @@ class Comparison:
         NotComparableError: The runs were validated on different data or classes.
     """
 
-    methods: list[Method]
+    methods: list[RunGroup]
     baseline: str
     left_out: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -102,12 +102,12 @@ class Comparison:
         return [run for method in self.methods for run in method.runs]
 
     @property
-    def base(self) -> Method:
+    def base(self) -> RunGroup:
         """The baseline."""
         return next(method for method in self.methods if method.name == self.baseline)
 
     @property
-    def others(self) -> list[Method]:
+    def others(self) -> list[RunGroup]:
         """All methods but the baseline."""
         return [method for method in self.methods if method.name != self.baseline]
 
@@ -141,7 +141,7 @@ class Comparison:
             share = {name: 100 * n / sum(pixels.values()) for name, n in pixels.items()}
         return dict(sorted(share.items(), key=lambda item: item[1]))
 
-    def difference(self, method: Method, kind: str, name: str) -> Spread:
+    def difference(self, method: RunGroup, kind: str, name: str) -> Spread:
         """How much a class's score is above the baseline's, in percentage points."""
         return method.score(kind, name) - self.base.score(kind, name)
 
@@ -163,13 +163,13 @@ class Comparison:
         """The comparison, without the runs' settings and curves, from :meth:`to_json`."""
         content = json.loads(text)
         methods = [
-            Method(method['name'], [Run.from_dict(run) for run in method['runs']])
+            RunGroup(method['name'], [Run.from_dict(run) for run in method['runs']])
             for method in content['methods']
         ]
         left_out = [(path, reason) for path, reason in content['left_out']]
         return cls(methods, content['baseline'], left_out, content['warnings'])
 
-    def _method_dict(self, method: Method) -> dict:
+    def _method_dict(self, method: RunGroup) -> dict:
         shares = self.shares()
         scores = {
             kind: {name: method.score(kind, name)._asdict() for name in shares} for kind in KINDS
@@ -225,7 +225,7 @@ def compare_runs(
     return Comparison(methods, baseline, list(left_out), warnings)
 
 
-def _named(groups: list[tuple[str | None, list[Run]]]) -> list[Method]:
+def _named(groups: list[tuple[str | None, list[Run]]]) -> list[RunGroup]:
     for name_of in (
         lambda run: run.config.partition('_')[0],
         lambda run: run.config,
@@ -235,10 +235,10 @@ def _named(groups: list[tuple[str | None, list[Run]]]) -> list[Method]:
         names = [name or name_of(runs[0]) for name, runs in groups]
         if all(names) and len(set(names)) == len(names):
             break
-    return [Method(name, runs) for name, (_, runs) in zip(names, groups, strict=True)]
+    return [RunGroup(name, runs) for name, (_, runs) in zip(names, groups, strict=True)]
 
 
-def _warnings(method: Method) -> list[str]:
+def _warnings(method: RunGroup) -> list[str]:
     """What makes the runs of a method other than repetitions with seeds of their own."""
     warnings = []
     first, *others = method.runs

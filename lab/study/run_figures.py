@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mmseg_imbalance.utils.colours import COLOURS
 
-from .compared_runs import Comparison, Method
+from .compared_runs import Comparison, RunGroup
 from .run_log import Run
 from .run_tables import KIND_NAMES
 
@@ -114,7 +114,7 @@ def training_curves_figure(comparison: Comparison) -> Figure:
     return figure
 
 
-def _curve(axis, comparison: Comparison, method: Method, key: str) -> None:
+def _curve(axis, comparison: Comparison, method: RunGroup, key: str) -> None:
     steps, values = _at_common_steps(method.runs, key)
     if not steps.size:  # a run without losses in its log, or none logged at the same steps
         return
@@ -155,7 +155,7 @@ def running_mean(values: np.ndarray) -> np.ndarray:
     return np.array([window.mean() for window in windows])
 
 
-def _legend(figure: Figure, methods: Sequence[Method], handles: list, spread) -> None:
+def _legend(figure: Figure, methods: Sequence[RunGroup], handles: list, spread) -> None:
     labels = [method.name for method in methods]
     if any(len(method.runs) > 1 for method in methods):
         handles, labels = [*handles, spread], [*labels, '± standard deviation']
@@ -163,18 +163,18 @@ def _legend(figure: Figure, methods: Sequence[Method], handles: list, spread) ->
     figure.legend(handles, labels, loc='outside upper center', ncols=ncols, frameon=False)
 
 
-def _legend_columns(methods: Sequence[Method], width: float) -> int:
+def _legend_columns(methods: Sequence[RunGroup], width: float) -> int:
     """How many entries fit beside one another in ``width`` inches."""
     longest = max(len(method.name) for method in methods)
     return int(np.clip(width / (0.7 + 0.09 * longest), 1, 5))
 
 
-def _style(comparison: Comparison, method: Method) -> dict:
+def _style(comparison: Comparison, method: RunGroup) -> dict:
     marker = _MARKERS[comparison.methods.index(method) % len(_MARKERS)]
     return {'color': _colour(comparison, method), 'marker': marker, 'markersize': 5}
 
 
-def _colour(comparison: Comparison, method: Method) -> str:
+def _colour(comparison: Comparison, method: RunGroup) -> str:
     if method.name == comparison.baseline:
         return COLOURS[0]
     return _COLOURS[[m.name for m in comparison.others].index(method.name) % len(_COLOURS)]

@@ -19,11 +19,11 @@ from mmseg.registry import DATASETS
 from mmseg_imbalance.datasets.label_maps import find_label_maps
 from mmseg_imbalance.datasets.store import default_path, load_or_count
 from mmseg_imbalance.utils.errors import ToolError
-from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.machine import describe_machine
 from mmseg_imbalance.utils.run_config import load_config
 from mmseg_imbalance.utils.shipped import config_path
 
+from ..claim import claim
 from .commands import command, head_options, shown_command, stage_options
 from .hold_out import hold_out_options
 from .live_log import latest_loss, newest_records
@@ -132,12 +132,9 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
 def _claim(folder: Path, trial: Trial) -> None:
     """Notes whose folder it is, or makes sure that it is this trial's."""
     noted = folder / 'trial.json'
-    if noted.is_file():
-        check_trial(Trial(**json.loads(noted.read_text())), trial, folder)
-    elif any(folder.glob('*/vis_data')):
+    if not noted.is_file() and any(folder.glob('*/vis_data')):
         raise ToolError(f'{folder} holds a training of something else; delete it')
-    else:
-        write_atomically(noted, json.dumps(asdict(trial), indent=1).encode())
+    check_trial(Trial(**claim(noted, asdict(trial))), trial, folder)
 
 
 def _go_on(folder: Path, cfg: Config) -> list[str]:

@@ -196,7 +196,7 @@ class ImbalanceMetric(BaseMetric):
         log_file = MMLogger.get_current_instance().log_file
         if self.out_dir is None and log_file is None:
             return
-        # Imported late: visualization imports this package, and matplotlib takes its time.
+        # late: Matplotlib takes its time
         from .confusion_figure import confusion_figure
 
         folder = Path(self.out_dir or Path(log_file).parent, self.prefix or '')
