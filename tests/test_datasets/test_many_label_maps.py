@@ -24,7 +24,7 @@ except SystemExit as end:
 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
     print(resource.getrusage(who).ru_maxrss)
 """
-TOOL = Path(__file__).resolve().parents[3] / 'tools/analysis_tools/class_statistics.py'
+TOOL = Path(__file__).resolve().parents[2] / 'tools/analysis_tools/class_statistics.py'
 
 
 def write_many(root, count):

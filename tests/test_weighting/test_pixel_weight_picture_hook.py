@@ -39,7 +39,7 @@ def drawn(monkeypatch):
         pictures.append((rows, title))
         return pixel_weight_figure(rows, classes, palette, title)
 
-    monkeypatch.setattr('mmseg_imbalance.visualization.pixel_weight_figure', draw)
+    monkeypatch.setattr('mmseg_imbalance.weighting.pixel_weight_figure.pixel_weight_figure', draw)
     return pictures
 
 
