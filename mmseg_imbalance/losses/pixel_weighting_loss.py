@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..ops import pixel_cross_entropy
 from ..ops.compiling import is_compiling
+from ..ops.kernels import kernels_apply
 from ..ops.labels import check_labels
 from ..ops.pixel_cross_entropy import PixelScores
 from ..ops.weight_support import class_mean, weight_support
@@ -277,6 +278,8 @@ class PixelWeightingLoss(nn.Module):
             if self.recording and not self.probing:
                 self.recorded = _record(scores, seg_label, valid, factor, *weighed)
         pixel_weight, divisor = weighed
+        if reduction == 'mean' and avg_factor is None and kernels_apply(pixel_loss):
+            return self._mean_in_kernels(pixel_loss, pixel_weight, divisor)
         weighted = pixel_weight.to(pixel_loss.dtype) * pixel_loss
         if reduction == 'none':
             return self.loss_weight * weighted
@@ -287,6 +290,13 @@ class PixelWeightingLoss(nn.Module):
         groups = len(divisor)
         sums = weighted.reshape(groups, weighted.numel() // max(groups, 1)).sum(1)
         return self.loss_weight * (sums / divisor).sum() / max(groups, 1)
+
+    def _mean_in_kernels(self, pixel_loss: Tensor, weight: Tensor, divisor: Tensor) -> Tensor:
+        from ..ops.kernels.weighted_mean import weighted_mean
+
+        groups = len(divisor)
+        loss, weight = (t.reshape(groups, -1) for t in (pixel_loss, weight.float()))
+        return weighted_mean(loss, weight, divisor, self.loss_weight)
 
     def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
         """Class weight times the pixel sampler's weight, None where there is neither."""

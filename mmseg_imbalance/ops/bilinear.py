@@ -34,7 +34,7 @@ class Bilinear:
     ) -> None:
         self.align_corners = align_corners
         self._width = new_size[1]
-        self._upper, self._lower, share = _rows(size[0], new_size[0], align_corners)
+        self._upper, self._lower, share = neighbours(size[0], new_size[0], align_corners)
         self._share = torch.tensor(share, dtype=dtype)[:, None, None].to(device)
         self._taps = torch.tensor([self._upper, self._lower]).to(device)
         self._matrix, self._columns = (
@@ -64,15 +64,19 @@ def bilinear(*args) -> Bilinear:
     return Bilinear(*args)
 
 
-def _rows(old: int, new: int, align_corners: bool) -> tuple[list[int], list[int], list[float]]:
+def neighbours(old: int, new: int, align_corners: bool) -> tuple[list[int], list[int], list[float]]:
     """For each new row the old ones above and below it, and the share of the latter."""
-    if align_corners:
-        places = [i * (old - 1) / max(new - 1, 1) for i in range(new)]
-    else:
-        places = [max((i + 0.5) * old / new - 0.5, 0) for i in range(new)]
-    upper = [min(math.floor(place), old - 1) for place in places]
+    inside = [max(place, 0) for place in places(old, new, align_corners)]
+    upper = [min(math.floor(place), old - 1) for place in inside]
     lower = [min(above + 1, old - 1) for above in upper]
-    return upper, lower, [place - above for place, above in zip(places, upper, strict=True)]
+    return upper, lower, [place - above for place, above in zip(inside, upper, strict=True)]
+
+
+def places(old: int, new: int, align_corners: bool) -> list[float]:
+    """Where each new row lies between the old ones; before the first of them, below 0."""
+    if align_corners:
+        return [i * (old - 1) / max(new - 1, 1) for i in range(new)]
+    return [(i + 0.5) * old / new - 0.5 for i in range(new)]
 
 
 def _interpolation(old: int, new: int, align_corners: bool, dtype: torch.dtype) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .histogram import histogram
+from .kernels import kernels_apply
 from .stripes import cache_slices
 
 
@@ -29,6 +30,10 @@ def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: in
         >>> class_counts(pred, label, num_classes=3, ignore_index=255).tolist()
         [[4, 2, 1], [3, 1, 1], [4, 2, 1]]
     """
+    if kernels_apply(label):
+        from .kernels.class_counts import count
+
+        return count(pred.contiguous(), label.contiguous(), num_classes, ignore_index)
     # One pass over the pixels counts every pair of label and prediction.
     label, pred = label.reshape(1, -1), pred.reshape(1, -1)
     size = (num_classes + 1) * num_classes

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from .histogram import histogram
+from .kernels import kernels_apply
 from .stripes import cache_slices
 
 _SHIFTS = (20, 10, 0)  # a bucket holds 2^shift neighbouring float32 numbers
@@ -72,6 +73,11 @@ def max_pooling_weights(
     """
     if 1 / p < _NEARLY_INF or ratio == 1:
         return valid.float()
+    if kernels_apply(pixel_loss):
+        from .kernels import max_pooling
+
+        p = 1 if p - 1 < _NEARLY_1 else p
+        return max_pooling.weights(pixel_loss.contiguous(), valid.contiguous(), p, ratio)
     # Zeros neither saturate nor add to a sum; abs makes one of -0.0, whose sign bit is set.
     pixel_loss = torch.where(valid, pixel_loss, 0.0).abs_()
     n = valid.sum(1, keepdim=True).double()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .bilinear import bilinear
 from .compiling import COMPILES_FUNCTIONS, is_compiling
+from .kernels import kernels_apply
 from .stripes import stripe_elements
 
 
@@ -84,6 +85,10 @@ class _PixelCrossEntropy(torch.autograd.Function):
     def forward(
         ctx, seg_logits, seg_label, shift, ignore_index, align_corners, predict, compile
     ) -> Tensor | tuple[Tensor, Tensor]:
+        if kernels_apply(seg_logits) and seg_label.numel() and not compile:
+            return _forward_in_kernels(
+                ctx, seg_logits, seg_label, shift, ignore_index, align_corners, predict
+            )
         ctx.save_for_backward(seg_logits, seg_label, shift)
         ctx.options = ignore_index, align_corners, compile
         score = _compiled(_score) if compile else _score
@@ -109,6 +114,8 @@ class _PixelCrossEntropy(torch.autograd.Function):
                 'pixel_cross_entropy is differentiable once: it cannot be differentiated with '
                 'create_graph=True'
             )
+        if len(ctx.saved_tensors) == 4:
+            return _backward_in_kernels(ctx, grad_loss), *[None] * 6
         seg_logits, seg_label, shift = ctx.saved_tensors
         ignore_index, align_corners, compile = ctx.options
         gradient = _compiled(_gradient) if compile else _gradient
@@ -129,6 +136,41 @@ class _PixelCrossEntropy(torch.autograd.Function):
                 resizing.add_down(piece, rows, grad[image])
             grad = grad.to(seg_logits.dtype)
         return grad, *[None] * 6
+
+
+def _forward_in_kernels(
+    ctx, seg_logits, seg_label, shift, ignore_index, align_corners, predict
+) -> Tensor | tuple[Tensor, Tensor]:
+    from .kernels import score, upsampled
+
+    seg_label = seg_label.contiguous()
+    shift = None if shift is None else shift.float().contiguous()
+    pred = None
+    if predict:
+        pred = seg_label.new_empty(seg_label.shape, dtype=_class_dtype(seg_logits.shape[1]))
+    given = seg_logits, seg_label, shift, ignore_index
+    if align_corners is None:
+        loss, soft_max = score.score(*given, pred)
+    else:
+        loss, soft_max = upsampled.score(*given, align_corners, pred)
+    ctx.save_for_backward(seg_logits, seg_label, shift, soft_max)
+    ctx.options = ignore_index, align_corners
+    if not predict:
+        return loss
+    ctx.mark_non_differentiable(pred)
+    return loss, pred
+
+
+def _backward_in_kernels(ctx, grad_loss: Tensor) -> Tensor:
+    from .kernels import score, upsampled
+
+    seg_logits, seg_label, shift, soft_max = ctx.saved_tensors
+    ignore_index, align_corners = ctx.options
+    given = seg_logits, seg_label, shift, ignore_index
+    grad_loss = grad_loss.contiguous()
+    if align_corners is None:
+        return score.gradient(*given, soft_max, grad_loss)
+    return upsampled.gradient(*given, align_corners, soft_max, grad_loss)
 
 
 def _score(

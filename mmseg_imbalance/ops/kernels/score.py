@@ -1,0 +1,225 @@
+"""Cross-entropy of every pixel in one pass over the logits, its gradient in another."""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .available import device_of
+
+_WARPS = 4
+# Classes at a time. A thread goes over them alone: reductions over threads cost more than memory.
+_CLASSES = 4
+
+
+def score(
+    logits: Tensor, label: Tensor, shift: Tensor | None, ignore_index: int, pred: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Losses of the pixels, and what :func:`gradient` needs to know of the soft-max.
+
+    Args:
+        logits: (N, C, H, W), any strides.
+        label: (N, H, W) int64, contiguous.
+        shift: (C,) float32, or None.
+        ignore_index: Label of the pixels to leave out.
+        pred: (N, H, W), an integer dtype: the predicted classes are written there. Or None.
+
+    Returns:
+        Losses (N, H, W) float32, NaN for a label out of range; and (2, N, H, W) float32, the
+        largest logit and the logarithm of the sum of exponentials relative to it: one number for
+        both would lose digits where logits are large.
+    """
+    loss = torch.empty(label.shape, dtype=torch.float32, device=label.device)
+    soft_max = loss.new_empty(2, *label.shape)
+    pixels = _pixels(logits)
+    with device_of(logits):
+        _score_kernel[_grid(label, pixels)](
+            logits,
+            label,
+            shift,
+            loss,
+            pred,
+            soft_max,
+            *_sizes(logits),
+            *logits.stride(),
+            label.numel(),
+            ignore_index,
+            FLAT=_is_flat(logits),
+            K=_CLASSES,
+            B=pixels,
+            num_warps=_WARPS,
+        )
+    return loss, soft_max
+
+
+def gradient(
+    logits: Tensor,
+    label: Tensor,
+    shift: Tensor | None,
+    ignore_index: int,
+    soft_max: Tensor,
+    grad_loss: Tensor,
+) -> Tensor:
+    """The gradient of the losses of :func:`score`, times ``grad_loss``.
+
+    Args:
+        logits: As there, as are ``label``, ``shift`` and ``ignore_index``.
+        soft_max: What was returned there.
+        grad_loss: (N, H, W) float32, contiguous.
+
+    Returns:
+        (N, C, H, W), in the dtype of the logits.
+    """
+    grad = torch.empty_like(logits)
+    pixels = _pixels(logits)
+    with device_of(logits):
+        _gradient_kernel[_grid(label, pixels)](
+            logits,
+            label,
+            shift,
+            soft_max,
+            grad_loss,
+            grad,
+            *_sizes(logits),
+            *logits.stride(),
+            *grad.stride(),
+            label.numel(),
+            ignore_index,
+            FLAT=_is_flat(logits) and _is_flat(grad),
+            K=_CLASSES,
+            B=pixels,
+            num_warps=_WARPS,
+        )
+    return grad
+
+
+def _pixels(logits: Tensor) -> int:
+    """How many pixels a program has: each thread 16 bytes of every class."""
+    return 32 * _WARPS * 16 // logits.element_size()
+
+
+def _grid(label: Tensor, pixels: int) -> tuple[int, int]:
+    return triton.cdiv(label[0].numel(), pixels), label.shape[0]
+
+
+def _sizes(logits: Tensor) -> tuple[int, int, int]:
+    """C, W and the number of pixels of an image."""
+    return logits.shape[1], logits.shape[3], logits.shape[2] * logits.shape[3]
+
+
+def _is_flat(logits: Tensor) -> bool:
+    """Whether pixels follow each other in memory in equal steps."""
+    return logits.stride(2) == logits.shape[3] * logits.stride(3)
+
+
+@triton.jit
+def _places(pixel, W, row_stride, column_stride, FLAT: tl.constexpr):
+    if FLAT:
+        return pixel.to(tl.int64) * column_stride
+    return (pixel // W).to(tl.int64) * row_stride + (pixel % W).to(tl.int64) * column_stride
+
+
+@triton.jit
+def _load(base, c, class_stride, place, inside, C: tl.constexpr):
+    """A tile (K, B) of logits in float32, -inf outside."""
+    pointers = base + c.to(tl.int64)[:, None] * class_stride + place[None, :]
+    mask = (c < C)[:, None] & inside[None, :]
+    return tl.load(pointers, mask=mask, other=-float('inf')).to(tl.float32)
+
+
+@triton.jit
+def _add_shift(x, shift, c, C: tl.constexpr):
+    return x + tl.load(shift + c, mask=c < C, other=0.0)[:, None]
+
+
+@triton.jit
+def online_soft_max(z, c, target, largest, total, own):
+    """Goes on with the largest logit, the sum of exponentials relative to it, and the label's."""
+    new = tl.maximum(largest, tl.max(z, 0))
+    against = tl.where(new == -float('inf'), 0.0, new)  # -inf less -inf would be NaN
+    total = total * tl.exp(largest - against) + tl.sum(tl.exp(z - against[None, :]), 0)
+    own += tl.sum(tl.where(c[:, None] == target[None, :], z, 0.0), 0)
+    return new, total, own
+
+
+@triton.jit
+def online_prediction(x, c, best, pred, C: tl.constexpr):
+    """Goes on with the first of the largest logits."""
+    top = tl.max(x, 0)
+    first = tl.min(tl.where(x == top[None, :], c[:, None], C - 1), 0)
+    return tl.maximum(best, top), tl.where(top > best, first, pred)
+
+
+@triton.jit
+def pixel_loss(largest, total, own, target, ignore_index, C: tl.constexpr):
+    loss = tl.log(total) - (own - largest)
+    loss = tl.where((target >= 0) & (target < C), loss, float('nan'))
+    return tl.where(target == ignore_index, 0.0, loss)
+
+
+@triton.jit
+def _score_kernel(
+    logits, label, shift, loss, pred, soft_max, C: tl.constexpr, W, HW,
+    image_stride, class_stride, row_stride, column_stride, N_HW, ignore_index,
+    FLAT: tl.constexpr, K: tl.constexpr, B: tl.constexpr,
+):  # fmt: skip
+    image = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) * B + tl.arange(0, B)
+    inside = pixel < HW
+    at = image * HW + pixel
+    target = tl.load(label + at, mask=inside, other=0)
+    place = _places(pixel, W, row_stride, column_stride, FLAT)
+    base = logits + image * image_stride
+
+    largest = tl.full((B,), -float('inf'), tl.float32)
+    total = tl.zeros((B,), tl.float32)
+    own = tl.zeros((B,), tl.float32)
+    best = largest
+    first = tl.zeros((B,), tl.int32)
+    for start in range(0, C, K):
+        c = start + tl.arange(0, K)
+        z = _load(base, c, class_stride, place, inside, C)
+        if pred is not None:
+            best, first = online_prediction(z, c, best, first, C)
+        if shift is not None:
+            z = _add_shift(z, shift, c, C)
+        largest, total, own = online_soft_max(z, c, target, largest, total, own)
+
+    tl.store(loss + at, pixel_loss(largest, total, own, target, ignore_index, C), mask=inside)
+    if pred is not None:
+        tl.store(pred + at, first, mask=inside)
+    tl.store(soft_max + at, largest, mask=inside)
+    tl.store(soft_max + N_HW + at, tl.log(total), mask=inside)
+
+
+@triton.jit
+def _gradient_kernel(
+    logits, label, shift, soft_max, grad_loss, grad, C: tl.constexpr, W, HW,
+    image_stride, class_stride, row_stride, column_stride,
+    grad_image_stride, grad_class_stride, grad_row_stride, grad_column_stride, N_HW, ignore_index,
+    FLAT: tl.constexpr, K: tl.constexpr, B: tl.constexpr,
+):  # fmt: skip
+    image = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) * B + tl.arange(0, B)
+    inside = pixel < HW
+    at = image * HW + pixel
+    target = tl.load(label + at, mask=inside, other=0)
+    factor = tl.load(grad_loss + at, mask=inside, other=0.0)
+    valid = target != ignore_index
+    place = _places(pixel, W, row_stride, column_stride, FLAT)
+    grad_place = _places(pixel, W, grad_row_stride, grad_column_stride, FLAT)
+    base = logits + image * image_stride
+    grad_base = grad + image * grad_image_stride
+    largest = tl.load(soft_max + at, mask=inside, other=0.0)
+    log_total = tl.load(soft_max + N_HW + at, mask=inside, other=0.0)
+    for start in range(0, C, K):
+        c = start + tl.arange(0, K)
+        z = _load(base, c, class_stride, place, inside, C)
+        if shift is not None:
+            z = _add_shift(z, shift, c, C)
+        probability = tl.exp(z - largest[None, :] - log_total[None, :])
+        is_own = (c[:, None] == target[None, :]).to(tl.float32)
+        # 0 where ignored, whatever the logits are
+        value = tl.where(valid[None, :], (probability - is_own) * factor[None, :], 0.0)
+        pointers = grad_base + c.to(tl.int64)[:, None] * grad_class_stride + grad_place[None, :]
+        tl.store(pointers, value, mask=(c < C)[:, None] & inside[None, :])
