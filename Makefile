@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 # Named after the release: another TORCH or a changed pyproject.toml installs anew.
 INSTALLED := $(VENV)/.installed-torch-$(TORCH)
 
-.PHONY: install demo test test-slow coverage test-openmmlab test-oldest test-newest test-plain lint docs docs-test clean
+.PHONY: install demo test test-slow gpu coverage test-openmmlab test-oldest test-newest test-plain test-kernels lint docs docs-test clean
 
 install: $(INSTALLED)
 
@@ -32,12 +32,19 @@ $(INSTALLED): pyproject.toml $(wildcard .ci/upstream/*)
 demo: install
 	$(RUN) tools/demo.py
 
-# One thread per process: with more, the test processes wait for one another's cores.
+# One thread per process: with more, the test processes wait for one another's cores. They test what
+# a CPU does; what needs a GPU is tested by `make gpu`.
+test: export CUDA_VISIBLE_DEVICES =
 test: install
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m 'not docs and not slow' $(TESTS)
 
+test-slow: export CUDA_VISIBLE_DEVICES =
 test-slow: install
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m slow $(TESTS)
+
+# All that needs a GPU, in about ten minutes; results go to work_dirs/gpu.
+gpu: install
+	$(RUN) tools/gpu_check.py
 
 # Both of them, and which lines and branches of the package they reach; the least is in pyproject.toml.
 coverage: install
@@ -64,6 +71,12 @@ test-plain:
 	@.venv-plain/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv-plain
 	.venv-plain/bin/python -m pip install --quiet torch==$(TORCH) -e '.[plain]'
 	.venv-plain/bin/python -m pytest --noconftest -o addopts= -o filterwarnings= tests/test_without_mmseg
+
+# The Triton kernels by Triton's interpreter, and whether they compile for a GPU.
+test-kernels:
+	@.venv-kernels/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv-kernels
+	.venv-kernels/bin/python -m pip install --quiet torch==$(TORCH) -e '.[kernels]'
+	.venv-kernels/bin/python -m pytest -n 2 --noconftest -o addopts= -o filterwarnings= tests/test_kernels
 
 lint: install
 	$(VENV)/bin/ruff check .

@@ -3,10 +3,19 @@
 from collections import OrderedDict
 
 import pytest
+import torch
 from mmengine.logging import MessageHub, MMLogger
 
 # Doctests are looked for in every module, and modules of one name cannot be imported together.
 collect_ignore_glob = ['*conftest.py']
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked gpu need one."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker('gpu'):
+                item.add_marker(pytest.mark.skip(reason='needs a GPU'))
 
 
 @pytest.fixture(autouse=True)

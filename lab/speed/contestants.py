@@ -17,6 +17,8 @@ from torch import Tensor
 from mmseg_imbalance.hooks.fused_upsampling import fuse
 from mmseg_imbalance.losses.loss_max_pooling import LossMaxPooling
 from mmseg_imbalance.losses.recall_loss import RecallLoss
+from mmseg_imbalance.losses.softmax_focal_loss import SoftmaxFocalLoss
+from mmseg_imbalance.losses.weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 from .measure import Contestant
 from .sorting import sorted_max_pooling_loss
@@ -28,26 +30,42 @@ COPY_LIMIT = 'copy limit'
 cross_entropy = partial(F.cross_entropy, ignore_index=IGNORE_INDEX)
 
 
-def loss_contestants(compile: bool = True, others: bool = True) -> list[Contestant]:
+def loss_contestants(
+    num_classes: int,
+    device: torch.device | str = 'cpu',
+    compile: bool = True,
+    others: bool = True,
+) -> list[Contestant]:
     """Steps of losses on logits of label size.
 
     Args:
+        num_classes: C.
+        device: Where the logits are.
         compile: Whether to measure those that ``torch.compile`` makes too.
         others: Whether to measure what others offer too.
     """
+    waiting: dict[str, Callable] = {}
     losses: dict[str, Callable] = {EAGER_CROSS_ENTROPY: cross_entropy}
     if compile:
         losses['cross-entropy, compiled'] = torch.compile(cross_entropy)
     for suffix, options in [('', {}), (', compiled', dict(compile=True))][: 1 + compile]:
         losses['LMP' + suffix] = LossMaxPooling(**options)
         losses['recall loss' + suffix] = RecallLoss(**options)
+        losses['focal' + suffix] = SoftmaxFocalLoss(**options)
+        weights = [1 + c / num_classes for c in range(num_classes)]
+        weighted = WeightedCrossEntropyLoss(weights, **options).to(device)
+        losses['weighted cross-entropy' + suffix] = weighted
+    best = compile and torch.device(device).type == 'cpu'  # on a GPU the kernels are faster
     for p in (1, 1.05, 1.3, 4, math.inf):
-        losses[f'LMP, p = {p}' + ', compiled' * compile] = LossMaxPooling(p=p, compile=compile)
+        losses[f'LMP, p = {p}' + ', compiled' * best] = LossMaxPooling(p=p, compile=best)
     if others:
-        losses['OHEM and cross-entropy (MMSegmentation)'] = _ohem
-        losses['Lovász (MMSegmentation)'] = _lovasz
-        losses['LMP by sorting'] = sorted_max_pooling_loss
-    steps = [Contestant(name, partial(_step, loss)) for name, loss in losses.items()]
+        waiting['OHEM and cross-entropy (MMSegmentation)'] = _ohem
+        waiting['Lovász (MMSegmentation)'] = _lovasz
+        waiting['LMP by sorting'] = sorted_max_pooling_loss
+    steps = [
+        Contestant(name, partial(_step, loss), waits=name in waiting)
+        for name, loss in (losses | waiting).items()
+    ]
     return [Contestant(COPY_LIMIT, _three_passes), *steps]
 
 
@@ -69,7 +87,8 @@ def stage_contestants(num_classes: int) -> list[Contestant]:
             head = _head(loss, num_classes)
             if suffix == 'fused':
                 fuse(head)
-            contestants.append(Contestant(f'{name}, {suffix}', partial(_stage_step, head)))
+            step = partial(_stage_step, head)
+            contestants.append(Contestant(f'{name}, {suffix}', step, waits=suffix != 'fused'))
     return contestants
 
 

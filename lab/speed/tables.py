@@ -7,35 +7,59 @@ from .measure import Measurement
 
 
 def losses_table(measured: Sequence[Measurement]) -> str:
-    """Times and memory beside those of eager cross-entropy, and times beside the copy limit."""
+    """Times and memory beside those of eager cross-entropy, and times beside the copy limit.
+
+    On a GPU both the time of a lone step and that of the device alone; the latter is then compared
+    with the copy limit.
+    """
     by_name = {measurement.name: measurement for measurement in measured}
-    return _table(
-        ['loss', 'ms', '× cross-entropy', '× copy limit', 'MiB', '× cross-entropy’s'],
-        measured,
-        by_name[EAGER_CROSS_ENTROPY],
-        by_name[COPY_LIMIT],
-    )
+    base, limit = by_name[EAGER_CROSS_ENTROPY], by_name[COPY_LIMIT]
+    return _table('loss', '× cross-entropy', measured, base, limit)
 
 
 def stages_table(measured: Sequence[Measurement]) -> str:
     """Times and memory beside those of the first."""
-    header = ['upsampling, loss and accuracy', 'ms', '× the first', 'MiB', '× the first’s']
-    return _table(header, measured, measured[0])
+    return _table('upsampling, loss and accuracy', '× the first', measured, measured[0])
+
+
+def training_table(measured: Sequence[Measurement]) -> str:
+    """Times and memory of whole training steps beside those of the first."""
+    return _table('training step', '× the first', measured, measured[0])
 
 
 def _table(
-    header: list[str],
+    title: str,
+    times_base: str,
     measured: Sequence[Measurement],
     base: Measurement,
     limit: Measurement | None = None,
 ) -> str:
+    on_device = any(measurement.device_seconds for measurement in measured)
+    header = [title, 'ms', times_base]
+    if on_device:
+        header += ['ms of the device', times_base]
+    if limit is not None:
+        header.append(f'× {limit.name}')
     rows = []
-    for name, seconds, peak in measured:
-        row = [name, f'{1e3 * seconds:.1f}', f'{seconds / base.seconds:.2f}']
-        if limit is not None:
-            row.append(f'{seconds / limit.seconds:.1f}')
-        rows.append([*row, f'{peak / 2**20:.0f}', f'{peak / base.peak_bytes:.3f}'])
-    return _markdown(header, rows)
+    for name, seconds, peak, device_seconds in measured:
+        row = [name, *_time_beside(seconds, base.seconds)]
+        if on_device:
+            row += _time_beside(device_seconds, base.device_seconds)
+        if limit is not None and on_device:
+            row.append(_ratio(device_seconds, limit.device_seconds, 1))
+        elif limit is not None:
+            row.append(_ratio(seconds, limit.seconds, 1))
+        rows.append([*row, f'{peak / 2**20:.0f}', _ratio(peak, base.peak_bytes, 3)])
+    return _markdown([*header, 'MiB', f'{times_base}’s'], rows)
+
+
+def _time_beside(seconds: float | None, base: float | None) -> list[str]:
+    milliseconds = '–' if seconds is None else f'{1e3 * seconds:.{2 if seconds < 0.01 else 1}f}'
+    return [milliseconds, _ratio(seconds, base, 2)]
+
+
+def _ratio(value: float | None, base: float | None, digits: int) -> str:
+    return '–' if value is None or base is None else f'{value / base:.{digits}f}'
 
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -33,8 +33,8 @@ class ClassCountLoss(PixelWeightingLoss):
         sync: Whether to sum the counts over all processes, in one all-reduce a step.
         num_classes: Number of classes. With ``momentum``, name it where something copies the
             model's buffers before the first iteration, such as MMEngine's EMAHook.
-        **kwargs: ``class_weight``, ``loss_weight``, ``loss_name``, ``check_labels`` and
-            ``compile``, see :class:`PixelWeightingLoss`; class weights enter the divisor
+        **kwargs: ``class_weight``, ``loss_weight``, ``loss_name``, ``check_labels``, ``compile``
+            and ``kernels``, see :class:`PixelWeightingLoss`; class weights enter the divisor
             ``'weight'``.
 
     Attributes:

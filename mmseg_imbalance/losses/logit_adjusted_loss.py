@@ -44,8 +44,8 @@ class LogitAdjustedLoss(PixelWeightingLoss):
             there, as the logarithm of 0 would take it out of the soft-max: nothing would push its
             logits down then, and at test time they are compared with all others.
         **kwargs: ``class_weight``, ``loss_weight``, ``loss_name`` (``'loss_la'``), ``num_classes``,
-            ``check_labels`` and ``compile``, see :class:`PixelWeightingLoss`. The mean is taken
-            over the valid pixels.
+            ``check_labels``, ``compile`` and ``kernels``, see :class:`PixelWeightingLoss`. The mean
+            is taken over the valid pixels.
 
     Raises:
         ValueError: tau < 0, or a prior that cannot be read, is not > 0 everywhere or has another

@@ -55,6 +55,7 @@ class LossMaxPooling(PixelWeightingLoss):
         check_labels: Whether to check the values of the labels (and that a ``pixel_loss`` is not
             negative); None does so on a CPU.
         compile: Whether to compile the pass over the logits; a ``pixel_loss`` has its own.
+        kernels: Whether to use the Triton kernels on a GPU, also in ``pixel_loss``.
 
     Raises:
         ValueError: p < 1, ratio outside (0, 1], unknown pool.
@@ -80,8 +81,11 @@ class LossMaxPooling(PixelWeightingLoss):
         num_classes: int | None = None,
         check_labels: bool | None = None,
         compile: bool = False,
+        kernels: bool = True,
     ) -> None:
-        super().__init__(class_weight, loss_weight, loss_name, num_classes, check_labels, compile)
+        super().__init__(
+            class_weight, loss_weight, loss_name, num_classes, check_labels, compile, kernels
+        )
         self.p, self.ratio = float(p), float(ratio)
         if not self.p >= 1:
             raise ValueError(f'p must be in [1, inf], got {p}')

@@ -1,6 +1,7 @@
 """The skeleton of every loss here: pixel loss → weights without a gradient → reduction."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from ..ops import pixel_cross_entropy
 from ..ops.compiling import is_compiling
-from ..ops.kernels import kernels_apply
+from ..ops.kernels import kernels_apply, without_kernels
 from ..ops.labels import check_labels
 from ..ops.pixel_cross_entropy import PixelScores
 from ..ops.weight_support import class_mean, weight_support
@@ -73,11 +74,16 @@ class PixelWeightingLoss(nn.Module):
         num_classes: Number of classes, to have it checked against the logits. None: taken from the
             logits.
         compile: Whether ``torch.compile`` makes the code of the pass over the logits, in the first
-            step: faster, and slower to start. It needs a C++ compiler, on a GPU Triton.
+            step: on a CPU faster, and slower to start. It needs a C++ compiler. On a GPU it takes
+            the place of the kernels, which are faster.
         check_labels: Whether to look for labels that are neither a class nor ignored, and to name
             them. It is always done on a CPU (except in compiled code); on a GPU it costs a
             synchronisation a step, so None leaves it out there and such a label ends in CUDA's
-            anonymous device-side assert. True: everywhere. False: nowhere.
+            anonymous device-side assert, with the kernels in a loss that is not a number. True:
+            everywhere. False: nowhere.
+        kernels: Whether the package's Triton kernels compute the loss on an NVIDIA GPU, where
+            Triton is installed. The environment variable ``MMSEG_IMBALANCE_KERNELS=0`` turns them
+            off for all losses.
 
     Attributes:
         needs_predictions: Of the class: whether :meth:`weigh` looks at the predicted classes, which
@@ -97,6 +103,7 @@ class PixelWeightingLoss(nn.Module):
         num_classes: int | None = None,
         check_labels: bool | None = None,
         compile: bool = False,
+        kernels: bool = True,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -115,6 +122,7 @@ class PixelWeightingLoss(nn.Module):
         self.loss_weight = loss_weight
         self.check_labels = check_labels
         self.compile_logits = compile  # a module's own `compile` is a method
+        self.kernels = kernels
         self._loss_name = loss_name
         # Whether single pixels' losses are asked for, as OHEM does before it asks for the loss
         # itself: what a weighting remembers must then stay as it is.
@@ -257,6 +265,20 @@ class PixelWeightingLoss(nn.Module):
             ValueError: Shapes that do not fit, an unknown reduction, ``avg_factor`` with another
                 reduction than the mean, labels out of range (see ``check_labels``).
         """
+        with nullcontext() if self.kernels or is_compiling() else without_kernels():
+            return self._forward(
+                seg_logits, seg_label, weight, avg_factor, reduction_override, ignore_index
+            )
+
+    def _forward(
+        self,
+        seg_logits: Tensor | UpsampledLogits,
+        seg_label: Tensor,
+        weight: Tensor | None,
+        avg_factor: float | None,
+        reduction_override: str | None,
+        ignore_index: int,
+    ) -> Tensor:
         reduction = reduction_override or 'mean'
         if reduction not in _REDUCTIONS:
             raise ValueError(f'reduction_override must be one of {_REDUCTIONS}, got {reduction!r}')

@@ -51,6 +51,7 @@ class RecallLoss(ClassCountLoss):
             model's buffers before the first iteration, such as MMEngine's EMAHook.
         check_labels: Whether to check the values of the labels; None does so on a CPU.
         compile: Whether to compile the pass over the logits.
+        kernels: Whether to use the Triton kernels on a GPU.
 
     Raises:
         ValueError: floor < 0, unknown normalizer, momentum outside (0, 1].
@@ -78,6 +79,7 @@ class RecallLoss(ClassCountLoss):
         num_classes: int | None = None,
         check_labels: bool | None = None,
         compile: bool = False,
+        kernels: bool = True,
     ) -> None:
         super().__init__(
             normalizer,
@@ -89,6 +91,7 @@ class RecallLoss(ClassCountLoss):
             loss_name=loss_name,
             check_labels=check_labels,
             compile=compile,
+            kernels=kernels,
         )
         if not 0 <= floor < float('inf'):
             raise ValueError(f'floor must be a number of pixels ≥ 0, got {floor}')

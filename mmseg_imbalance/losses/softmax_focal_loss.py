@@ -24,7 +24,8 @@ class SoftmaxFocalLoss(PixelWeightingLoss):
     Args:
         gamma: Exponent ≥ 0; 0 gives cross-entropy.
         **kwargs: ``class_weight``, ``loss_weight``, ``loss_name`` (``'loss_focal'``),
-            ``num_classes``, ``check_labels`` and ``compile``, see :class:`PixelWeightingLoss`.
+            ``num_classes``, ``check_labels``, ``compile`` and ``kernels``, see
+            :class:`PixelWeightingLoss`.
 
     Raises:
         ValueError: gamma < 0.

@@ -35,7 +35,7 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
             the weights. ``'valid'``: the number of valid pixels; a batch of rare classes then has
             a larger loss than one of frequent classes. Weights of a pixel sampler do not enter it.
         **kwargs: ``loss_weight``, ``loss_name`` (``'loss_ce'``), ``num_classes``,
-            ``check_labels`` and ``compile``, see :class:`PixelWeightingLoss`.
+            ``check_labels``, ``compile`` and ``kernels``, see :class:`PixelWeightingLoss`.
 
     Raises:
         ValueError: Unknown normalizer.

@@ -85,7 +85,8 @@ class _PixelCrossEntropy(torch.autograd.Function):
     def forward(
         ctx, seg_logits, seg_label, shift, ignore_index, align_corners, predict, compile
     ) -> Tensor | tuple[Tensor, Tensor]:
-        if kernels_apply(seg_logits) and seg_label.numel() and not compile:
+        ctx.in_kernels = kernels_apply(seg_logits) and seg_label.numel() > 0 and not compile
+        if ctx.in_kernels:
             return _forward_in_kernels(
                 ctx, seg_logits, seg_label, shift, ignore_index, align_corners, predict
             )
@@ -114,7 +115,7 @@ class _PixelCrossEntropy(torch.autograd.Function):
                 'pixel_cross_entropy is differentiable once: it cannot be differentiated with '
                 'create_graph=True'
             )
-        if len(ctx.saved_tensors) == 4:
+        if ctx.in_kernels:
             return _backward_in_kernels(ctx, grad_loss), *[None] * 6
         seg_logits, seg_label, shift = ctx.saved_tensors
         ignore_index, align_corners, compile = ctx.options

@@ -33,7 +33,7 @@ def gradient(step, logits, label):
 def test_losses_are_themselves():
     """What is timed has the gradient of what it is called."""
     logits, label = draw_batch()
-    steps = dict(loss_contestants(compile=False))
+    steps = {c.name: c.step for c in loss_contestants(5, compile=False)}
     losses = {
         EAGER_CROSS_ENTROPY: lambda x: F.cross_entropy(x, label, ignore_index=255),
         'LMP': functools.partial(MODELS.build(dict(type='LossMaxPooling')), seg_label=label),
@@ -52,9 +52,9 @@ def test_losses_are_themselves():
 
 
 def test_compiled_and_others_can_be_left_out():
-    names = [name for name, _ in loss_contestants(compile=True, others=True)]
+    names = [c.name for c in loss_contestants(5, compile=True, others=True)]
     assert len(set(names)) == len(names)
-    few = [name for name, _ in loss_contestants(compile=False, others=False)]
+    few = [c.name for c in loss_contestants(5, compile=False, others=False)]
     assert set(few) >= {COPY_LIMIT, EAGER_CROSS_ENTROPY, 'LMP', 'recall loss'}
     assert not any('compiled' in name or 'MMSeg' in name or 'sorting' in name for name in few)
 
@@ -76,12 +76,15 @@ def test_fused_stages_give_what_the_stock_ones_give():
     logits, _ = draw_batch(shape=(2, 5, 4, 5))
     label = draw_label((2, 32, 40), 5, 'cpu')
     steps = stage_contestants(num_classes=5)
-    assert [name for name, _ in steps][:2] == [
+    assert [step.name for step in steps][:2] == [
         'cross-entropy, as MMSegmentation does it', 'cross-entropy, fused'
     ]  # fmt: skip
-    for (_, stock), (_, fused) in zip(steps[::2], steps[1::2], strict=True):
+    for stock, fused in zip(steps[::2], steps[1::2], strict=True):
         torch.testing.assert_close(
-            gradient(fused, logits, label), gradient(stock, logits, label), rtol=1e-4, atol=1e-7
+            gradient(fused.step, logits, label),
+            gradient(stock.step, logits, label),
+            rtol=1e-4,
+            atol=1e-7,
         )
 
 
@@ -98,7 +101,7 @@ def peaks(contestants, shape, label) -> dict[str, float]:
 
 def test_losses_take_three_fifths_of_the_memory_of_cross_entropy(monkeypatch):
     monkeypatch.setattr(stripes, 'CPU_ELEMENTS', 1 << 14)  # as small beside the map as in practice
-    contestants = loss_contestants(compile=False, others=False)
+    contestants = loss_contestants(19, compile=False, others=False)
     memory = peaks(contestants, (2, 19, 128, 256), draw_label((2, 128, 256), 19, 'cpu'))
     base = memory.pop(EAGER_CROSS_ENTROPY)
     assert max(memory.values()) <= 0.6 * base

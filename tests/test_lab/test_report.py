@@ -29,6 +29,16 @@ def test_ratios_of_losses():
     assert lmp == ['LMP', '30.0', '0.60', '3.0', '15', '0.500']
 
 
+def test_on_a_gpu_the_time_of_the_device_stands_beside_that_of_a_lone_step():
+    device_seconds = [0.004, 0.02, None]
+    measured = [m._replace(device_seconds=s) for m, s in zip(MEASURED, device_seconds, strict=True)]
+    header, limit, base, lmp = cells(losses_table(measured))
+    assert header[3:6] == ['ms of the device', '× cross-entropy', '× copy limit']
+    assert limit[3:6] == ['4.00', '0.20', '1.0']
+    assert base[3:6] == ['20.0', '1.00', '5.0']
+    assert lmp[3:6] == ['–', '–', '–']  # it waits for the device
+
+
 def test_ratios_of_stages_are_to_the_first():
     _, first, second, _ = cells(stages_table(MEASURED))
     assert first[1:] == ['10.0', '1.00', '10', '1.000']

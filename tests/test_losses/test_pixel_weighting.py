@@ -142,10 +142,7 @@ def test_losses_of_a_head_share_the_pass_over_upsampled_logits(monkeypatch):
     assert len(passes) == 5
 
 
-needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-
-
-@needs_a_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize('compile', (False, True))
 @pytest.mark.parametrize('fused', (False, True))
 @all_losses
@@ -169,7 +166,7 @@ def test_no_host_sync_on_a_gpu(cfg, fused, compile, batch):
         torch.testing.assert_close(logits.grad.cpu(), expected_grad, rtol=1e-4, atol=1e-7)
 
 
-@needs_a_gpu
+@pytest.mark.gpu
 @all_losses
 def test_a_step_can_be_captured_in_a_graph(cfg, batch):
     loss = build(cfg).cuda()

@@ -246,7 +246,7 @@ def test_two_runs_of_two_processes_train_alike(run_tool, tmp_path):
         assert equal(first[key], again[key]), key
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.gpu
 def test_deterministic_trainings_on_a_gpu_are_alike(tmp_path, deterministic, monkeypatch):
     monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     for part in ('first', 'again'):

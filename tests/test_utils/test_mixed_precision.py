@@ -26,7 +26,6 @@ LOSSES = (
     dict(type='LogitAdjustedLoss', prior=[0.5, 0.3, 0.15, 0.049, 0.001]),
 )
 HALF = (torch.float16, torch.bfloat16)
-ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 
 
 def name(loss):
@@ -157,7 +156,7 @@ def test_the_largest_logits_do_not_overflow(loss, dtype):
     assert value.isfinite() and logits.grad.isfinite().all()
 
 
-@ON_A_GPU
+@pytest.mark.gpu
 @pytest.mark.parametrize('dtype', ('float16', 'bfloat16'))
 @pytest.mark.parametrize('loss', (LMP, RECALL), ids=name)
 def test_fifty_iterations_on_a_gpu(loss, dtype, tmp_path):

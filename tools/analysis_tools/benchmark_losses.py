@@ -34,11 +34,12 @@ EXAMPLE = """examples:
 
 Of each loss a forward and a backward pass is measured, from logits to their gradient. All losses
 take turns on the same random logits, 10 % of the pixels are ignored, and the median is shown: the
-ratios of one run can be compared, times of different runs less so. Memory is the most that a step
-holds beyond its input. The copy limit reads the logits twice and writes once as much, which no
-loss does without. The second table is what a decode head does from logits of 1/stride of the
-labels' size to their gradient: upsampling, loss and accuracy, as MMSegmentation does it and with
-FusedUpsamplingHook.
+ratios of one run can be compared, times of different runs less so. On a GPU the time of the device
+alone is measured too, by replaying the step as a CUDA graph: in a training the processor runs
+ahead, and this is what counts. Memory is the most that a step holds beyond its input. The copy
+limit reads the logits twice and writes once as much, which no loss does without. The second table
+is what a decode head does from logits of 1/stride of the labels' size to their gradient:
+upsampling, loss and accuracy, as MMSegmentation does it and with FusedUpsamplingHook.
 """
 
 
@@ -112,7 +113,9 @@ def run(args, device: torch.device, contestants: list, shape, label_size, what: 
 
 
 def measure_losses(args, device: torch.device, shape) -> list[Measurement]:
-    contestants = loss_contestants(not args.no_compile, not args.no_others)
+    contestants = loss_contestants(
+        shape[1], device, compile=not args.no_compile, others=not args.no_others
+    )
     pixels = shape[0] * shape[2] * shape[3]
     return run(args, device, contestants, shape, shape[2:], f'losses of {pixels:,} pixels')
 

@@ -3,6 +3,6 @@
 Their modules are imported where they are used, as Triton need not be there.
 """
 
-from .available import kernels_apply
+from .available import kernels_apply, without_kernels
 
-__all__ = ['kernels_apply']
+__all__ = ['kernels_apply', 'without_kernels']

@@ -3,7 +3,9 @@
 import functools
 import importlib.util
 import os
-from contextlib import nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from ..compiling import is_compiling
 
 SWITCH = 'MMSEG_IMBALANCE_KERNELS'
 """Name of the environment variable that turns the kernels off where it is 0."""
+_thread = threading.local()
 
 
 def kernels_apply(tensor: Tensor) -> bool:
@@ -27,15 +30,29 @@ def kernels_apply(tensor: Tensor) -> bool:
         tensor.is_cuda
         and tensor.dtype != torch.float64
         and tensor.numel() > 0
-        and os.environ.get(SWITCH) != '0'
         and not is_compiling()
+        and not getattr(_thread, 'without_kernels', False)
+        and os.environ.get(SWITCH) != '0'
         and _has_triton()
     )
 
 
+@contextmanager
+def without_kernels() -> Iterator[None]:
+    """What is computed in this context does without the kernels, its backward pass included."""
+    before = getattr(_thread, 'without_kernels', False)
+    _thread.without_kernels = True
+    try:
+        yield
+    finally:
+        _thread.without_kernels = before
+
+
 def device_of(tensor: Tensor):
-    """A context in which kernels run where the tensor is."""
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+    """A context in which kernels run where the tensor is; none where they would anyway."""
+    if not tensor.is_cuda or tensor.device.index == torch.cuda.current_device():
+        return nullcontext()
+    return torch.cuda.device(tensor.device)
 
 
 @functools.cache

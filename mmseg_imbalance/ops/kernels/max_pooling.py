@@ -17,7 +17,7 @@ from .available import device_of
 # by less than 2^-1, 2^-9 and 2^-16 of themselves, which is 342, 256 and 256 of the next buckets.
 _SHIFTS = (22, 14, 7, 0)
 _BINS = 512  # the first counts losses below the bracket, the last those above it
-_PROGRAMS = 264  # in all, where there is work enough: two for each core of a large GPU
+_PROGRAMS = 528  # in all, where there is work enough: four for each core of a large GPU
 _BLOCK = 1024
 _INFINITY = tl.constexpr(0x7F800000)  # its bit pattern
 _TINY = tl.constexpr(1.1754943508222875e-38)  # the least normal float32 number
@@ -201,9 +201,7 @@ def _round_kernel(
                 part = tl.arange(0, PARTIALS)
                 part = tl.load(sums + last * programs + part, part < programs, 0.0)
                 below = tl.sum(part, 0)
-            unit = _solve(
-                last_counts, last_start, below, last_unit, m, Q, LAST_SHIFT, STEEP, BINS
-            )
+            unit = _solve(last_counts, last_start, below, last_unit, m, Q, LAST_SHIFT, STEEP, BINS)
             single = tl.where(unit < float('inf'), tl.minimum(unit, _MOST), unit).to(tl.float32)
             start = tl.maximum(single.to(tl.int32, bitcast=True), 1) - 1
             if not STEEP:

@@ -8,6 +8,7 @@ from torch import Tensor
 from .available import device_of
 
 _WARPS = 4
+_GRADIENT_WARPS = 8  # writes as much as it reads
 # Classes at a time. A thread goes over them alone: reductions over threads cost more than memory.
 _CLASSES = 4
 
@@ -31,7 +32,7 @@ def score(
     """
     loss = torch.empty(label.shape, dtype=torch.float32, device=label.device)
     soft_max = loss.new_empty(2, *label.shape)
-    pixels = _pixels(logits)
+    pixels = _pixels(logits, _WARPS)
     with device_of(logits):
         _score_kernel[_grid(label, pixels)](
             logits,
@@ -63,7 +64,10 @@ def gradient(
     """The gradient of the losses of :func:`score`, times ``grad_loss``.
 
     Args:
-        logits: As there, as are ``label``, ``shift`` and ``ignore_index``.
+        logits: As there.
+        label: As there.
+        shift: As there.
+        ignore_index: As there.
         soft_max: What was returned there.
         grad_loss: (N, H, W) float32, contiguous.
 
@@ -71,7 +75,7 @@ def gradient(
         (N, C, H, W), in the dtype of the logits.
     """
     grad = torch.empty_like(logits)
-    pixels = _pixels(logits)
+    pixels = _pixels(logits, _GRADIENT_WARPS)
     with device_of(logits):
         _gradient_kernel[_grid(label, pixels)](
             logits,
@@ -88,14 +92,14 @@ def gradient(
             FLAT=_is_flat(logits) and _is_flat(grad),
             K=_CLASSES,
             B=pixels,
-            num_warps=_WARPS,
+            num_warps=_GRADIENT_WARPS,
         )
     return grad
 
 
-def _pixels(logits: Tensor) -> int:
+def _pixels(logits: Tensor, warps: int) -> int:
     """How many pixels a program has: each thread 16 bytes of every class."""
-    return 32 * _WARPS * 16 // logits.element_size()
+    return 32 * warps * 16 // logits.element_size()
 
 
 def _grid(label: Tensor, pixels: int) -> tuple[int, int]:

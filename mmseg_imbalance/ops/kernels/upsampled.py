@@ -1,9 +1,9 @@
 """Cross-entropy of logits that are upsampled pixel by pixel, and the gradient of the small logits.
 
-No tensor of the size of the upsampled logits exists. Pixels between the same four small logits make
-a cell. A program of the backward pass adds up what the pixels of its cells say of their corners, and
-a second, small one adds the corners of the four cells around each logit: no two programs add to the
-same number, so the order of summation is fixed.
+No tensor of the size of the upsampled logits exists. Pixels between the same four small logits
+make a cell. The backward pass adds up, cell by cell, the gradients of the four corners, and then
+those of the four cells around each logit. No two programs add to the same number, so the order of
+summation is fixed.
 """
 
 import functools
@@ -20,9 +20,9 @@ from .available import device_of
 from .score import online_prediction, online_soft_max, pixel_loss
 
 _PIXELS = 128  # of a program in the forward pass
-_CLASSES = 2  # at a time there
+_CLASSES = 1  # at a time there: four corners of each are held
 _CELLS = 64  # of a program in the backward pass
-_CELL_CLASSES = 8  # of a program there
+_CELL_CLASSES = 4  # of a program there
 _LOGITS = 1024  # of a program that adds up cells
 _WARPS = 4
 
@@ -105,7 +105,11 @@ def gradient(
     """The gradient of the losses of :func:`score`, times ``grad_loss``.
 
     Args:
-        logits: As there, as are ``label``, ``shift``, ``ignore_index`` and ``align_corners``.
+        logits: As there.
+        label: As there.
+        shift: As there.
+        ignore_index: As there.
+        align_corners: As there.
         log_sum: What was returned there.
         grad_loss: (N, H, W) float32, contiguous.
 
@@ -116,9 +120,7 @@ def gradient(
     rows, columns = _axes(logits, label, align_corners)
     images, num_classes, height, width = logits.shape
     cells = (height + 1) * (width + 1)
-    corners = torch.empty(
-        4, images, num_classes, cells, dtype=torch.float32, device=logits.device
-    )
+    corners = torch.empty(4, images, num_classes, cells, dtype=torch.float32, device=logits.device)
     grid = triton.cdiv(cells, _CELLS), triton.cdiv(num_classes, _CELL_CLASSES), images
     with device_of(logits):
         _cell_kernel[grid](

@@ -1,0 +1,154 @@
+"""Time and memory of whole training steps, with one loss or another in the heads."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import nn
+
+from mmseg_imbalance.hooks.fused_upsampling import find_heads, fuse
+
+from .measure import Measurement
+
+STEPS = 3  # of a round, so that the processor can run ahead of the device as in a training
+TRAINED_LOSSES = {
+    'cross-entropy': dict(type='CrossEntropyLoss'),
+    'LMP': dict(type='LossMaxPooling'),
+    'recall loss': dict(type='RecallLoss'),
+}
+
+
+class Training:
+    """A model on random images and labels, whose heads' losses can be exchanged.
+
+    Args:
+        cfg: Of a training: ``model`` and ``optim_wrapper`` are used; no weights are loaded.
+        images: Images a step.
+        size: Height and width.
+        device: A GPU.
+        dtype: ``'float32'``, or ``'float16'`` and ``'bfloat16'`` for mixed precision.
+    """
+
+    def __init__(
+        self, cfg: Config, images: int, size: tuple[int, int], device: torch.device, dtype: str
+    ) -> None:
+        settings = cfg.model.copy()
+        settings.backbone.init_cfg = settings.pretrained = None
+        settings.data_preprocessor.size = size
+        self.model = revert_sync_batchnorm(MODELS.build(settings)).to(device).train()
+        wrapper = dict(cfg.optim_wrapper)
+        if dtype != 'float32':
+            scale = 'dynamic' if dtype == 'float16' else 1.0
+            wrapper |= dict(type='AmpOptimWrapper', dtype=dtype, loss_scale=scale)
+        self.optimizer = build_optim_wrapper(self.model, wrapper)
+        self.heads = find_heads(self.model)
+        self.set_images(images, size, device)
+
+    def set_images(self, images: int, size: tuple[int, int], device: torch.device) -> None:
+        """Draws other images, as many as are given."""
+        num_classes = self.model.num_classes
+        self.batch = dict(
+            inputs=[torch.randint(256, (3, *size), device=device).byte() for _ in range(images)],
+            data_samples=[
+                SegDataSample(
+                    gt_sem_seg=PixelData(data=torch.randint(num_classes, (1, *size), device=device))
+                )
+                for _ in range(images)
+            ],
+        )
+
+    def step(self, losses: dict[str, nn.Module], fused: bool) -> None:
+        """A step with other losses, given by the head's path."""
+        with ExitStack() as stack:
+            for path, head in self.heads.items():
+                head.loss_decode = losses[path]
+                if fused:
+                    stack.callback(fuse(head))
+            self.model.train_step(self.batch, self.optimizer)
+
+    def contestants(self) -> dict[str, Callable[[], None]]:
+        """Steps by name: each loss as MMSegmentation computes it, and fused with upsampling."""
+        steps = {}
+        for name, loss in TRAINED_LOSSES.items():
+            losses = {
+                path: MODELS.build(loss | dict(loss_weight=head.loss_decode.loss_weight))
+                for path, head in self.heads.items()
+            }
+            steps[name] = lambda losses=losses: self.step(losses, fused=False)
+            steps[f'{name}, fused'] = lambda losses=losses: self.step(losses, fused=True)
+        return steps
+
+
+def measure_training(
+    training: Training, repeats: int = 5, progress: Callable[[Iterable], Iterable] = iter
+) -> list[Measurement]:
+    """Measures the steps of :meth:`Training.contestants` in turns.
+
+    Args:
+        training: The model.
+        repeats: Rounds.
+        progress: Wraps the rounds.
+
+    Returns:
+        For each the median time of a step, and the most memory held in it, the model included.
+    """
+    contestants = training.contestants()
+    peaks = {name: _peak(step) for name, step in contestants.items()}
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in progress(range(repeats)):
+        for name, step in contestants.items():
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            for _ in range(STEPS):
+                step()
+            torch.cuda.synchronize()
+            times[name].append((time.perf_counter() - start) / STEPS)
+    return [Measurement(name, statistics.median(times[name]), peaks[name]) for name in contestants]
+
+
+def largest_batches(
+    training: Training, size: tuple[int, int], device: torch.device, tried: Sequence[int]
+) -> dict[str, int]:
+    """How many images fit into the GPU's memory with each of the steps.
+
+    Args:
+        training: The model; its images are replaced.
+        size: Height and width of the images.
+        device: The GPU.
+        tried: Numbers of images, ascending.
+
+    Returns:
+        By the name of the step, the largest number tried that fits; 0 if none does.
+    """
+    fitting = {}
+    for name, step in training.contestants().items():
+        fitting[name] = 0
+        for images in tried:
+            training.set_images(images, size, device)
+            try:
+                step()
+            except torch.cuda.OutOfMemoryError:
+                break
+            finally:
+                training.optimizer.zero_grad()
+                torch.cuda.empty_cache()
+            fitting[name] = images
+    return fitting
+
+
+def _peak(step: Callable[[], None]) -> int:
+    for _ in range(2):  # warm up
+        step()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated()

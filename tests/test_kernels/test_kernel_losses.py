@@ -1,0 +1,85 @@
+"""Losses on the kernels are those without them; and how many kernels a step takes."""
+
+import pytest
+import torch
+from kernel_device import DEVICE, ON_A_GPU, marks, use_kernels
+
+from mmseg_imbalance.losses import (
+    LogitAdjustedLoss,
+    LossMaxPooling,
+    RecallLoss,
+    SoftmaxFocalLoss,
+    WeightedCrossEntropyLoss,
+)
+from mmseg_imbalance.losses.upsampled_logits import UpsampledLogits
+
+pytestmark = marks
+LOSSES = {
+    'lmp': lambda: LossMaxPooling(),
+    'lmp of the batch': lambda: LossMaxPooling(pool='batch', p=1.3, loss_weight=0.4),
+    'lmp p = 1': lambda: LossMaxPooling(p=1),
+    'lmp p = inf': lambda: LossMaxPooling(p=float('inf')),
+    'recall': lambda: RecallLoss(),
+    'recall with class weights': lambda: RecallLoss(class_weight=[1.0, 2, 3, 4, 5]),
+    'running recall': lambda: RecallLoss(momentum=0.3, num_classes=5),
+    'focal': lambda: SoftmaxFocalLoss(),
+    'weighted': lambda: WeightedCrossEntropyLoss([1.0, 2, 3, 4, 5]),
+    'logit adjusted': lambda: LogitAdjustedLoss(prior=[0.5, 0.2, 0.1, 0.1, 0.1]),
+}
+every_loss = pytest.mark.parametrize('make', LOSSES.values(), ids=LOSSES)
+
+
+def draw(size=(9, 11)):
+    g = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn(2, 5, 9, 11, generator=g)
+    label = torch.randint(5, (2, *size), generator=g)
+    label[torch.rand(label.shape, generator=g) < 0.2] = 255
+    return logits.to(DEVICE), label.to(DEVICE)
+
+
+def step(make, logits, label, reduction=None):
+    x = logits.clone().requires_grad_()
+    seen = x
+    if x.shape[2:] != label.shape[1:]:
+        seen = UpsampledLogits(x, label.shape[1:], align_corners=False)
+    loss = make().to(DEVICE)
+    value = loss(seen, label, reduction_override=reduction)
+    value.sum().backward()
+    return value.detach(), x.grad
+
+
+@every_loss
+@pytest.mark.parametrize('size', [(9, 11), (36, 44)], ids=('as they are', 'upsampled'))
+@pytest.mark.parametrize('reduction', (None, 'sum', 'none'))
+def test_losses_are_those_without_kernels(make, size, reduction, monkeypatch):
+    logits, label = draw(size)
+    use_kernels(monkeypatch, False)
+    expected, expected_grad = step(make, logits, label, reduction)
+    use_kernels(monkeypatch, True)
+    value, grad = step(make, logits, label, reduction)
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
+    largest = float(expected_grad.abs().max())
+    torch.testing.assert_close(grad, expected_grad, rtol=1e-5, atol=1e-5 * largest)
+
+
+@every_loss
+def test_without_a_valid_pixel_the_loss_is_0(make, monkeypatch):
+    logits, label = draw()
+    use_kernels(monkeypatch, True)
+    value, grad = step(make, logits, torch.full_like(label, 255))
+    assert value == 0 and not grad.any()
+
+
+@pytest.mark.skipif(not ON_A_GPU, reason='counts what a GPU is told to do')
+@pytest.mark.parametrize(('name', 'most'), [('lmp', 17), ('lmp p = 1', 17), ('recall', 33)])
+def test_kernels_of_a_step(name, most):
+    logits, label = draw()
+    make = LOSSES[name]
+    for _ in range(2):
+        step(make, logits, label)
+    loss, x = make().to(DEVICE), logits.requires_grad_()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        loss(x, label).backward()
+        torch.cuda.synchronize()
+    on_device = torch.autograd.DeviceType.CUDA
+    assert sum(event.device_type == on_device for event in profile.events()) <= most

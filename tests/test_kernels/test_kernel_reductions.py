@@ -1,0 +1,40 @@
+"""Counts of classes and weighted means, against a few lines of NumPy and PyTorch."""
+
+import numpy as np
+import pytest
+import torch
+from kernel_device import DEVICE, marks
+
+from mmseg_imbalance.ops.kernels.class_counts import count
+from mmseg_imbalance.ops.kernels.weighted_mean import weighted_mean
+
+pytestmark = marks
+
+
+@pytest.mark.parametrize('num_classes', (1, 2, 19, 32, 150))
+def test_counts(num_classes):
+    rng = np.random.default_rng(0)
+    label, pred = rng.integers(num_classes, size=(2, 3, 700))
+    label[rng.random(label.shape) < 0.2] = 255
+    on_device = (torch.from_numpy(x).to(DEVICE) for x in (pred.astype(np.int16), label))
+    found = count(*on_device, num_classes, ignore_index=255).cpu().numpy()
+    valid = label != 255
+    for row, classes in zip(
+        found, (label[valid], label[valid & (label == pred)], pred[valid]), strict=True
+    ):
+        assert np.array_equal(row, np.bincount(classes, minlength=num_classes))
+
+
+@pytest.mark.parametrize(('groups', 'pixels'), [(1, 1), (3, 1000), (2, 5000)])
+def test_weighted_mean_and_its_gradient(groups, pixels):
+    g = torch.Generator().manual_seed(0)
+    loss, weight = torch.rand(2, groups, pixels, generator=g).to(DEVICE)
+    divisor = torch.arange(1, groups + 1).to(DEVICE)
+    x = loss.clone().requires_grad_()
+    mean = weighted_mean(x, weight, divisor, 0.4)
+    (3 * mean).backward()
+    reference = loss.double().requires_grad_()
+    expected = 0.4 * ((reference * weight).sum(1) / divisor).mean()
+    (3 * expected).backward()
+    torch.testing.assert_close(mean.double(), expected.detach(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(x.grad.double(), reference.grad, rtol=1e-6, atol=0)

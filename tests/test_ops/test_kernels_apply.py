@@ -1,0 +1,59 @@
+"""Where the Triton kernels are used, on machines with and without a GPU."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mmseg_imbalance.losses import RecallLoss
+from mmseg_imbalance.ops.kernels import available, kernels_apply, without_kernels
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """What a tensor on an NVIDIA GPU looks like, with Triton there."""
+    monkeypatch.setattr(available, '_has_triton', lambda: True)
+    monkeypatch.delenv(available.SWITCH, raising=False)
+    return SimpleNamespace(is_cuda=True, dtype=torch.float32, numel=lambda: 6)
+
+
+def test_on_a_cpu_they_are_not_used():
+    assert not kernels_apply(torch.ones(3))
+
+
+def test_on_a_gpu_they_are_used_but_for_float64_and_nothing(on_a_gpu):
+    assert kernels_apply(on_a_gpu)
+    assert not kernels_apply(SimpleNamespace(**vars(on_a_gpu) | {'dtype': torch.float64}))
+    assert not kernels_apply(SimpleNamespace(**vars(on_a_gpu) | {'numel': lambda: 0}))
+
+
+@pytest.mark.parametrize(('value', 'used'), [('0', False), ('1', True), ('', True)])
+def test_an_environment_variable_turns_them_off(on_a_gpu, value, used, monkeypatch):
+    monkeypatch.setenv('MMSEG_IMBALANCE_KERNELS', value)
+    assert kernels_apply(on_a_gpu) == used
+
+
+def test_without_triton_they_are_not_used(on_a_gpu, monkeypatch):
+    monkeypatch.setattr(available, '_has_triton', lambda: False)
+    assert not kernels_apply(on_a_gpu)
+
+
+def test_a_context_turns_them_off_and_on_again(on_a_gpu):
+    with pytest.raises(KeyError), without_kernels():
+        with without_kernels():
+            pass
+        assert not kernels_apply(on_a_gpu)
+        raise KeyError
+    assert kernels_apply(on_a_gpu)
+
+
+@pytest.mark.parametrize('kernels', (True, False))
+def test_an_argument_of_the_losses_turns_them_off(on_a_gpu, kernels, monkeypatch):
+    used = []
+    loss = RecallLoss(kernels=kernels)
+    monkeypatch.setattr(
+        loss, 'weigh', lambda *args: used.append(kernels_apply(on_a_gpu)) or weigh(*args)
+    )
+    weigh = type(loss).weigh.__get__(loss)
+    loss(torch.zeros(1, 2, 1, 1), torch.zeros(1, 1, 1, dtype=torch.int64))
+    assert used == [kernels]

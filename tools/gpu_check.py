@@ -1,0 +1,128 @@
+"""Tests and measures what needs a GPU, in about ten minutes."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+from mmseg_imbalance.utils.command_line import run_tool
+from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import write_atomically
+from mmseg_imbalance.utils.laboratory import find_lab
+from mmseg_imbalance.utils.machine import describe_machine
+
+find_lab(__file__)
+
+ROOT = Path(__file__).resolve().parents[1]
+SHAPES = {'19-classes': '2 19 512 1024', '150-classes': '4 150 512 512'}
+TRAININGS = {'cityscapes': '--images 2 --size 512 1024', 'camvid': '--images 8 --size 240 320'}
+EXAMPLE = """examples:
+  python tools/gpu_check.py
+  python tools/gpu_check.py --parts losses trainings --work-dir work_dirs/my_gpu
+
+Parts: the tests marked gpu; time and memory of the losses (two shapes, two dtypes); time and memory
+of training steps; 200 iterations of each method on toy streets with mixed precision. Each part has
+a time limit, and what it found is in the work dir as soon as it ends: its output in PART.log, its
+numbers in PART.json.
+"""
+
+
+def commands(folder: Path) -> dict[str, dict[str, tuple[int, list[str]]]]:
+    """Of each part the commands by name, with the seconds they may take."""
+    analysis = ROOT / 'tools/analysis_tools'
+    losses = {
+        f'losses-{shape}-{dtype}': (150, [
+            analysis / 'benchmark_losses.py', '--shape', *size.split(), '--dtype', dtype,
+            '--json', folder / f'losses-{shape}-{dtype}.json',
+        ])
+        for dtype in ('float32', 'bfloat16')
+        for shape, size in SHAPES.items()
+    }  # fmt: skip
+    trainings = {
+        f'training-{data}-{dtype}': (120, [
+            analysis / 'benchmark_training.py', *options.split(), '--dtype', dtype,
+            '--json', folder / f'training-{data}-{dtype}.json',
+        ])
+        for data, options in TRAININGS.items()
+        for dtype in ('float16', 'bfloat16')
+    }  # fmt: skip
+    amp = {
+        f'amp-{dtype}-{config.name.partition("_")[0]}': (180, [
+            ROOT / 'tools/train.py', config, '--amp', '--work-dir', folder / 'amp' / dtype /
+            config.stem, '--cfg-options', f'optim_wrapper.dtype={dtype}', 'train_cfg.max_iters=200',
+            'train_cfg.val_interval=200', 'train_dataloader.num_workers=1',
+            'val_dataloader.num_workers=1',
+        ])
+        for config in sorted((ROOT / 'configs').glob('*/*_toy-streets-128x256.py'))
+        for dtype in ('float16', 'bfloat16')
+    }  # fmt: skip
+    tests = {'tests': (240, ['-m', 'pytest', ROOT / 'tests', '-q', '-m', 'gpu'])}
+    return {'tests': tests, 'losses': losses, 'trainings': trainings, 'amp': amp}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = list(commands(Path()))
+    parser.add_argument(
+        '--parts', nargs='+', choices=parts, default=parts, metavar='PART',
+        help=f'which of {", ".join(parts)} (default: all)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--work-dir', type=Path, default=Path('work_dirs/gpu'), help='default: %(default)s'
+    )
+    return parser.parse_args()
+
+
+def run(name: str, seconds: int, arguments: list, folder: Path) -> dict:
+    """Runs a command; how it ended is written at once."""
+    start = time.monotonic()
+    with (folder / f'{name}.log').open('wb') as log:
+        try:
+            code = subprocess.run(
+                [sys.executable, *map(str, arguments)], stdout=log, stderr=log, timeout=seconds,
+                cwd=ROOT,
+            ).returncode  # fmt: skip
+        except subprocess.TimeoutExpired:
+            code = None
+    outcome = {0: 'passed', None: f'stopped after {seconds} s'}.get(code, f'failed ({code})')
+    result = {'name': name, 'outcome': outcome, 'seconds': round(time.monotonic() - start, 1)}
+    print(f'{name:35} {outcome:20} {result["seconds"]:6} s', flush=True)
+    return result
+
+
+def main() -> int:
+    args = parse_args()
+    if not torch.cuda.is_available():
+        raise ToolError('PyTorch finds no GPU here')
+    folder = args.work_dir.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = describe_machine(torch.device('cuda'))
+    print(', '.join(f'{key} {value}' for key, value in machine.items()), flush=True)
+    results = []
+    for part, named in commands(folder).items():
+        if part not in args.parts:
+            continue
+        # Only trainings of a few small steps run beside each other: their times say nothing.
+        together = max(1, (os.cpu_count() or 1) // 3) if part == 'amp' else 1
+        with ThreadPoolExecutor(together) as pool:
+            results += pool.map(lambda item: run(item[0], *item[1], folder), named.items())
+        write_atomically(
+            folder / 'results.json',
+            json.dumps({'machine': machine, 'results': results}, indent=2).encode(),
+        )
+    failed = [result['name'] for result in results if result['outcome'] != 'passed']
+    if failed:
+        raise ToolError(f'not passed: {", ".join(failed)}; see their .log in {folder}', 1)
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_tool(main))
