@@ -20,6 +20,7 @@ NOT_RUN = {
     'docs/data.md': 1,
     'docs/distributed.md': 1,
     'docs/inference.md': 1,
+    'docs/performance.md': 1,
     'docs/seeing.md': 1,
     'docs/stacks.md': 1,
 }
@@ -119,7 +120,7 @@ def test_no_block_hides_from_the_tests(page):
 
 
 def test_targets_of_make_exist_and_are_run_by_the_checks():
-    """The demo is run by tests/test_tools/test_demo.py, both kinds of tests by coverage."""
+    """But for the demo (tests/test_tools/test_demo.py), both kinds of tests (coverage) and gpu."""
     makefile = (ROOT / 'Makefile').read_text()
     checks = (ROOT / '.ci/run').read_text()
     shown = [
@@ -131,7 +132,7 @@ def test_targets_of_make_exist_and_are_run_by_the_checks():
     assert {'demo', 'test', 'docs', 'docs-test', 'lint'} <= set(shown)
     for target in shown:
         assert re.search(rf'^{target}:', makefile, re.M), target
-        in_another = ('demo', 'test', 'test-slow')
+        in_another = ('demo', 'test', 'test-slow', 'gpu')
         assert target in in_another or f'make {target} ' in checks, target
 
 

@@ -1,7 +1,6 @@
 """The programme for a GPU, where there is none."""
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,8 @@ def tool(monkeypatch):
 @pytest.mark.parametrize('name', ('gpu_check.py', 'analysis_tools/benchmark_training.py'))
 def test_without_a_gpu_it_says_so(run_tool, name):
     done = run_tool(name)
-    assert done.returncode == 2 and 'PyTorch finds no' in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    assert 'PyTorch finds no' in done.stderr.splitlines()[-1]
 
 
 def test_every_command_is_there(tool, tmp_path):
@@ -46,4 +45,4 @@ def test_outcomes_of_commands(tool, tmp_path, capsys):
     outcomes = {name: result['outcome'] for name, result in results.items()}
     assert outcomes == {'good': 'passed', 'bad': 'failed (3)', 'endless': 'stopped after 1 s'}
     assert (tmp_path / 'good.log').read_text() == '1\n'
-    assert sys.executable and 'stopped' in capsys.readouterr().out
+    assert 'stopped after 1 s' in capsys.readouterr().out
