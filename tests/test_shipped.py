@@ -14,7 +14,7 @@ from mmseg_imbalance.utils.shipped import config_path
 ROOT = Path(__file__).resolve().parents[1]
 CHILD = """\
 _base_ = __import__('mmseg_imbalance').config_path(
-    'recall_loss/recall_deeplabv3-r18-d8_4xb2-80k_cityscapes-512x1024.py')
+    'recall_loss/recall_deeplabv3-r101-d8_4xb2-80k_cityscapes-512x1024.py')
 model = dict(backbone=dict(init_cfg=None), decode_head=dict(loss_decode=dict(floor=0)))
 """
 LOAD = """\

@@ -1,8 +1,5 @@
-_base_ = '../cross_entropy/ce_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py'
-model = dict(
-    decode_head=dict(
-        loss_decode=dict(
-            _delete_=True, type='WeightedCrossEntropyLoss', class_weight='median_frequency'
-        )
-    )
-)
+_base_ = [
+    '../cross_entropy/ce_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py',
+    '../_base_/losses/wce.py',
+]
+model = dict(decode_head=_base_.heads.decode_head)

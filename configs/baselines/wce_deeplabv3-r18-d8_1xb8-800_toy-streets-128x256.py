@@ -1,8 +1,5 @@
-_base_ = '../cross_entropy/ce_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
-model = dict(
-    decode_head=dict(
-        loss_decode=dict(
-            _delete_=True, type='WeightedCrossEntropyLoss', class_weight='median_frequency'
-        )
-    )
-)
+_base_ = [
+    '../cross_entropy/ce_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py',
+    '../_base_/losses/wce.py',
+]
+model = dict(decode_head=_base_.heads.decode_head)

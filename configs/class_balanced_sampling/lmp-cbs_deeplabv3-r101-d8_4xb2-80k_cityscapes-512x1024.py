@@ -1,7 +1,5 @@
-_base_ = './ce-cbs_deeplabv3-r101-d8_4xb2-80k_cityscapes-512x1024.py'
-model = dict(
-    decode_head=dict(loss_decode=dict(_delete_=True, type='LossMaxPooling', p=1.7, ratio=0.25)),
-    auxiliary_head=dict(
-        loss_decode=dict(_delete_=True, type='LossMaxPooling', p=1.7, ratio=0.25, loss_weight=0.4)
-    ),
-)
+_base_ = [
+    './ce-cbs_deeplabv3-r101-d8_4xb2-80k_cityscapes-512x1024.py',
+    '../_base_/losses/lmp.py',
+]
+model = _base_.heads

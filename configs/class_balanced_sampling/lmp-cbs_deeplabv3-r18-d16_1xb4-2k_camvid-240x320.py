@@ -1,4 +1,5 @@
-_base_ = './ce-cbs_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py'
-model = dict(
-    decode_head=dict(loss_decode=dict(_delete_=True, type='LossMaxPooling', p=1.7, ratio=0.25))
-)
+_base_ = [
+    './ce-cbs_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py',
+    '../_base_/losses/lmp.py',
+]
+model = dict(decode_head=_base_.heads.decode_head)

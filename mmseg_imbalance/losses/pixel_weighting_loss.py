@@ -317,8 +317,8 @@ class PixelWeightingLoss(nn.Module):
         from ..ops.kernels.weighted_mean import weighted_mean
 
         groups = len(divisor)
-        loss, weight = (t.reshape(groups, -1) for t in (pixel_loss, weight.float()))
-        return weighted_mean(loss, weight, divisor, self.loss_weight)
+        loss, weight = (t.reshape(groups, -1).contiguous() for t in (pixel_loss, weight.float()))
+        return weighted_mean(loss, weight, divisor, float(self.loss_weight))
 
     def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
         """Class weight times the pixel sampler's weight, None where there is neither."""

@@ -4,6 +4,7 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .available import device_of
 
@@ -48,6 +49,7 @@ class _WeightedMean(torch.autograd.Function):
         return mean
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_mean: Tensor) -> tuple[Tensor | None, ...]:
         weight, divisor = ctx.saved_tensors
         grad = torch.empty_like(weight)

@@ -1,0 +1,6 @@
+# Loss max-pooling, set as in public implementations.
+loss = dict(_delete_=True, type='LossMaxPooling', p=1.7, ratio=0.25)
+heads = dict(
+    decode_head=dict(loss_decode=loss),
+    auxiliary_head=dict(loss_decode=dict(loss, loss_weight=0.4)),
+)

@@ -1,0 +1,6 @@
+# Recall loss.
+loss = dict(_delete_=True, type='RecallLoss')
+heads = dict(
+    decode_head=dict(loss_decode=loss),
+    auxiliary_head=dict(loss_decode=dict(loss, loss_weight=0.4)),
+)

@@ -1,7 +1,0 @@
-_base_ = '../cross_entropy/ce_deeplabv3-r18-d8_4xb2-80k_cityscapes-512x1024.py'
-model = dict(
-    decode_head=dict(loss_decode=dict(_delete_=True, type='LossMaxPooling', p=1.7, ratio=0.25)),
-    auxiliary_head=dict(
-        loss_decode=dict(_delete_=True, type='LossMaxPooling', p=1.7, ratio=0.25, loss_weight=0.4)
-    ),
-)
