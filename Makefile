@@ -34,13 +34,11 @@ demo: install
 
 # One thread per process: with more, the test processes wait for one another's cores. They test what
 # a CPU does; what needs a GPU is tested by `make gpu`.
-test: export CUDA_VISIBLE_DEVICES =
 test: install
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m 'not docs and not slow' $(TESTS)
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m 'not docs and not slow' $(TESTS)
 
-test-slow: export CUDA_VISIBLE_DEVICES =
 test-slow: install
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m slow $(TESTS)
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m slow $(TESTS)
 
 # All that needs a GPU, in about ten minutes; results go to work_dirs/gpu.
 gpu: install
