@@ -3,7 +3,7 @@
 from .class_count_loss import ClassCountLoss
 from .logit_adjusted_loss import LogitAdjustedLoss
 from .loss_max_pooling import LossMaxPooling
-from .pixel_weighting_loss import PixelWeighting, PixelWeightingLoss
+from .pixel_weighting_loss import PixelWeightingLoss
 from .recall_loss import RecallLoss
 from .softmax_focal_loss import SoftmaxFocalLoss
 from .upsampled_logits import UpsampledLogits
@@ -13,7 +13,6 @@ __all__ = [
     'ClassCountLoss',
     'LogitAdjustedLoss',
     'LossMaxPooling',
-    'PixelWeighting',
     'PixelWeightingLoss',
     'RecallLoss',
     'SoftmaxFocalLoss',

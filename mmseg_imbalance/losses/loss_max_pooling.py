@@ -6,7 +6,7 @@ from torch import Tensor
 from ..ops.max_pooling import max_pooling_weights
 from ..ops.pixel_cross_entropy import PixelScores, working_dtype
 from ..registry import MODELS
-from .pixel_weighting_loss import PixelWeighting, PixelWeightingLoss
+from .pixel_weighting_loss import PixelWeightingLoss
 from .upsampled_logits import UpsampledLogits
 
 _POOLS = ('image', 'batch')
@@ -104,12 +104,7 @@ class LossMaxPooling(PixelWeightingLoss):
             return super().score(seg_logits, seg_label, ignore_index, shift=None)
         losses = self._other_losses(seg_logits, seg_label, ignore_index)
         losses = torch.where(seg_label != ignore_index, losses, 0.0)
-        pred = None
-        if self.recording and isinstance(seg_logits, UpsampledLogits):
-            pred = seg_logits.predictions(seg_label, ignore_index)
-        elif self.recording:
-            pred = seg_logits.max(1).indices
-        return PixelScores(losses, pred, seg_logits.shape[1])
+        return PixelScores(losses, None, seg_logits.shape[1])
 
     def _other_losses(
         self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int
@@ -149,17 +144,17 @@ class LossMaxPooling(PixelWeightingLoss):
         weights = max_pooling_weights(losses.float(), mask, self.p, self.ratio)
         return weights.view_as(scores.loss), mask.sum(1).clamp(min=1)
 
-    def curves(self, weighting: PixelWeighting) -> dict[str, Tensor]:
-        """Those of every weighting, and the share of pixels that pooling gives the largest weight.
+    def curves(self, weighing: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """``'saturated'``: the share of pixels that pooling gives the largest weight.
 
         That is (n / m)^(1/p) for the n valid pixels of an image or batch, m = max(1, ratio · n).
         """
         start = 1 if self.pool == 'image' else 0
-        weighing, valid = (t.flatten(start) for t in (weighting.weighing, weighting.valid))
+        weighing, valid = weighing.flatten(start), valid.flatten(start)
         n = valid.sum(-1, keepdim=True).double()
         largest = (n / (self.ratio * n).clamp(min=1)) ** (1 / self.p)
         share = (valid & (weighing >= (1 - 1e-5) * largest)).sum().double() / valid.sum()
-        return super().curves(weighting) | {'saturated': share}
+        return {'saturated': share}
 
     def extra_repr(self) -> str:
         """What a printed model shows."""

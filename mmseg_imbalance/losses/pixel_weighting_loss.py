@@ -12,7 +12,6 @@ from ..ops.compiling import is_compiling
 from ..ops.kernels import kernels_apply, without_kernels
 from ..ops.labels import check_labels
 from ..ops.pixel_cross_entropy import PixelScores
-from ..ops.weight_support import class_mean, weight_support
 from ..statistics import class_weights
 from ..statistics.class_statistics import ClassStatistics
 from ..statistics.class_values import ClassValuesError, source_of
@@ -23,36 +22,22 @@ _REDUCTIONS = ('none', 'mean', 'sum')
 _EPS = torch.finfo(torch.float32).eps
 
 
-class PixelWeighting(NamedTuple):
-    """What a loss made of one batch: for curves and pictures, without gradients.
+class WeighedPixels(NamedTuple):
+    """What a loss makes of one batch before it sums up.
 
     Attributes:
-        pred: (N, H, W), the predicted classes, in an integer dtype.
-        num_classes: C, of the logits.
-        seg_label: (N, H, W) int64.
-        valid: (N, H, W) bool, False where the label is ignored.
-        pixel_loss: (N, H, W), not yet multiplied with anything, 0 where not valid.
+        scores: What :meth:`PixelWeightingLoss.score` returned.
+        factor: (N, H, W), the weights of classes and of a pixel sampler; None for 1.
+        pixel_loss: (N, H, W), the losses of ``scores`` times ``factor``, 0 where ignored.
         weighing: (N, H, W), what :meth:`PixelWeightingLoss.weigh` returned.
-        weight: (N, H, W), all that the pixel losses are multiplied with: ``weighing``, and the
-            weights of classes and of a pixel sampler; 0 where not valid.
-        divisor: (G,), what their sums over G equal groups of images are divided by for the mean.
+        divisor: (G,), likewise.
     """
 
-    pred: Tensor
-    num_classes: int
-    seg_label: Tensor
-    valid: Tensor
+    scores: PixelScores
+    factor: Tensor | None
     pixel_loss: Tensor
     weighing: Tensor
-    weight: Tensor
     divisor: Tensor
-
-    def relative_weight(self) -> Tensor:
-        """The weights (N, H, W) in units of what the mean over each group gives: 1 everywhere."""
-        groups = len(self.divisor)
-        pixels = self.valid.reshape(groups, -1).sum(1)
-        relative = self.weight.reshape(groups, -1) * (pixels / self.divisor)[:, None]
-        return relative.view_as(self.weight)
 
 
 class PixelWeightingLoss(nn.Module):
@@ -127,10 +112,6 @@ class PixelWeightingLoss(nn.Module):
         # Whether single pixels' losses are asked for, as OHEM does before it asks for the loss
         # itself: what a weighting remembers must then stay as it is.
         self.probing = False
-        # How many want to see what the loss makes of the next batch, in `recorded`: nothing is
-        # kept where nobody does.
-        self.recording = 0
-        self.recorded: PixelWeighting | None = None
 
     @property
     def loss_name(self) -> str:
@@ -184,8 +165,7 @@ class PixelWeightingLoss(nn.Module):
             shift: (C,), added to the logits for the loss only.
 
         Returns:
-            Losses ≥ 0 of (N, H, W), 0 where ignored; predictions where ``needs_predictions`` or
-            ``recording`` is set.
+            Losses ≥ 0 of (N, H, W), 0 where ignored; predictions where ``needs_predictions``.
         """
         if isinstance(seg_logits, UpsampledLogits):
             return seg_logits.scores(seg_label, ignore_index, shift)
@@ -194,7 +174,7 @@ class PixelWeightingLoss(nn.Module):
             seg_label,
             ignore_index,
             shift=shift,
-            predict=self.needs_predictions or self.recording > 0,
+            predict=self.needs_predictions,
             compile=self.compile_logits,
         )
 
@@ -215,24 +195,17 @@ class PixelWeightingLoss(nn.Module):
         """
         return valid.float(), valid.sum().clamp(min=1)[None]
 
-    def curves(self, weighting: PixelWeighting) -> dict[str, Tensor]:
-        """Numbers that show what the weighting does, to be drawn over the iterations.
+    def curves(self, weighing: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """Numbers of this loss's own for the curves of :class:`WeightingCurvesHook`, here none.
 
         Args:
-            weighting: What the loss made of a batch.
+            weighing: (N, H, W), what :meth:`weigh` returned for a batch.
+            valid: (N, H, W) bool, False where the label is ignored.
 
         Returns:
-            ``'mean_weight'``, of the valid pixels; ``'support_90'``, the share of them that carries
-            90 % of the weight, averaged over the images; ``'class_weight'`` (C,), the mean weight
-            of each class's pixels. NaN where there is no pixel. Reading them waits for the device.
+            Scalars by name.
         """
-        label = torch.where(weighting.valid, weighting.seg_label, -1)
-        weight, valid = weighting.weight.double(), weighting.valid
-        return {
-            'mean_weight': weight.sum() / valid.sum(),
-            'support_90': weight_support(weight.flatten(1), valid.flatten(1), 0.9).nanmean(),
-            'class_weight': class_mean(weight, label, weighting.num_classes),
-        }
+        return {}
 
     def forward(
         self,
@@ -265,44 +238,17 @@ class PixelWeightingLoss(nn.Module):
             ValueError: Shapes that do not fit, an unknown reduction, ``avg_factor`` with another
                 reduction than the mean, labels out of range (see ``check_labels``).
         """
-        with nullcontext() if self.kernels or is_compiling() else without_kernels():
-            return self._forward(
-                seg_logits, seg_label, weight, avg_factor, reduction_override, ignore_index
-            )
-
-    def _forward(
-        self,
-        seg_logits: Tensor | UpsampledLogits,
-        seg_label: Tensor,
-        weight: Tensor | None,
-        avg_factor: float | None,
-        reduction_override: str | None,
-        ignore_index: int,
-    ) -> Tensor:
         reduction = reduction_override or 'mean'
         if reduction not in _REDUCTIONS:
             raise ValueError(f'reduction_override must be one of {_REDUCTIONS}, got {reduction!r}')
         if avg_factor is not None and reduction == 'sum':
             raise ValueError("avg_factor cannot be used with reduction 'sum'")
-        self._check_input(seg_logits, seg_label, weight, ignore_index)
         self.probing = reduction == 'none'
-
-        valid = seg_label != ignore_index
-        scores = self.score(seg_logits, seg_label, ignore_index)
-        pixel_loss = scores.loss
-        factor = self._factor(seg_label, valid, weight)
-        if factor is not None:
-            pixel_loss = torch.where(valid, pixel_loss * factor, 0.0)
-
-        with torch.no_grad():
-            in_full = PixelScores(pixel_loss, scores.pred, scores.num_classes)
-            weighed = self.weigh(in_full, seg_label, valid)
-            if self.recording and not self.probing:
-                self.recorded = _record(scores, seg_label, valid, factor, *weighed)
-        pixel_weight, divisor = weighed
-        if reduction == 'mean' and avg_factor is None and kernels_apply(pixel_loss):
-            return self._mean_in_kernels(pixel_loss, pixel_weight, divisor)
-        weighted = pixel_weight.to(pixel_loss.dtype) * pixel_loss
+        weighed = self.weighed_pixels(seg_logits, seg_label, weight, ignore_index)
+        pixel_loss, divisor = weighed.pixel_loss, weighed.divisor
+        if reduction == 'mean' and avg_factor is None and self._in_kernels(pixel_loss):
+            return self._mean_in_kernels(pixel_loss, weighed.weighing, divisor)
+        weighted = weighed.weighing.to(pixel_loss.dtype) * pixel_loss
         if reduction == 'none':
             return self.loss_weight * weighted
         if reduction == 'sum':
@@ -312,6 +258,30 @@ class PixelWeightingLoss(nn.Module):
         groups = len(divisor)
         sums = weighted.reshape(groups, weighted.numel() // max(groups, 1)).sum(1)
         return self.loss_weight * (sums / divisor).sum() / max(groups, 1)
+
+    def weighed_pixels(
+        self,
+        seg_logits: Tensor | UpsampledLogits,
+        seg_label: Tensor,
+        weight: Tensor | None = None,
+        ignore_index: int = 255,
+    ) -> WeighedPixels:
+        """Losses and weights of the pixels of a batch; the arguments are those of the loss."""
+        self._check_input(seg_logits, seg_label, weight, ignore_index)
+        valid = seg_label != ignore_index
+        with nullcontext() if self.kernels or is_compiling() else without_kernels():
+            scores = self.score(seg_logits, seg_label, ignore_index)
+            pixel_loss = scores.loss
+            factor = self._factor(seg_label, valid, weight)
+            if factor is not None:
+                pixel_loss = torch.where(valid, pixel_loss * factor, 0.0)
+            with torch.no_grad():
+                in_full = PixelScores(pixel_loss, scores.pred, scores.num_classes)
+                weighing, divisor = self.weigh(in_full, seg_label, valid)
+        return WeighedPixels(scores, factor, pixel_loss, weighing, divisor)
+
+    def _in_kernels(self, pixel_loss: Tensor) -> bool:
+        return self.kernels and kernels_apply(pixel_loss)
 
     def _mean_in_kernels(self, pixel_loss: Tensor, weight: Tensor, divisor: Tensor) -> Tensor:
         from ..ops.kernels.weighted_mean import weighted_mean
@@ -373,24 +343,3 @@ class PixelWeightingLoss(nn.Module):
         if is_compiling():
             return False
         return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels
-
-
-def _record(
-    scores: PixelScores,
-    seg_label: Tensor,
-    valid: Tensor,
-    factor: Tensor | None,
-    weighing: Tensor,
-    divisor: Tensor,
-) -> PixelWeighting:
-    weight = weighing if factor is None else weighing * factor
-    return PixelWeighting(
-        scores.pred,
-        scores.num_classes,
-        seg_label,
-        valid,
-        scores.loss.detach(),
-        weighing,
-        torch.where(valid, weight, 0.0),
-        divisor,
-    )

@@ -8,14 +8,15 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS, MODELS
 from torch import Tensor
 
-from ..losses.pixel_weighting_loss import PixelWeighting, PixelWeightingLoss
+from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..utils.find_loss import find_losses
 from .record import (
-    StandInRecorder,
+    PixelWeighting,
     WeightingRecorder,
     check_classes,
     describe,
     first_weighting,
+    unwrapped,
     weighed_images,
 )
 
@@ -32,7 +33,8 @@ class PixelWeightPictureHook(Hook):
 
         custom_hooks = [*_base_.custom_hooks, dict(type='PixelWeightPictureHook', interval=500)]
 
-    The weights are those that entered this very step; the training stays the same, bit for bit. Of
+    The weights are those of this very step, computed again from the same logits; the training
+    stays the same, bit for bit. Of
     a loss that does not weigh pixels, such as MMSegmentation's cross-entropy, the picture shows
     what ``fallback`` would make of the same logits, and says so. Images are taken to be BGR before
     the model's data preprocessor, as MMSegmentation loads them.
@@ -73,7 +75,7 @@ class PixelWeightPictureHook(Hook):
         loss = first_weighting(losses)
         if loss is not None:
             self._recorder = WeightingRecorder(loss)
-            self._title = describe(loss)
+            self._title = describe(unwrapped(loss))
             return
         stand_in = MODELS.build(self.fallback)
         if not isinstance(stand_in, PixelWeightingLoss):
@@ -81,7 +83,7 @@ class PixelWeightPictureHook(Hook):
                 f'PixelWeightPictureHook: fallback must be a loss that weighs pixels, got '
                 f'{type(stand_in).__name__}'
             )
-        self._recorder = StandInRecorder(losses[0], stand_in)
+        self._recorder = WeightingRecorder(losses[0], stand_in)
         self._title = describe(stand_in, instead_of=losses[0])
 
     def after_train(self, runner) -> None:
@@ -89,7 +91,7 @@ class PixelWeightPictureHook(Hook):
         self._recorder.close()
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Has the loss keep its weighting of the iterations that are drawn."""
+        """Listens to the loss in the iterations that are drawn."""
         if self.every_n_train_iters(runner, self.interval):
             self._recorder.start()
 

@@ -1,67 +1,76 @@
 """How hooks and tools see what a loss makes of single batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..losses.pixel_weighting_loss import PixelWeighting, PixelWeightingLoss
+from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..losses.upsampled_logits import UpsampledLogits
+from ..ops.weight_support import class_mean, weight_support
+
+
+class PixelWeighting(NamedTuple):
+    """What a loss made of one batch: for curves and pictures, without gradients.
+
+    Attributes:
+        pred: (N, H, W), the predicted classes, in an integer dtype.
+        num_classes: C, of the logits.
+        seg_label: (N, H, W) int64.
+        valid: (N, H, W) bool, False where the label is ignored.
+        pixel_loss: (N, H, W), not yet multiplied with anything, 0 where not valid.
+        weighing: (N, H, W), what :meth:`PixelWeightingLoss.weigh` returned.
+        weight: (N, H, W), all that the pixel losses are multiplied with: ``weighing``, and the
+            weights of classes and of a pixel sampler; 0 where not valid.
+        divisor: (G,), what their sums over G equal groups of images are divided by for the mean.
+    """
+
+    pred: Tensor
+    num_classes: int
+    seg_label: Tensor
+    valid: Tensor
+    pixel_loss: Tensor
+    weighing: Tensor
+    weight: Tensor
+    divisor: Tensor
+
+    def relative_weight(self) -> Tensor:
+        """The weights (N, H, W) in units of what the mean over each group gives: 1 everywhere."""
+        groups = len(self.divisor)
+        pixels = self.valid.reshape(groups, -1).sum(1)
+        relative = self.weight.reshape(groups, -1) * (pixels / self.divisor)[:, None]
+        return relative.view_as(self.weight)
 
 
 class WeightingRecorder:
-    """Has a loss keep its weighting of chosen iterations, and of the others nothing.
+    """Keeps what a loss is called with in chosen iterations, and weighs it again.
 
     Several may record at one loss. The training is the same as without. Of several calls in an
-    iteration the last one is kept; OHEM's probing of single pixels does not count.
+    iteration the last one counts; OHEM's probing of single pixels does not.
 
     Args:
-        loss: The loss.
+        module: The loss, called as MMSegmentation's heads do it; ``torch.compile`` may wrap it.
+        stand_in: Another loss whose weighting is to be seen, where ``module`` weighs no pixels.
     """
 
-    def __init__(self, loss: PixelWeightingLoss) -> None:
-        self.loss = loss
-
-    def start(self) -> None:
-        """To be called before an iteration that is wanted."""
-        self.loss.recording += 1
-
-    def take(self) -> PixelWeighting | None:
-        """What was made of the iteration since :meth:`start`; None if the loss was not called."""
-        recorded = self.loss.recorded
-        self.loss.recording -= 1
-        if not self.loss.recording:  # nobody else is still to take it
-            self.loss.recorded = None
-        return recorded
-
-    def close(self) -> None:
-        """To be called when no further iteration is wanted."""
-
-
-class StandInRecorder:
-    """Shows what one loss would make of the logits and labels that another one is called with.
-
-    Used as :class:`WeightingRecorder`, for losses that do not weigh pixels.
-
-    Args:
-        loss: The loss, to be called with (logits, label) as MMSegmentation's heads do it.
-        stand_in: The loss whose weighting is shown.
-    """
-
-    def __init__(self, loss: nn.Module, stand_in: PixelWeightingLoss) -> None:
-        self.stand_in = stand_in
+    def __init__(self, module: nn.Module, stand_in: PixelWeightingLoss | None = None) -> None:
+        self.loss = unwrapped(module) if stand_in is None else stand_in
         self._listening = False
-        self._call: tuple[Tensor | UpsampledLogits, Tensor, int] | None = None
+        self._call: tuple | None = None
         # Registered once: a compiled loss keeps to the hooks that it was compiled with.
-        self._handle = loss.register_forward_hook(self._keep, with_kwargs=True)
+        self._handle = module.register_forward_hook(self._keep, with_kwargs=True)
 
     def start(self) -> None:
         """To be called before an iteration that is wanted."""
         self._listening, self._call = True, None
 
     def take(self) -> PixelWeighting | None:
-        """What the stand-in makes of the iteration; None if the loss was not called.
+        """The weighting of the iteration since :meth:`start`; None if the loss was not called.
+
+        To be called by every process: a loss may sum up over them.
 
         Raises:
             ValueError: The loss was not called with logits (N, C, H, W) and labels (N, H, W).
@@ -69,8 +78,8 @@ class StandInRecorder:
         self._listening, call, self._call = False, self._call, None
         if call is None:
             return None
-        logits, label, ignore_index = call
-        return weigh(self.stand_in.to(label.device), logits, label, ignore_index)
+        seg_logits, seg_label, weight, ignore_index = call
+        return weigh(self.loss.to(seg_label.device), seg_logits, seg_label, ignore_index, weight)
 
     def close(self) -> None:
         """To be called when no further iteration is wanted."""
@@ -78,38 +87,92 @@ class StandInRecorder:
 
     def _keep(self, module: nn.Module, args: tuple, kwargs: dict, output) -> None:
         if self._listening and kwargs.get('reduction_override') != 'none' and len(args) > 1:
-            self._call = (args[0].detach(), args[1], kwargs.get('ignore_index', 255))
+            weight = args[2] if len(args) > 2 else kwargs.get('weight')
+            self._call = args[0].detach(), args[1], weight, kwargs.get('ignore_index', 255)
 
 
 def weigh(
     loss: PixelWeightingLoss,
     seg_logits: Tensor | UpsampledLogits,
     seg_label: Tensor,
-    ignore_index: int,
+    ignore_index: int = 255,
+    weight: Tensor | None = None,
 ) -> PixelWeighting:
     """What a loss makes of logits (N, C, H, W) and labels (N, H, W).
 
-    Logits (N, 1, H, W) of two classes are taken for what the sigmoid makes of them.
+    Logits (N, 1, H, W) of two classes are taken for what the sigmoid makes of them. What a loss
+    remembers of past batches is used, and stays as it is.
     """
     if isinstance(seg_logits, Tensor) and seg_logits.dim() == 4 and seg_logits.shape[1] == 1:
         seg_logits = torch.cat([torch.zeros_like(seg_logits), seg_logits], 1)
-    recorder = WeightingRecorder(loss)
-    recorder.start()
-    try:
-        with torch.no_grad():
-            loss(seg_logits, seg_label, ignore_index=ignore_index)
-    finally:
-        recorded = recorder.take()
-    return recorded
+    with torch.no_grad(), _evaluating(loss):
+        weighed = loss.weighed_pixels(seg_logits, seg_label, weight, ignore_index)
+        pred = weighed.scores.pred
+        if pred is None and isinstance(seg_logits, UpsampledLogits):
+            pred = seg_logits.predictions(seg_label, ignore_index)
+        elif pred is None:
+            pred = seg_logits.max(1).indices
+    valid = seg_label != ignore_index
+    total = weighed.weighing
+    if weighed.factor is not None:
+        total = total * weighed.factor
+    return PixelWeighting(
+        pred,
+        weighed.scores.num_classes,
+        seg_label,
+        valid,
+        weighed.scores.loss.detach(),
+        weighed.weighing,
+        torch.where(valid, total, 0.0),
+        weighed.divisor,
+    )
 
 
-def first_weighting(losses: Sequence[nn.Module]) -> PixelWeightingLoss | None:
-    """The first of several losses that weighs pixels, also if ``torch.compile`` wraps it."""
+def curves_of(loss: PixelWeightingLoss, weighting: PixelWeighting) -> dict[str, Tensor]:
+    """Numbers that show what a weighting does, to be drawn over the iterations.
+
+    Args:
+        loss: The loss.
+        weighting: What it made of a batch.
+
+    Returns:
+        ``'mean_weight'``, of the valid pixels; ``'support_90'``, the share of them that carries
+        90 % of the weight, averaged over the images; ``'class_weight'`` (C,), the mean weight of
+        each class's pixels; and the loss's own. NaN where there is no pixel. Reading them waits
+        for the device.
+    """
+    label = torch.where(weighting.valid, weighting.seg_label, -1)
+    weight, valid = weighting.weight.double(), weighting.valid
+    return {
+        'mean_weight': weight.sum() / valid.sum(),
+        'support_90': weight_support(weight.flatten(1), valid.flatten(1), 0.9).nanmean(),
+        'class_weight': class_mean(weight, label, weighting.num_classes),
+        **loss.curves(weighting.weighing, valid),
+    }
+
+
+def unwrapped(loss: nn.Module) -> nn.Module:
+    """The loss that ``torch.compile`` may have wrapped."""
+    return getattr(loss, '_orig_mod', loss)
+
+
+def first_weighting(losses: Sequence[nn.Module]) -> nn.Module | None:
+    """The first of several losses that weighs pixels, as it is, wrapped or not."""
     for loss in losses:
-        loss = getattr(loss, '_orig_mod', loss)
-        if isinstance(loss, PixelWeightingLoss) and loss.weighs_pixels:
+        inner = unwrapped(loss)
+        if isinstance(inner, PixelWeightingLoss) and inner.weighs_pixels:
             return loss
     return None
+
+
+@contextmanager
+def _evaluating(loss: nn.Module) -> Iterator[None]:
+    training = loss.training
+    loss.eval()
+    try:
+        yield
+    finally:
+        loss.train(training)
 
 
 def check_classes(weighting: PixelWeighting, num_classes: int, who: str) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..utils.curves import write_curves
 from ..utils.find_loss import find_losses
-from .record import WeightingRecorder, check_classes, first_weighting
+from .record import WeightingRecorder, check_classes, curves_of, first_weighting
 
 
 @HOOKS.register_module()
@@ -31,9 +31,10 @@ class WeightingCurvesHook(Hook):
     Weights are what the pixel losses are multiplied with, all together: by the loss's own weighing,
     by ``class_weight``, and by a pixel sampler.
 
-    They are the loss's own :meth:`PixelWeightingLoss.curves`, in a distributed training averaged
-    over the processes; the training itself stays the same, bit for bit. A model that is trained
-    with other losses, which weigh all pixels alike, has no such curves.
+    After the iteration the batch is weighed once more for that, from the same logits. In a
+    distributed training the curves are averaged over the processes. A loss adds curves of its own
+    with :meth:`PixelWeightingLoss.curves`. The training itself stays the same, bit for bit. A model
+    that is trained with other losses, which weigh all pixels alike, has no such curves.
 
     Args:
         interval: Iterations ≥ 1 from one batch that is looked at to the next.
@@ -67,8 +68,13 @@ class WeightingCurvesHook(Hook):
             )
         self._recorder = None if loss is None else WeightingRecorder(loss)
 
+    def after_train(self, runner) -> None:
+        """Stops listening."""
+        if self._recorder:
+            self._recorder.close()
+
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Has the loss keep its weighting of the iterations that are looked at."""
+        """Listens to the loss in the iterations that are looked at."""
         if self._recorder and self.every_n_train_iters(runner, self.interval):
             self._recorder.start()
 
@@ -83,7 +89,7 @@ class WeightingCurvesHook(Hook):
                 'the iteration; name another with its argument `loss`'
             )
         check_classes(weighting, len(self._classes), type(self).__name__)
-        write_curves(runner, self._scalars(self._recorder.loss.curves(weighting)))
+        write_curves(runner, self._scalars(curves_of(self._recorder.loss, weighting)))
 
     def _scalars(self, curves: dict[str, Tensor]) -> dict[str, float]:
         names = []

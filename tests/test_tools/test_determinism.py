@@ -21,6 +21,7 @@ from two_ranks import on_cpus
 
 from mmseg_imbalance.losses.pixel_weighting_loss import PixelWeightingLoss
 from mmseg_imbalance.utils.shipped import config_path
+from mmseg_imbalance.weighting.record import WeightingRecorder, curves_of, weigh
 
 SETTING = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 METHODS = {
@@ -136,12 +137,15 @@ def test_nothing_in_a_training_step_is_refused_on_a_gpu(method, monkeypatch, det
     losses = [module for module in model.modules() if isinstance(module, PixelWeightingLoss)]
     for loss in losses:
         loss.use_statistics(statistics)
-        loss.recording = 1
+    recorders = [WeightingRecorder(loss) for loss in losses]
+    for recorder in recorders:
+        recorder.start()
     with StandInGPU():
         total, _ = model.parse_losses(model(image, samples, mode='loss'))
         total.backward()
-        for loss in losses:
-            assert all(curve.is_meta for curve in loss.curves(loss.recorded).values())
+        for recorder in recorders:
+            curves = curves_of(recorder.loss, recorder.take())
+            assert all(curve.is_meta for curve in curves.values())
     assert model.decode_head.conv_seg.weight.grad is not None
     assert bool(losses) == (method != 'ce')
 
@@ -151,10 +155,10 @@ def test_nothing_in_a_loss_is_refused_on_a_gpu(loss, deterministic):
     torch.use_deterministic_algorithms(True)
     logits, label = (tensor.to('meta') for tensor in draw_batch())
     built = MODELS.build(dict(loss, class_weight=[1.0] * NUM_CLASSES)).to('meta')
-    built.recording = 1
     with StandInGPU():
-        built(logits.requires_grad_(), label, weight=logits[:, 0].detach()).backward()
-        built.curves(built.recorded)
+        weight = logits[:, 0].detach()
+        built(logits.requires_grad_(), label, weight=weight).backward()
+        curves_of(built, weigh(built, logits.detach(), label, weight=weight))
 
 
 @HOOKS.register_module(force=True)

@@ -17,7 +17,7 @@ from two_ranks import on_two_ranks
 
 from mmseg_imbalance.weighting.pixel_weight_figure import IGNORED, pixel_weight_figure
 from mmseg_imbalance.weighting.pixel_weight_picture_hook import PixelWeightPictureHook
-from mmseg_imbalance.weighting.record import StandInRecorder
+from mmseg_imbalance.weighting.record import WeightingRecorder, weigh
 
 LMP, RECALL = dict(type='LossMaxPooling'), dict(type='RecallLoss')
 CE = dict(type='CrossEntropyLoss')
@@ -77,9 +77,7 @@ def test_what_is_drawn_is_what_was_trained_on(tmp_path, drawn, loss):
     for (rows, title), step in zip(drawn, (2, 4), strict=True):
         kept = KeepInputsHook.losses[step - 1]
         assert len(rows) == 2
-        weighting.recording = 1
-        weighting(kept['logits'], kept['label'], ignore_index=255)
-        relative = weighting.recorded.relative_weight()
+        relative = weigh(weighting, kept['logits'], kept['label']).relative_weight()
         losses = F.cross_entropy(
             kept['logits'], kept['label'], ignore_index=255, reduction='none'
         )  # fmt: skip
@@ -127,7 +125,7 @@ def test_pictures_reach_every_back_end(tmp_path):
         encoded = np.frombuffer(event.encoded_image_string, np.uint8)
         np.testing.assert_array_equal(local, cv2.imdecode(encoded, cv2.IMREAD_COLOR))
         assert local.shape[0] <= 1080 and local.shape[1] <= 1920 and local.std() > 20
-    assert trained.model.decode_head.loss_decode.recorded is None
+    assert not trained.model.decode_head.loss_decode._forward_hooks
 
 
 def test_settings(tmp_path, drawn):
@@ -172,7 +170,7 @@ def test_loss_that_takes_no_part_is_named(tmp_path):
 
 def test_one_channel_for_two_classes_is_weighed_as_the_sigmoid_has_it():
     loss = MODELS.build(dict(type='CrossEntropyLoss', use_sigmoid=True))
-    recorder = StandInRecorder(loss, MODELS.build(LMP))
+    recorder = WeightingRecorder(loss, MODELS.build(LMP))
     logits, label = torch.randn(2, 1, 5, 6), torch.randint(0, 2, (2, 5, 6))
     recorder.start()
     loss(torch.zeros_like(logits), label, reduction_override='none')  # not this one
@@ -190,7 +188,7 @@ def test_one_channel_for_two_classes_is_weighed_as_the_sigmoid_has_it():
 
 def test_compiled_loss_of_another_kind():
     loss = MODELS.build(CE)
-    recorder = StandInRecorder(loss, MODELS.build(LMP))
+    recorder = WeightingRecorder(loss, MODELS.build(LMP))
     compiled = torch.compile(loss, backend='eager')
     logits, label = torch.randn(2, 3, 5, 6), torch.randint(0, 3, (2, 5, 6))
     for i in range(4):

@@ -21,6 +21,7 @@ from two_ranks import on_two_ranks
 
 from mmseg_imbalance.utils.run_config import add_config_arguments, load_config
 from mmseg_imbalance.utils.shipped import config_path
+from mmseg_imbalance.weighting.record import curves_of, weigh
 from mmseg_imbalance.weighting.weighting_curves_hook import WeightingCurvesHook
 
 LMP, RECALL = dict(type='LossMaxPooling'), dict(type='RecallLoss', floor=0)
@@ -120,7 +121,7 @@ def test_curves_of_a_training_in_every_back_end(tmp_path, loss):
     assert hub.get_scalar('curves/train/mean_weight').current() == curves[4]['train/mean_weight']
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
     assert 'mean_weight' not in log and 'class_weight/' not in log  # the terminal stays readable
-    assert trained.model.decode_head.loss_decode.recorded is None
+    assert not trained.model.decode_head.loss_decode._forward_hooks
 
 
 def test_class_weights_are_those_of_the_recall_loss():
@@ -226,9 +227,7 @@ def step(hook, fake, *batches, loss=None):
 
 def mean_weight(cfg, one):
     loss = MODELS.build(cfg)
-    loss.recording = 1
-    loss(*one)
-    return loss.curves(loss.recorded)['mean_weight'].item()
+    return curves_of(loss, weigh(loss, *one))['mean_weight'].item()
 
 
 def test_only_the_chosen_iterations_are_kept():
@@ -236,10 +235,10 @@ def test_only_the_chosen_iterations_are_kept():
     fake, hook = runner(loss), WeightingCurvesHook(interval=3)
     hook.before_train(fake)
     kept = []
-    loss.register_forward_hook(lambda *_: kept.append(loss.recorded is not None))
+    loss.register_forward_hook(lambda *_: kept.append(hook._recorder._call is not None))
     for i in range(7):
         step(hook, fake, batch(i))
-        assert loss.recorded is None
+        assert hook._recorder._call is None
     assert kept == [False, False, True, False, False, True, False]
     assert list(fake.visualizer.written) == [3, 6]
     for i in (3, 6):
@@ -277,7 +276,7 @@ def test_two_hooks_at_one_loss():
             if hook.interval == 1 or i == 1:
                 expected = mean_weight(RECALL, batch(i))
                 assert fake.visualizer.written[i + 1]['train/mean_weight'] == expected
-        assert loss.recorded is None and not loss.recording
+        assert all(hook._recorder._call is None for hook in hooks)
         fake.iter += 1
 
 
@@ -311,7 +310,7 @@ def test_compiled_loss():
     hook.before_train(fake)
     for i in range(6):
         step(hook, fake, batch(i))
-        assert loss.recorded is None
+        assert hook._recorder._call is None
     assert list(fake.visualizer.written) == [2, 4, 6]
     for i, written in fake.visualizer.written.items():
         expected = mean_weight(LMP, batch(i - 1))

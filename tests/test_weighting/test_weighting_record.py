@@ -1,4 +1,4 @@
-"""What a loss keeps of a batch for who asks, and the curves it makes of that."""
+"""What is recorded of a loss, and the curves that are made of it."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from mmseg.registry import MODELS, TASK_UTILS
 from references import max_pooling_weights
 
 from mmseg_imbalance.ops.pixel_cross_entropy import PixelScores
+from mmseg_imbalance.weighting.record import WeightingRecorder, curves_of, weigh
 
 LMP, RECALL = dict(type='LossMaxPooling'), dict(type='RecallLoss')
 CLASS_WEIGHT = [0.5, 1.0, 2.0, 30.0, 0.1]
@@ -21,16 +22,28 @@ all_losses = pytest.mark.parametrize('cfg', LOSSES, ids=lambda c: '-'.join(map(s
 
 
 def record(cfg, *batch, **kwargs):
+    """A loss, its value, and what is recorded of a step with it."""
     loss = MODELS.build(cfg)
-    loss.recording = 1
-    return loss, loss(*batch, **kwargs), loss.recorded
+    recorder = WeightingRecorder(loss)
+    recorder.start()
+    value = loss(*batch, **kwargs)
+    return loss, value, recorder.take()
 
 
 @all_losses
 def test_nothing_is_kept_unless_asked_for(cfg):
     loss = MODELS.build(cfg)
+    recorder = WeightingRecorder(loss)
     loss(*draw_batch())
-    assert loss.recorded is None
+    assert recorder._call is None and recorder.take() is None
+    recorder.start()
+    loss(*draw_batch())
+    assert recorder.take() is not None
+    assert recorder._call is None  # nor for longer than it takes
+    recorder.close()
+    recorder.start()
+    loss(*draw_batch())
+    assert recorder.take() is None
 
 
 @all_losses
@@ -107,23 +120,29 @@ def test_which_losses_weigh_pixels(cfg, expected):
 def test_probing_of_single_pixels_is_not_kept(cfg):
     loss, _, kept = record(cfg, *draw_batch(), reduction_override='none')
     assert kept is None
+    recorder = WeightingRecorder(loss)
+    recorder.start()
     loss(*draw_batch(1))
-    probed = loss.recorded
     loss(*draw_batch(2), reduction_override='none')
-    assert loss.recorded is probed
+    assert torch.equal(recorder.take().weight, record(cfg, *draw_batch(1))[2].weight)
 
 
 def test_with_the_hard_example_pixel_sampler():
     """The sampler's factors are in what is kept, not its own look at the pixels."""
     logits, label = draw_batch()
     loss = MODELS.build(LMP)
-    loss.recording = 1
+    recorder = WeightingRecorder(loss)
+    recorder.start()
     context = type('Head', (), dict(ignore_index=255, loss_decode=loss))()
     sampler = TASK_UTILS.build(dict(type='OHEMPixelSampler', min_kept=5, context=context))
     weight = sampler.sample(logits, label[:, None])
-    assert loss.recorded is None
+    assert recorder._call is None
     loss(logits, label, weight=weight)
-    assert 0 < (loss.recorded.weight > 0).sum() < (label != 255).sum()
+    by_name = recorder.take()
+    assert 0 < (by_name.weight > 0).sum() < (label != 255).sum()
+    recorder.start()
+    loss(logits, label, weight)
+    assert torch.equal(recorder.take().weight, by_name.weight)
 
 
 @all_losses
@@ -132,8 +151,12 @@ def test_recording_changes_nothing(cfg):
     gradients = []
     for recording in (0, 1, 2):
         loss, x = MODELS.build(cfg), logits.clone().requires_grad_()
-        loss.recording = recording
+        recorders = [WeightingRecorder(loss) for _ in range(recording)]
+        for recorder in recorders:
+            recorder.start()
         value = loss(x, label)
+        for recorder in recorders:
+            recorder.take()
         gradients.append((value.detach(), *torch.autograd.grad(value, x)))
     for value, gradient in gradients[1:]:
         assert torch.equal(value, gradients[0][0]) and torch.equal(gradient, gradients[0][1])
@@ -142,18 +165,31 @@ def test_recording_changes_nothing(cfg):
 @all_losses
 def test_recording_waits_for_nothing(cfg):
     loss = MODELS.build(dict(cfg, check_labels=False)).to('meta')
-    loss.recording = 1
     batch = [tensor.to('meta') for tensor in draw_batch()]
     with NoHostSync():
-        loss(*batch)
-    assert loss.recorded is not None
+        assert weigh(loss, *batch) is not None
+
+
+def test_running_counts_are_used_and_stay_as_they_are():
+    """The weights of a step are those of the counts that it ended with."""
+    loss = MODELS.build(dict(RECALL, momentum=0.3, normalizer='valid'))
+    recorder = WeightingRecorder(loss)
+    for seed in range(3):
+        logits, label = draw_batch(seed)
+        recorder.start()
+        value = loss(logits, label)
+        counts = loss.running_counts.clone()
+        kept = recorder.take()
+        assert torch.equal(loss.running_counts, counts) and loss.training
+        total = (kept.weight * kept.pixel_loss).sum() / kept.divisor
+        torch.testing.assert_close(total.squeeze(), value)
 
 
 @all_losses
 def test_curves(cfg):
     logits, label = draw_batch(ignored=0.3)
     loss, _, kept = record(cfg, logits, label)
-    curves = {name: value.numpy() for name, value in loss.curves(kept).items()}
+    curves = {name: value.numpy() for name, value in curves_of(loss, kept).items()}
     label, weight = label.numpy(), kept.weight.double().numpy()
     valid = label != 255
     assert curves['mean_weight'] == pytest.approx(weight[valid].mean())
@@ -170,7 +206,7 @@ def test_class_weight_of_the_recall_loss_is_its_own():
     logits, label = draw_batch()
     label[label == 3] = 255
     loss, _, kept = record(dict(RECALL, floor=0), logits, label)
-    curve = loss.curves(kept)['class_weight'].numpy()
+    curve = curves_of(loss, kept)['class_weight'].numpy()
     pred = logits.argmax(1)
     for c in range(NUM_CLASSES):
         total, missed = (label == c).sum().item(), ((label == c) & (pred != c)).sum().item()
@@ -193,7 +229,7 @@ def test_saturated_pixels_of_loss_max_pooling(pool, ratio):
         n = mask.sum()
         tau = (n / max(1, ratio * n)) ** (1 / 1.3)  # in units of 1 / n
         saturated += np.sum(max_pooling_weights(group[mask], 1.3, ratio) * n >= (1 - 1e-5) * tau)
-    assert loss.curves(kept)['saturated'].item() == pytest.approx(saturated / valid.sum())
+    assert curves_of(loss, kept)['saturated'].item() == pytest.approx(saturated / valid.sum())
     assert (saturated > 3) == (ratio == 0.1)
 
 
@@ -206,22 +242,22 @@ def test_saturation_of_few_losses_in_a_batch(losses, saturated):
         logits[i, :, 0, 0] = torch.tensor([0.0, loss])
     loss, _, kept = record(dict(LMP, pool='batch', ratio=2 / 60), logits, label)
     assert kept.weighing.max() > 1.1 * 20 ** (1 / 1.7)
-    assert loss.curves(kept)['saturated'].item() == pytest.approx(saturated / 60)
+    assert curves_of(loss, kept)['saturated'].item() == pytest.approx(saturated / 60)
 
 
 def test_one_pixel_is_all_that_a_small_ratio_needs():
     logits = torch.zeros(1, 2, 1, 20)
     logits[:, 0, :, 1:] = 200
     loss, _, kept = record(dict(LMP, ratio=0.001), logits, torch.zeros(1, 1, 20).long())
-    assert loss.curves(kept)['saturated'].item() == pytest.approx(1 / 20)
+    assert curves_of(loss, kept)['saturated'].item() == pytest.approx(1 / 20)
 
 
 def test_equal_losses_saturate_nothing():
     logits, label = torch.zeros(2, NUM_CLASSES, 4, 5), torch.zeros(2, 4, 5, dtype=torch.int64)
     loss, _, kept = record(LMP, logits, label)
-    assert loss.curves(kept)['saturated'] == 0
+    assert curves_of(loss, kept)['saturated'] == 0
     loss, _, kept = record(dict(LMP, p=float('inf')), logits, label)
-    assert loss.curves(kept)['saturated'] == 1
+    assert curves_of(loss, kept)['saturated'] == 1
 
 
 @pytest.mark.parametrize('shape', [(2, 3, 4), (0, 3, 4), (2, 0, 4)], ids=str)
@@ -229,5 +265,5 @@ def test_curves_without_a_valid_pixel_are_not_defined(shape):
     label = torch.full(shape, 255)
     for cfg in LOSSES:
         loss, _, kept = record(cfg, torch.randn(shape[0], NUM_CLASSES, *shape[1:]), label)
-        for value in loss.curves(kept).values():
+        for value in curves_of(loss, kept).values():
             assert value.isnan().all()

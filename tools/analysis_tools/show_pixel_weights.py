@@ -38,7 +38,13 @@ from mmseg_imbalance.utils.run_config import (
     work_dir_of,
 )
 from mmseg_imbalance.weighting.pixel_weight_figure import WeighedImage, pixel_weight_figure
-from mmseg_imbalance.weighting.record import describe, first_weighting, weigh, weighed_images
+from mmseg_imbalance.weighting.record import (
+    describe,
+    first_weighting,
+    unwrapped,
+    weigh,
+    weighed_images,
+)
 
 EXAMPLE = """examples:
   NAME=lmp_deeplabv3-r18-d16_1xb4-2k_camvid-240x320
@@ -164,6 +170,7 @@ def choose_loss(
     """The loss whose weights are drawn, ready for use, and the title of the pictures."""
     losses = find_losses(model, args.loss, '--loss')
     loss = first_weighting(losses)
+    loss = None if loss is None else unwrapped(loss)
     if loss is None or args.p is not None or args.ratio is not None:
         settings = dict(p=args.p or NORM, ratio=args.ratio or RATIO)
         loss, instead_of = MODELS.build(dict(type='LossMaxPooling', **settings)), loss or losses[0]
