@@ -1,12 +1,12 @@
 """Which pixels of an image a loss listens to."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
@@ -16,14 +16,18 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ..ops.weight_support import weight_support
-from .pixel_weight_layout import DPI, Layout
 
+DPI = 110
+"""Pixels per inch: figures of up to three rows then fit a screen of 1920 x 1080."""
 COLUMNS = ('image', 'label', 'prediction', 'pixel loss', 'weight')
 IGNORED = (200, 200, 200)
 """Grey of the pixels whose label is ignored."""
 LEAST_WEIGHT = 1e-3
 """Where the colours of the weights end; below it they are black."""
 
+_MAX_WIDTH, _MAX_HEIGHT = 17.4, 9.8  # in inches, of up to three rows
+_MIN_PANEL = 2.6  # what a title and a colour bar need
+_TITLE, _LINE, _LETTER = 0.4, 0.2, 0.08  # of the title over a row, of a line and a letter below
 _TICKS = (1e-3, 1e-2, 0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 50, 100, 1e3, 1e4, 1e5, 1e6)
 
 
@@ -76,18 +80,13 @@ def pixel_weight_figure(
     labels = [np.where(row.valid, row.label, len(classes)) for row in rows]
     shown = sorted(set().union(*map(np.unique, [*labels, *(row.prediction for row in rows)])))
     aspect = max(label.shape[0] / label.shape[1] for label in labels)
-    layout = Layout.fit(len(rows), aspect, [names[c] for c in shown])
+    entries = [names[c] for c in shown]
     loss_colours, weight_colours = _loss_colours(rows), _weight_colours(rows)
 
-    # No pyplot: it would keep the figure, and a training makes many.
-    figure = Figure(figsize=(layout.width, layout.height), dpi=DPI)
-    centred = dict(ha='center', va='bottom')
-    figure.text(
-        *layout.title, _shorten(title, layout.letters(12, layout.width)), fontsize=12, **centred
-    )
-    for c, column in enumerate(COLUMNS):
-        figure.text(*layout.heading(c), column, fontsize=11, **centred)
-    for r, (row, label) in enumerate(zip(rows, labels, strict=True)):
+    figure, letters, legend_columns = _empty_figure(len(rows), aspect, entries)
+    figure.suptitle(_shorten(title, 5 * letters), fontsize=12)
+    axes = figure.subplots(len(rows), len(COLUMNS), squeeze=False)
+    for line, row, label in zip(axes, rows, labels, strict=True):
         pictures = (
             row.image,
             colours[label],
@@ -95,20 +94,38 @@ def pixel_weight_figure(
             loss_colours.to_rgba(_where_valid(row, row.pixel_loss), bytes=True),
             weight_colours.to_rgba(_log(_where_valid(row, row.weight)), bytes=True),
         )
-        for c, (picture, note) in enumerate(zip(pictures, _notes(row), strict=True)):
-            axis = figure.add_axes(layout.panel_box(r, c))
+        for axis, picture, column, note in zip(line, pictures, COLUMNS, _notes(row), strict=True):
             axis.imshow(picture, interpolation='nearest')
             axis.axis('off')
-            note = _shorten(note, layout.letters(8, layout.cell))
-            figure.text(*layout.note(r, c), note, fontsize=8, color='0.35', **centred)
-    _draw_loss_scale(figure.add_axes(layout.scale(3)), loss_colours)
-    _draw_weight_scale(figure.add_axes(layout.scale(4)), weight_colours)
+            axis.set_title(_shorten(f'{column}: {note}' if note else column, letters), fontsize=9)
+    scale = dict(location='bottom', shrink=0.76, aspect=25, pad=0.02, panchor=False)
+    _finish_loss_scale(figure.colorbar(loss_colours, ax=axes[:, 3], extend='max', **scale))
+    _finish_weight_scale(figure.colorbar(weight_colours, ax=axes[:, 4], extend='min', **scale))
     figure.legend(
         handles=[Patch(facecolor=colours[c] / 255, edgecolor='0.4', label=names[c]) for c in shown],
-        loc='upper left', bbox_to_anchor=layout.legend, ncols=layout.legend_columns,
-        fontsize=9, frameon=False, borderpad=0, borderaxespad=0, labelspacing=0.4,
+        loc='outside lower left', ncols=legend_columns, fontsize=9, frameon=False,
+        labelspacing=0.4,
     )  # fmt: skip
     return figure
+
+
+def _empty_figure(rows: int, aspect: float, entries: Sequence[str]) -> tuple[Figure, int, int]:
+    """The figure, how many letters fit over a panel, and the columns of the legend.
+
+    Panels are as large as a screen allows for up to three rows; Matplotlib arranges them.
+    """
+    width = _MAX_WIDTH
+    while True:
+        columns = max(1, int(width / (0.6 + _LETTER * max(map(len, entries)))))
+        around = 1.4 + _LINE * ceil(len(entries) / columns)
+        height = min(width / len(COLUMNS) * aspect, (_MAX_HEIGHT - around) / min(rows, 3) - _TITLE)
+        fitting = len(COLUMNS) * max(height / aspect, _MIN_PANEL)
+        if fitting >= 0.95 * width:
+            break
+        width = max(fitting, 0.95 * width)  # tall images leave room beside them
+    # No pyplot: it would keep the figure, and a training makes many.
+    figure = Figure((width, around + rows * (height + _TITLE)), DPI, layout='constrained')
+    return figure, int(width / len(COLUMNS) / 0.078), columns
 
 
 def figure_to_array(figure: Figure) -> np.ndarray:
@@ -163,15 +180,13 @@ def _weight_colours(rows: Sequence[WeighedImage]) -> ScalarMappable:
     return ScalarMappable(TwoSlopeNorm(0, *limits), colours)
 
 
-def _draw_loss_scale(axis: Axes, colours: ScalarMappable) -> None:
-    bar = axis.figure.colorbar(colours, cax=axis, orientation='horizontal', extend='max')
+def _finish_loss_scale(bar: Colorbar) -> None:
     bar.locator = MaxNLocator(4)
     _finish_scale(bar, 'loss of the pixel')
 
 
-def _draw_weight_scale(axis: Axes, colours: ScalarMappable) -> None:
-    bar = axis.figure.colorbar(colours, cax=axis, orientation='horizontal', extend='min')
-    ticks = _ticks(colours.norm)
+def _finish_weight_scale(bar: Colorbar) -> None:
+    ticks = _ticks(bar.norm)
     bar.set_ticks(np.log10(ticks), labels=[f'{tick:g}' for tick in ticks])
     _finish_scale(bar, 'weight; 1 is what the mean gives')
 

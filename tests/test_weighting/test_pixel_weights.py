@@ -105,14 +105,17 @@ def test_degenerate_images_are_drawn(row):
 def test_notes_say_what_it_comes_to():
     row = small_row([8, 1, 1, 0, 0], valid=[True] * 4 + [False], loss=[4, 2, 1, 1, 9])
     row = row._replace(prediction=np.array([[0, 0, 0, 1, 1]]), name='munich_3')
-    texts = {text.get_text() for text in pixel_weight_figure([row], CLASSES, PALETTE, 'T').texts}
-    assert texts >= {'munich_3', '75 % right', 'mean 2', '90 % on 50 % of the pixels', 'T'}
-    assert texts >= set(COLUMNS)
+    figure = pixel_weight_figure([row], CLASSES, PALETTE, 'T')
+    assert figure.get_suptitle() == 'T'
+    notes = ('munich_3', None, '75 % right', 'mean 2', '90 % on 50 % of the pixels')
+    expected = [f'{c}: {n}' if n else c for c, n in zip(COLUMNS, notes, strict=True)]
+    assert [axis.get_title() for axis in figure.axes[:5]] == expected
 
 
 def texts_of(figure):
-    found = [*figure.texts]
+    found = [*figure.texts, *([figure._suptitle] if figure._suptitle not in figure.texts else [])]
     for axis in figure.axes:
+        found.append(axis.title)
         labels = [axis.xaxis.label, *axis.get_xticklabels()] if axis.axison else []
         found += [text for text in labels if text.get_visible()]
     return found + [text for legend in figure.legends for text in legend.get_texts()]
@@ -160,6 +163,7 @@ def test_more_than_three_images_keep_the_size_of_three():
     heights = {}
     for count in (3, 6):
         figure = pixel_weight_figure([draw_row()] * count, CLASSES, PALETTE, TITLE)
+        figure_to_array(figure)
         heights[count] = figure.axes[0].get_window_extent().height
     assert heights[6] == pytest.approx(heights[3], rel=0.03)
 
