@@ -5,11 +5,9 @@ A checkpoint is a pickle, which can name any function of any module and have it 
 a few harmless things more, the history of the logged values above all, which are allowed here.
 """
 
-import mmap
 import os
 import pickle
 import re
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,8 +26,6 @@ _REFUSE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 _STATISTICS = ('min', 'max', 'current', 'mean')  # of a HistoryBuffer, its own methods
 _ZIP = b'PK\x03\x04'
 _NUMBERS = '?bBhHiIlLqQefd'  # NumPy's codes of what a checkpoint may hold
-# how the pickle of a NumPy type starts whose bytes are in the other order than this machine's
-_SWAPPED = b'K\x03X\x01\0\0\0' + (b'>' if sys.byteorder == 'little' else b'<')
 _FORKS_LIST = 'get_torch_safe_globals'
 # 2.4 has add_safe_globals, but makes no objects of the classes that are allowed.
 _CAN_TELL = hasattr(torch.serialization, 'safe_globals')
@@ -109,8 +105,8 @@ def read_checkpoint(path: str | Path) -> dict:
 
     Raises:
         DamagedCheckpointError: There is no such file, or it cannot be read.
-        CheckpointError: It holds what could run code, numbers in the byte order of another machine,
-            or something else than a checkpoint; or PyTorch is older than 2.5, which cannot tell.
+        CheckpointError: It holds what could run code, or something else than a checkpoint; or
+            PyTorch is older than 2.5, which cannot tell.
     """
     path = Path(os.path.expanduser(path))
     damage = _damage(path)
@@ -131,19 +127,13 @@ def read_checkpoint(path: str | Path) -> dict:
 
 
 def _check_readable(path: Path) -> None:
-    """Refuses what cannot be loaded both without running code and as it was saved."""
+    """Refuses everything where PyTorch cannot tell whether it runs code."""
     if not _CAN_TELL:
         raise CheckpointError(
             f'checkpoint {path} could run code when it is loaded, which PyTorch {torch.__version__}'
             ' cannot tell: use PyTorch 2.5 or newer, or, if you trust where the file comes from, '
             f'set the environment variable {TRUST}=1'
         )
-    with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data.find(_SWAPPED) >= 0:
-            raise CheckpointError(
-                f'checkpoint {path} holds NumPy numbers in the byte order of another machine; '
-                'save them in that of this one'
-            )
 
 
 def _damage(path: Path) -> str:

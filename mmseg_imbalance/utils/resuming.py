@@ -1,6 +1,5 @@
 """Where a training goes on after it was stopped, in whatever way."""
 
-import re
 from numbers import Integral
 from pathlib import Path
 
@@ -29,11 +28,9 @@ def latest_checkpoint(cfg: Config) -> str | None:
         if named and named.isprintable():
             return named
         raise CheckpointError(f'{pointer} is damaged: it names no file; {_way_out(cfg)}')
-    good = _newest_good(cfg)
-    if good is not None:
+    if any(Path(cfg.work_dir).glob('*.pth')):
         raise CheckpointError(
-            f'{pointer} is missing beside checkpoints; {_go_on_from(good)}, or move them elsewhere '
-            'to start afresh'
+            f'{pointer} is missing beside checkpoints; {_way_out(cfg)}, after moving them elsewhere'
         )
     return None
 
@@ -49,8 +46,7 @@ def check_resumable(path: str, cfg: Config) -> dict:
         The checkpoint.
 
     Raises:
-        CheckpointError: It is damaged, in which case the message names the newest good one in the
-            work dir; or as :func:`check_parts` does.
+        CheckpointError: It is damaged; or as :func:`check_parts` does.
     """
     try:
         checkpoint = read_checkpoint(path)
@@ -69,8 +65,8 @@ def check_parts(checkpoint: dict, path: str, cfg: Config) -> None:
         cfg: The run's config.
 
     Raises:
-        CheckpointError: It lacks what a training needs to go on, in which case the message names
-            the newest good one in the work dir, or it holds what MMEngine would run as code.
+        CheckpointError: It lacks what a training needs to go on, or it holds what MMEngine would
+            run as code.
     """
     lacking = _lacking(checkpoint, cfg)
     if lacking:
@@ -93,29 +89,10 @@ def _runs_code(checkpoint: dict) -> bool:
 
 def _way_out(cfg: Config) -> str:
     """What to do without the checkpoint that was wanted."""
-    good = _newest_good(cfg)
-    if good is None:
-        return f'no other checkpoint in {cfg.work_dir} is good: train anew, without --resume'
-    return _go_on_from(good)
-
-
-def _go_on_from(good: Path) -> str:
     return (
-        f'the newest good checkpoint is {good}: go on from it with '
-        f'--resume --cfg-options load_from={good}'
+        f'go on from another checkpoint in {cfg.work_dir} with --resume --cfg-options '
+        'load_from=FILE, or train anew, without --resume'
     )
-
-
-def _newest_good(cfg: Config) -> Path | None:
-    """The newest checkpoint of the work dir that a training can go on from; None without one."""
-    for path in sorted(Path(cfg.work_dir).glob('*.pth'), key=_age, reverse=True):
-        try:
-            checkpoint = read_checkpoint(path)
-        except CheckpointError:
-            continue
-        if not _lacking(checkpoint, cfg) and not _runs_code(checkpoint):
-            return path
-    return None
 
 
 def _lacking(checkpoint: dict, cfg: Config) -> list[str]:
@@ -140,10 +117,3 @@ def _is_optimizer_state(found: dict) -> bool:
     return bool(states) and all(
         isinstance(state, dict) and {'state', 'param_groups'} <= state.keys() for state in states
     )
-
-
-def _age(path: Path) -> tuple[float, int]:
-    """Time of change, and for files copied at once the number in the name."""
-    numbers = re.findall(r'\d+', path.stem)
-    # a link that leads nowhere has no time
-    return path.stat().st_mtime if path.exists() else 0.0, int(numbers[-1]) if numbers else -1
