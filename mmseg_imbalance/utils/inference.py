@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmseg.apis import MMSegInferencer
-from mmseg.datasets.transforms.loading import InferencerLoader
 from torch import nn
 
 from .checkpoints import check_checkpoint, harmless_loads
@@ -72,26 +71,6 @@ def build_inferencer(cfg: Config, checkpoint: str, device: str) -> StrictInferen
         raise RunConfigError(
             f'cannot use checkpoint {checkpoint} with config {cfg.filename}: {first_line(error)}'
         ) from error
-
-
-def check_reading(inferencer: MMSegInferencer) -> None:
-    """Makes sure that the test pipeline reads images as :func:`predict` wants them.
-
-    Args:
-        inferencer: What :func:`build_inferencer` returned.
-
-    Raises:
-        RunConfigError: It reads them with other settings, such as four channels.
-    """
-    for step in inferencer.pipeline.transforms:
-        if isinstance(step, InferencerLoader):
-            found = step.from_file.color_type, step.from_file.imdecode_backend
-            if found != ('color', 'cv2'):
-                raise RunConfigError(
-                    'the test pipeline has to read images in colour with OpenCV; LoadImageFromFile '
-                    "has color_type={!r} and imdecode_backend={!r} in place of 'color' and "
-                    "'cv2'".format(*found)
-                )
 
 
 def predict(inferencer: MMSegInferencer, images: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -427,13 +427,13 @@ def test_images_to_segment(call_tool, capsys, trained, tmp_path):
     failed = [line for line in err.splitlines() if line.startswith('failed: ')]
     assert code == 1 and 'Traceback' not in err
     expected = {
-        'ICO.png': 'OpenCV cannot decode it',
-        'TGA.png': 'OpenCV cannot decode it',
-        'float.tif': 'OpenCV cannot decode it',
-        'wide.png': 'cannot be segmented in its size, 100000x4: ',
+        'ICO.png': ': OpenCV cannot decode it',
+        'TGA.png': ': OpenCV cannot decode it',
+        'float.tif': ': OpenCV cannot decode it',
+        'wide.png': ' cannot be segmented: ',
     }
     for line, (name, reason) in zip(failed, expected.items(), strict=True):
-        assert line.startswith(f'failed: {images / name}: {reason}')
+        assert line.startswith(f'failed: {images / name}{reason}')
     assert os.listdir(out) == ['good.png']
 
 
