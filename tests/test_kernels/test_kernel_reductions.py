@@ -5,6 +5,7 @@ import pytest
 import torch
 from kernel_device import DEVICE, marks
 
+from mmseg_imbalance.ops.kernels import available
 from mmseg_imbalance.ops.kernels.class_counts import count
 from mmseg_imbalance.ops.kernels.weighted_mean import weighted_mean
 
@@ -38,3 +39,7 @@ def test_weighted_mean_and_its_gradient(groups, pixels):
     (3 * expected).backward()
     torch.testing.assert_close(mean.double(), expected.detach(), rtol=1e-6, atol=0)
     torch.testing.assert_close(x.grad.double(), reference.grad, rtol=1e-6, atol=0)
+
+
+def test_the_trial_that_decides_about_the_kernels_runs():
+    available._try_kernel(DEVICE)

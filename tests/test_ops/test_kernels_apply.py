@@ -12,9 +12,15 @@ from mmseg_imbalance.ops.kernels import available, kernels_apply, without_kernel
 @pytest.fixture
 def on_a_gpu(monkeypatch):
     """What a tensor on an NVIDIA GPU looks like, with Triton there."""
-    monkeypatch.setattr(available, '_has_triton', lambda: True)
+    monkeypatch.setattr(torch.version, 'cuda', '13.0')
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda gpu: (9, 0))
+    monkeypatch.setattr(available.importlib.util, 'find_spec', lambda name: object())
+    monkeypatch.setattr(available, '_try_kernel', lambda device: None)
     monkeypatch.delenv(available.SWITCH, raising=False)
-    return SimpleNamespace(is_cuda=True, dtype=torch.float32, numel=lambda: 6)
+    available._work_on.cache_clear()
+    device = torch.device('cuda', 0)
+    yield SimpleNamespace(is_cuda=True, dtype=torch.float32, numel=lambda: 6, device=device)
+    available._work_on.cache_clear()
 
 
 def test_on_a_cpu_they_are_not_used():
@@ -33,9 +39,28 @@ def test_an_environment_variable_turns_them_off(on_a_gpu, value, used, monkeypat
     assert kernels_apply(on_a_gpu) == used
 
 
-def test_without_triton_they_are_not_used(on_a_gpu, monkeypatch):
-    monkeypatch.setattr(available, '_has_triton', lambda: False)
+@pytest.mark.parametrize(
+    ('place', 'name', 'value'),
+    [
+        (torch.version, 'cuda', None),
+        (torch.cuda, 'get_device_capability', lambda gpu: (7, 5)),
+        (available.importlib.util, 'find_spec', lambda name: None),
+    ],
+    ids=('not of NVIDIA', 'an old GPU', 'no Triton'),
+)
+def test_where_they_are_not_used(on_a_gpu, place, name, value, monkeypatch):
+    monkeypatch.setattr(place, name, value)
     assert not kernels_apply(on_a_gpu)
+
+
+def test_where_triton_cannot_build_them_a_warning_says_so_once(on_a_gpu, monkeypatch):
+    def fail(device):
+        raise RuntimeError('Failed to find C compiler.\nSet CC')
+
+    monkeypatch.setattr(available, '_try_kernel', fail)
+    with pytest.warns(UserWarning, match='cannot build them here .Failed to find C compiler..'):
+        assert not kernels_apply(on_a_gpu)
+    assert not kernels_apply(on_a_gpu)  # warnings are errors here
 
 
 def test_a_context_turns_them_off_and_on_again(on_a_gpu):

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -14,6 +15,7 @@ from ..compiling import is_compiling
 
 SWITCH = 'MMSEG_IMBALANCE_KERNELS'
 """Name of the environment variable that turns the kernels off where it is 0."""
+_LEAST_CAPABILITY = (8, 0)  # for which the kernels are known to compile
 _thread = threading.local()
 
 
@@ -21,7 +23,8 @@ def kernels_apply(tensor: Tensor) -> bool:
     """Whether the kernels do the work on a tensor: on an NVIDIA GPU, not in float64.
 
     Not in code that is being compiled, and not where the environment variable
-    ``MMSEG_IMBALANCE_KERNELS`` is 0.
+    ``MMSEG_IMBALANCE_KERNELS`` is 0. The GPU has to have compute capability 8.0, and Triton has to
+    be able to build a kernel, for which it needs a C compiler; where it is not, a warning says so.
 
     Args:
         tensor: Logits, losses or labels.
@@ -33,7 +36,7 @@ def kernels_apply(tensor: Tensor) -> bool:
         and not is_compiling()
         and not getattr(_thread, 'without_kernels', False)
         and os.environ.get(SWITCH) != '0'
-        and _has_triton()
+        and _work_on(tensor.device.index)
     )
 
 
@@ -56,5 +59,28 @@ def device_of(tensor: Tensor):
 
 
 @functools.cache
-def _has_triton() -> bool:
-    return torch.version.cuda is not None and importlib.util.find_spec('triton') is not None
+def _work_on(gpu: int) -> bool:
+    """Whether kernels can be built for a GPU; tried once."""
+    if torch.version.cuda is None or importlib.util.find_spec('triton') is None:
+        return False
+    if torch.cuda.get_device_capability(gpu) < _LEAST_CAPABILITY:
+        return False
+    try:
+        _try_kernel(torch.device('cuda', gpu))
+    except Exception as error:  # Triton's, the C compiler's or the operating system's
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        warnings.warn(
+            f'the losses do without their Triton kernels, and take longer: Triton cannot build '
+            f'them here ({reason[0]}); install a C compiler and the headers of Python, or set '
+            f'{SWITCH}=0 to be rid of this warning',
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def _try_kernel(device: torch.device) -> None:
+    from .weighted_mean import weighted_mean
+
+    one = torch.ones(1, 1, device=device)
+    weighted_mean(one, one, one[0], 1.0)
