@@ -286,9 +286,11 @@ class PixelWeightingLoss(nn.Module):
     def _mean_in_kernels(self, pixel_loss: Tensor, weight: Tensor, divisor: Tensor) -> Tensor:
         from ..ops.kernels.weighted_mean import weighted_mean
 
-        groups = len(divisor)
-        loss, weight = (t.reshape(groups, -1).contiguous() for t in (pixel_loss, weight.float()))
-        return weighted_mean(loss, weight, divisor, float(self.loss_weight))
+        weight = weight.float().expand_as(pixel_loss)
+        loss, weight = (t.reshape(len(divisor), -1).contiguous() for t in (pixel_loss, weight))
+        if isinstance(self.loss_weight, Tensor):
+            return self.loss_weight * weighted_mean(loss, weight, divisor.contiguous(), 1.0)
+        return weighted_mean(loss, weight, divisor.contiguous(), float(self.loss_weight))
 
     def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
         """Class weight times the pixel sampler's weight, None where there is neither."""

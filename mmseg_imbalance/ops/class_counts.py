@@ -33,7 +33,7 @@ def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: in
     if kernels_apply(label):
         from .kernels.class_counts import count
 
-        return count(pred.contiguous(), label.contiguous(), num_classes, ignore_index)
+        return count(pred.contiguous(), label.contiguous(), num_classes, int(ignore_index))
     # One pass over the pixels counts every pair of label and prediction.
     label, pred = label.reshape(1, -1), pred.reshape(1, -1)
     size = (num_classes + 1) * num_classes

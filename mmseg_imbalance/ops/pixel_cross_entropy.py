@@ -149,6 +149,7 @@ def _forward_in_kernels(
     pred = None
     if predict:
         pred = seg_label.new_empty(seg_label.shape, dtype=_class_dtype(seg_logits.shape[1]))
+    ignore_index = int(ignore_index)
     given = seg_logits, seg_label, shift, ignore_index
     if align_corners is None:
         loss, soft_max = score.score(*given, pred)

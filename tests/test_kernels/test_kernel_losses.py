@@ -62,6 +62,32 @@ def test_losses_are_those_without_kernels(make, size, reduction, monkeypatch):
     torch.testing.assert_close(grad, expected_grad, rtol=1e-5, atol=1e-5 * largest)
 
 
+class Unusual(SoftmaxFocalLoss):
+    """Weights that broadcast, and one number for all divisors."""
+
+    def weigh(self, scores, seg_label, valid):
+        weight = torch.arange(1.0, seg_label.shape[2] + 1, device=valid.device)
+        return weight[None, None], valid.sum()[None].expand(len(valid))
+
+
+@pytest.mark.parametrize('loss_weight', (2, torch.tensor(0.3)))
+def test_what_else_a_loss_may_do(loss_weight, monkeypatch):
+    logits, label = draw()
+
+    def make():
+        weight = loss_weight
+        if isinstance(weight, torch.Tensor):  # learned
+            weight = torch.nn.Parameter(weight.clone().to(DEVICE))
+        return Unusual(loss_weight=weight)
+
+    use_kernels(monkeypatch, False)
+    expected, expected_grad = step(make, logits, label)
+    use_kernels(monkeypatch, True)
+    value, grad = step(make, logits, label)
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(grad, expected_grad, rtol=1e-5, atol=1e-7)
+
+
 @every_loss
 def test_without_a_valid_pixel_the_loss_is_0(make, monkeypatch):
     logits, label = draw()

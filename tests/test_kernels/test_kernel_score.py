@@ -111,5 +111,7 @@ def test_a_label_out_of_range_is_not_a_number(wrong):
     logits, label, _ = draw((1, 4, 2, 2))
     label[:] = 0
     label[0, 0, 0] = wrong
-    loss, _ = score.score(logits, label, None, -1, None)
+    loss, soft_max = score.score(logits, label, None, -1, None)
     assert loss.isnan().sum() == 1 and loss[0, 0, 0].isnan()
+    grad = score.gradient(logits, label, None, -1, soft_max, torch.ones_like(loss))
+    assert grad[0, :, 0, 0].isnan().all() and grad.isnan().sum() == 4

@@ -19,7 +19,9 @@ def on_a_gpu(monkeypatch):
     monkeypatch.delenv(available.SWITCH, raising=False)
     available._work_on.cache_clear()
     device = torch.device('cuda', 0)
-    yield SimpleNamespace(is_cuda=True, dtype=torch.float32, numel=lambda: 6, device=device)
+    yield SimpleNamespace(
+        is_cuda=True, dtype=torch.float32, numel=lambda: 6, shape=(2, 3), device=device
+    )
     available._work_on.cache_clear()
 
 
@@ -31,6 +33,7 @@ def test_on_a_gpu_they_are_used_but_for_float64_and_nothing(on_a_gpu):
     assert kernels_apply(on_a_gpu)
     assert not kernels_apply(SimpleNamespace(**vars(on_a_gpu) | {'dtype': torch.float64}))
     assert not kernels_apply(SimpleNamespace(**vars(on_a_gpu) | {'numel': lambda: 0}))
+    assert not kernels_apply(SimpleNamespace(**vars(on_a_gpu) | {'shape': (1 << 16, 3)}))
 
 
 @pytest.mark.parametrize(('value', 'used'), [('0', False), ('1', True), ('', True)])

@@ -16,6 +16,7 @@ from ..compiling import is_compiling
 SWITCH = 'MMSEG_IMBALANCE_KERNELS'
 """Name of the environment variable that turns the kernels off where it is 0."""
 _LEAST_CAPABILITY = (8, 0)  # for which the kernels are known to compile
+_MOST_IMAGES = 65535  # as many as a grid of programs has places for
 _thread = threading.local()
 
 
@@ -33,6 +34,7 @@ def kernels_apply(tensor: Tensor) -> bool:
         tensor.is_cuda
         and tensor.dtype != torch.float64
         and tensor.numel() > 0
+        and tensor.shape[0] <= _MOST_IMAGES
         and not is_compiling()
         and not getattr(_thread, 'without_kernels', False)
         and os.environ.get(SWITCH) != '0'
@@ -67,12 +69,14 @@ def _work_on(gpu: int) -> bool:
         return False
     try:
         _try_kernel(torch.device('cuda', gpu))
+    except torch.cuda.OutOfMemoryError:
+        raise
     except Exception as error:  # Triton's, the C compiler's or the operating system's
         reason = str(error).strip().splitlines() or [type(error).__name__]
         warnings.warn(
             f'the losses do without their Triton kernels, and take longer: Triton cannot build '
-            f'them here ({reason[0]}); install a C compiler and the headers of Python, or set '
-            f'{SWITCH}=0 to be rid of this warning',
+            f'them here ({reason[0]}); install a C compiler and the headers of Python, and '
+            f'Triton 3 or newer, or set {SWITCH}=0 to be rid of this warning',
             stacklevel=2,
         )
         return False
@@ -80,7 +84,9 @@ def _work_on(gpu: int) -> bool:
 
 
 def _try_kernel(device: torch.device) -> None:
-    from .weighted_mean import weighted_mean
+    from .class_counts import count  # needs what Triton before 3 lacks
+    from .score import score
 
-    one = torch.ones(1, 1, device=device)
-    weighted_mean(one, one, one[0], 1.0)
+    label = torch.zeros(1, 1, 1, dtype=torch.int64, device=device)
+    score(label[None].float(), label, None, -1, None)
+    count(label, label, 1, -1)

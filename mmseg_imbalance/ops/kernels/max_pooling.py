@@ -216,7 +216,7 @@ def _round_kernel(
     below = tl.zeros((B,), tl.float64)
     valid_pixels = tl.zeros((B,), tl.int32)
     for i in range(LOOPS):
-        pixel = (program * LOOPS + i) * B + tl.arange(0, B)
+        pixel = (program.to(tl.int64) * LOOPS + i) * B + tl.arange(0, B)
         inside = pixel < S
         at = group.to(tl.int64) * S + pixel
         is_valid = tl.load(valid + at, mask=inside, other=0) != 0

@@ -210,6 +210,7 @@ def _gradient_kernel(
     target = tl.load(label + at, mask=inside, other=0)
     factor = tl.load(grad_loss + at, mask=inside, other=0.0)
     valid = target != ignore_index
+    factor = tl.where((target >= 0) & (target < C), factor, float('nan'))  # as the loss is
     place = _places(pixel, W, row_stride, column_stride, FLAT)
     grad_place = _places(pixel, W, grad_row_stride, grad_column_stride, FLAT)
     base = logits + image * image_stride

@@ -1,6 +1,7 @@
 """Cross-entropy of logits that are upsampled pixel by pixel, and the gradient of the small logits.
 
-No tensor of the size of the upsampled logits exists. Pixels between the same four small logits
+No tensor of the size of the upsampled logits exists: the largest beside the pixel losses is four
+times as large as the small logits, in float32. Pixels between the same four small logits
 make a cell. The backward pass adds up, cell by cell, the gradients of the four corners, and then
 those of the four cells around each logit. No two programs add to the same number, so the order of
 summation is fixed.
@@ -185,8 +186,8 @@ def _mixed(
     """A tile (K, B) of upsampled logits in float32, -inf outside."""
     mask = (c < C)[:, None] & inside[None, :]
     place = class_place[:, None]
-    left = left * column_stride
-    right = right * column_stride
+    left = left.to(tl.int64) * column_stride
+    right = right.to(tl.int64) * column_stride
     x00 = tl.load(base + (place + (top + left)[None, :]), mask=mask, other=0.0).to(tl.float32)
     x01 = tl.load(base + (place + (top + right)[None, :]), mask=mask, other=0.0).to(tl.float32)
     x10 = tl.load(base + (place + (bottom + left)[None, :]), mask=mask, other=0.0).to(tl.float32)
@@ -213,8 +214,8 @@ def _score_kernel(
     target = tl.load(label + at, mask=inside, other=0)
     row = pixel // W
     column = pixel % W
-    top = tl.load(tops + row, mask=inside, other=0) * row_stride
-    bottom = tl.load(bottoms + row, mask=inside, other=0) * row_stride
+    top = tl.load(tops + row, mask=inside, other=0).to(tl.int64) * row_stride
+    bottom = tl.load(bottoms + row, mask=inside, other=0).to(tl.int64) * row_stride
     down = tl.load(downs + row, mask=inside, other=0.0)
     left = tl.load(lefts + column, mask=inside, other=0)
     right = tl.load(rights + column, mask=inside, other=0)
@@ -228,7 +229,7 @@ def _score_kernel(
     first = tl.zeros((B,), tl.int32)
     for start in range(0, C, K):
         c = start + tl.arange(0, K)
-        class_place = c * class_stride
+        class_place = c.to(tl.int64) * class_stride
         z = _mixed(
             base, c, class_place, inside, top, bottom, left, right, down, across, column_stride, C
         )
@@ -246,8 +247,8 @@ def _score_kernel(
 
 @triton.jit
 def _corner(base, row, column, c, row_stride, column_stride, class_stride, mask):
-    place = row * row_stride + column * column_stride
-    pointers = base + (c[:, None] * class_stride + place[None, :])
+    place = row.to(tl.int64) * row_stride + column.to(tl.int64) * column_stride
+    pointers = base + (c.to(tl.int64)[:, None] * class_stride + place[None, :])
     return tl.load(pointers, mask=mask, other=0.0).to(tl.float32)
 
 
@@ -306,6 +307,7 @@ def _cell_kernel(
             target = tl.load(label + at, mask=seen, other=ignore_index)
             factor = tl.load(grad_loss + at, mask=seen, other=0.0)
             log_total = tl.load(log_sum + at, mask=seen, other=0.0)
+            factor = tl.where((target >= 0) & (target < C), factor, float('nan'))  # as the loss is
             z = before * (1 - across) + after * across
             is_own = (c[:, None] == target[None, :]).to(tl.float32)
             value = (tl.exp(z - log_total[None, :]) - is_own) * factor[None, :]
@@ -333,9 +335,12 @@ def _cell_kernel(
     g10 += tl.where(is_last, g11, 0.0)
     pointers = corners + (image * C + c.to(tl.int64)[:, None]) * cells + cell[None, :]
     tl.store(pointers, g00, mask=mask)
-    tl.store(pointers + of_corner, g01, mask=mask)
-    tl.store(pointers + 2 * of_corner, g10, mask=mask)
-    tl.store(pointers + 3 * of_corner, g11, mask=mask)
+    pointers += of_corner  # once each: three times it may be more than 2^31
+    tl.store(pointers, g01, mask=mask)
+    pointers += of_corner
+    tl.store(pointers, g10, mask=mask)
+    pointers += of_corner
+    tl.store(pointers, g11, mask=mask)
 
 
 @triton.jit
@@ -351,10 +356,14 @@ def _corner_kernel(
     column = place % w
     cells = corners + (image * C + c) * (h + 1) * (w + 1)
     cell = row * (w + 1) + column  # the one above and to the left, of which this is a corner
-    total = tl.load(cells + 3 * of_corner + cell, mask=inside, other=0.0)
-    total += tl.load(cells + 2 * of_corner + cell + 1, mask=inside, other=0.0)
-    cell += w + 1
-    total += tl.load(cells + of_corner + cell, mask=inside, other=0.0)
+    below = cell + w + 1
+    total = tl.load(cells + below + 1, mask=inside, other=0.0)
+    cells += of_corner
+    total += tl.load(cells + below, mask=inside, other=0.0)
+    cells += of_corner
     total += tl.load(cells + cell + 1, mask=inside, other=0.0)
-    own = row * row_stride + column * column_stride
-    tl.store(grad + image * image_stride + c * class_stride + own, total, mask=inside)
+    cells += of_corner
+    total += tl.load(cells + cell, mask=inside, other=0.0)
+    own = row.to(tl.int64) * row_stride + column.to(tl.int64) * column_stride
+    own += image * image_stride + c.to(tl.int64) * class_stride
+    tl.store(grad + own, total, mask=inside)

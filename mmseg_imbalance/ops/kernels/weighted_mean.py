@@ -63,7 +63,7 @@ class _WeightedMean(torch.autograd.Function):
 
 @triton.jit
 def _sum_kernel(losses, weights, sums, S, LOOPS: tl.constexpr, B: tl.constexpr):
-    program = tl.program_id(0)
+    program = tl.program_id(0).to(tl.int64)  # 2^31 pixels may be one group
     group = tl.program_id(1)
     total = tl.zeros((B,), tl.float64)
     for i in range(LOOPS):
@@ -90,7 +90,7 @@ def _mean_kernel(
 @triton.jit
 def _spread_kernel(weights, divisors, grad_mean, grad, S, G, factor, B: tl.constexpr):
     group = tl.program_id(1)
-    pixel = tl.program_id(0) * B + tl.arange(0, B)
+    pixel = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     at = group.to(tl.int64) * S + pixel
     scale = tl.load(grad_mean) * factor / (tl.load(divisors + group).to(tl.float32) * G)
     weight = tl.load(weights + at, mask=pixel < S, other=0.0)
