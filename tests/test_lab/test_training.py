@@ -6,7 +6,7 @@ from mmseg.utils import register_all_modules
 
 import mmseg_imbalance
 from lab.speed.tables import training_table
-from lab.speed.training import Training, measure_training
+from lab.speed.training import Training, largest_batches, measure_training
 
 CONFIG = 'cross_entropy/ce_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py'
 
@@ -44,3 +44,20 @@ def test_steps_are_measured(monkeypatch):
     assert [m.name for m in measured] == list(training.contestants())
     assert all(m.seconds > 0 and m.peak_bytes == 3 << 20 for m in measured)
     assert '| LMP, fused' in training_table(measured)
+
+
+def test_largest_batch_is_the_last_that_fits(monkeypatch):
+    register_all_modules(init_default_scope=True)
+    cfg = Config.fromfile(mmseg_imbalance.config_path(CONFIG))
+    training = Training(cfg, 2, (64, 64), torch.device('cpu'), 'float32')
+
+    def step(self, losses, fused):
+        images = len(self.batch['inputs'])
+        if images > (3 if fused else 2):
+            raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(Training, 'step', step)
+    found = largest_batches(training, (64, 64), torch.device('cpu'), tried=[2, 3, 4])
+    assert found == {name: 3 if 'fused' in name else 2 for name in found} and len(found) == 6
+    none = largest_batches(training, (64, 64), torch.device('cpu'), tried=[9])
+    assert set(none.values()) == {0}
