@@ -21,6 +21,7 @@ find_lab(__file__)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = {'19-classes': '2 19 512 1024', '150-classes': '4 150 512 512'}
+STREETS = [ROOT / 'tools/dataset_converters/toy_streets.py', ROOT / 'data/toy_streets']
 TRAININGS = {'cityscapes': '--images 2 --size 512 1024', 'camvid': '--images 8 --size 240 320'}
 EXAMPLE = """examples:
   python tools/gpu_check.py
@@ -110,6 +111,8 @@ def main() -> int:
     for part, named in commands(folder).items():
         if part not in args.parts:
             continue
+        if part == 'amp':
+            results.append(run('toy-streets', 120, STREETS, folder))
         # Only trainings of a few small steps run beside each other: their times say nothing.
         together = max(1, (os.cpu_count() or 1) // 3) if part == 'amp' else 1
         with ThreadPoolExecutor(together) as pool:

@@ -6,18 +6,18 @@ import triton.language as tl
 from torch import Tensor
 
 from .available import device_of
+from .shares import BLOCK, shares
 
 _PROGRAMS = 528
-_BLOCK = 1024
 
 
 def count(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     """See ``ops.class_counts``; ``pred`` and ``label`` are contiguous."""
     counts = torch.zeros(3, num_classes, dtype=torch.int64, device=label.device)
     pixels = label.numel()
-    loops = triton.next_power_of_2(triton.cdiv(pixels, _PROGRAMS * _BLOCK))
+    loops, programs = shares(pixels, _PROGRAMS)
     with device_of(label):
-        _count_kernel[triton.cdiv(pixels, loops * _BLOCK),](
+        _count_kernel[programs,](
             pred,
             label,
             counts,
@@ -26,7 +26,7 @@ def count(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> T
             C=num_classes,
             BINS=triton.next_power_of_2(num_classes + 1),
             LOOPS=loops,
-            B=_BLOCK,
+            B=BLOCK,
             num_warps=4,
         )
     return counts

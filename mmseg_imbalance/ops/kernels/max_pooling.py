@@ -12,13 +12,13 @@ import triton.language as tl
 from torch import Tensor
 
 from .available import device_of
+from .shares import BLOCK, shares
 
 # A bucket holds 2^shift neighbouring float32 numbers. Rounded down to their buckets, losses shrink
 # by less than 2^-1, 2^-9 and 2^-16 of themselves, which is 342, 256 and 256 of the next buckets.
 _SHIFTS = (22, 14, 7, 0)
 _BINS = 512  # the first counts losses below the bracket, the last those above it
 _PROGRAMS = 528  # in all, where there is work enough: four for each core of a large GPU
-_BLOCK = 1024
 _INFINITY = tl.constexpr(0x7F800000)  # its bit pattern
 _TINY = tl.constexpr(1.1754943508222875e-38)  # the least normal float32 number
 _MOST = tl.constexpr(3.4028234663852886e38)  # the largest
@@ -36,8 +36,7 @@ def weights(pixel_loss: Tensor, valid: Tensor, p: float, ratio: float) -> Tensor
         ratio: m / n in (0, 1).
     """
     groups, pixels = pixel_loss.shape
-    loops = triton.next_power_of_2(triton.cdiv(pixels * groups, _PROGRAMS * _BLOCK))
-    programs = triton.cdiv(pixels, loops * _BLOCK)
+    loops, programs = shares(pixels, _PROGRAMS, groups)
     rounds = len(_SHIFTS)
     zeros = torch.zeros(
         groups * (rounds * _BINS + 1), dtype=torch.int32, device=pixel_loss.device
@@ -47,12 +46,13 @@ def weights(pixel_loss: Tensor, valid: Tensor, p: float, ratio: float) -> Tensor
     units = torch.empty(rounds * groups, dtype=torch.float64, device=pixel_loss.device)
     sums = units.new_empty(rounds * groups * programs)
     weight = torch.empty_like(pixel_loss)
+    valid = valid.view(torch.uint8)
     q = 0.0 if p == 1 else p / (p - 1)
     with device_of(pixel_loss):
         for i in range(rounds + 1):
             _round_kernel[(programs, groups)](
                 pixel_loss,
-                valid.view(torch.uint8),
+                valid,
                 weight,
                 counts,
                 n,
@@ -73,7 +73,7 @@ def weights(pixel_loss: Tensor, valid: Tensor, p: float, ratio: float) -> Tensor
                 BINS=_BINS,
                 PARTIALS=triton.next_power_of_2(programs),
                 LOOPS=loops,
-                B=_BLOCK,
+                B=BLOCK,
                 num_warps=4,
             )
     return weight

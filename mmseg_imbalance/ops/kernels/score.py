@@ -132,7 +132,7 @@ def _load(base, c, class_stride, place, inside, C: tl.constexpr):
 
 
 @triton.jit
-def _add_shift(x, shift, c, C: tl.constexpr):
+def add_shift(x, shift, c, C: tl.constexpr):
     return x + tl.load(shift + c, mask=c < C, other=0.0)[:, None]
 
 
@@ -162,6 +162,16 @@ def pixel_loss(largest, total, own, target, ignore_index, C: tl.constexpr):
 
 
 @triton.jit
+def pixel_gradient(probability, c, target, factor, ignore_index, C: tl.constexpr):
+    """The gradient (K, B) of the losses of :func:`pixel_loss` times ``factor`` (B,)."""
+    factor = tl.where((target >= 0) & (target < C), factor, float('nan'))
+    is_own = (c[:, None] == target[None, :]).to(tl.float32)
+    value = (probability - is_own) * factor[None, :]
+    # 0 where ignored, whatever the logits are
+    return tl.where((target != ignore_index)[None, :], value, 0.0)
+
+
+@triton.jit
 def _score_kernel(
     logits, label, shift, loss, pred, soft_max, C: tl.constexpr, W, HW,
     image_stride, class_stride, row_stride, column_stride, N_HW, ignore_index,
@@ -186,7 +196,7 @@ def _score_kernel(
         if pred is not None:
             best, first = online_prediction(z, c, best, first, C)
         if shift is not None:
-            z = _add_shift(z, shift, c, C)
+            z = add_shift(z, shift, c, C)
         largest, total, own = online_soft_max(z, c, target, largest, total, own)
 
     tl.store(loss + at, pixel_loss(largest, total, own, target, ignore_index, C), mask=inside)
@@ -209,8 +219,6 @@ def _gradient_kernel(
     at = image * HW + pixel
     target = tl.load(label + at, mask=inside, other=0)
     factor = tl.load(grad_loss + at, mask=inside, other=0.0)
-    valid = target != ignore_index
-    factor = tl.where((target >= 0) & (target < C), factor, float('nan'))  # as the loss is
     place = _places(pixel, W, row_stride, column_stride, FLAT)
     grad_place = _places(pixel, W, grad_row_stride, grad_column_stride, FLAT)
     base = logits + image * image_stride
@@ -221,10 +229,8 @@ def _gradient_kernel(
         c = start + tl.arange(0, K)
         z = _load(base, c, class_stride, place, inside, C)
         if shift is not None:
-            z = _add_shift(z, shift, c, C)
+            z = add_shift(z, shift, c, C)
         probability = tl.exp(z - largest[None, :] - log_total[None, :])
-        is_own = (c[:, None] == target[None, :]).to(tl.float32)
-        # 0 where ignored, whatever the logits are
-        value = tl.where(valid[None, :], (probability - is_own) * factor[None, :], 0.0)
+        value = pixel_gradient(probability, c, target, factor, ignore_index, C)
         pointers = grad_base + c.to(tl.int64)[:, None] * grad_class_stride + grad_place[None, :]
         tl.store(pointers, value, mask=(c < C)[:, None] & inside[None, :])

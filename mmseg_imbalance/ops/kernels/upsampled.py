@@ -18,7 +18,13 @@ from torch import Tensor
 
 from ..bilinear import neighbours, places
 from .available import device_of
-from .score import online_prediction, online_soft_max, pixel_loss
+from .score import (
+    add_shift,
+    online_prediction,
+    online_soft_max,
+    pixel_gradient,
+    pixel_loss,
+)
 
 _PIXELS = 128  # of a program in the forward pass
 _CLASSES = 1  # at a time there: four corners of each are held
@@ -236,7 +242,7 @@ def _score_kernel(
         if pred is not None:
             best, first = online_prediction(z, c, best, first, C)
         if shift is not None:
-            z += tl.load(shift + c, mask=c < C, other=0.0)[:, None]
+            z = add_shift(z, shift, c, C)
         largest, total, own = online_soft_max(z, c, target, largest, total, own)
 
     tl.store(loss + at, pixel_loss(largest, total, own, target, ignore_index, C), mask=inside)
@@ -280,9 +286,9 @@ def _cell_kernel(
     last_row = tl.load(row_starts + cell_row + 1, mask=inside, other=0)
     first_column = tl.load(column_starts + cell_column, mask=inside, other=0)
     last_column = tl.load(column_starts + cell_column + 1, mask=inside, other=0)
+
     if shift is not None:
         added = tl.load(shift + c, mask=c < C, other=0.0)[:, None]
-
     g00 = tl.zeros((K, B), tl.float32)
     g01 = tl.zeros((K, B), tl.float32)
     g10 = tl.zeros((K, B), tl.float32)
@@ -307,12 +313,9 @@ def _cell_kernel(
             target = tl.load(label + at, mask=seen, other=ignore_index)
             factor = tl.load(grad_loss + at, mask=seen, other=0.0)
             log_total = tl.load(log_sum + at, mask=seen, other=0.0)
-            factor = tl.where((target >= 0) & (target < C), factor, float('nan'))  # as the loss is
             z = before * (1 - across) + after * across
-            is_own = (c[:, None] == target[None, :]).to(tl.float32)
-            value = (tl.exp(z - log_total[None, :]) - is_own) * factor[None, :]
-            # 0 where ignored, whatever the logits are
-            value = tl.where((target != ignore_index)[None, :], value, 0.0)
+            probability = tl.exp(z - log_total[None, :])
+            value = pixel_gradient(probability, c, target, factor, ignore_index, C)
             of_before += value * (1 - across)
             of_after += value * across
         g00 += of_before * (1 - down)

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .available import device_of
+from .shares import BLOCK, shares
 
-_BLOCK = 1024
 _PROGRAMS = 264
 
 
@@ -31,13 +31,12 @@ class _WeightedMean(torch.autograd.Function):
     @staticmethod
     def forward(ctx, loss: Tensor, weight: Tensor, divisor: Tensor, factor: float) -> Tensor:
         groups, pixels = loss.shape
-        loops = triton.next_power_of_2(triton.cdiv(pixels * groups, _PROGRAMS * _BLOCK))
-        programs = triton.cdiv(pixels, loops * _BLOCK)
+        loops, programs = shares(pixels, _PROGRAMS, groups)
         sums = torch.empty(groups, programs, dtype=torch.float64, device=loss.device)
         mean = torch.empty((), dtype=torch.float32, device=loss.device)
         with device_of(loss):
             _sum_kernel[programs, groups](
-                loss, weight, sums, pixels, LOOPS=loops, B=_BLOCK, num_warps=4
+                loss, weight, sums, pixels, LOOPS=loops, B=BLOCK, num_warps=4
             )
             _mean_kernel[1,](
                 sums, divisor, mean, groups, programs, factor,
@@ -55,8 +54,8 @@ class _WeightedMean(torch.autograd.Function):
         grad = torch.empty_like(weight)
         groups, pixels = weight.shape
         with device_of(weight):
-            _spread_kernel[triton.cdiv(pixels, _BLOCK), groups](
-                weight, divisor, grad_mean, grad, pixels, groups, ctx.factor, B=_BLOCK, num_warps=4
+            _spread_kernel[triton.cdiv(pixels, BLOCK), groups](
+                weight, divisor, grad_mean, grad, pixels, groups, ctx.factor, B=BLOCK, num_warps=4
             )
         return grad, None, None, None
 
