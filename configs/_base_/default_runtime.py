@@ -1,10 +1,11 @@
 default_scope = 'mmseg'
 custom_imports = dict(imports=['mmseg_imbalance'], allow_failed_imports=False)
-# `custom_hooks = []` turns the curves off, where neither loss nor sampler needs one of these.
+# `custom_hooks = []` turns these off, where neither loss nor sampler needs one of them.
 custom_hooks = [
     dict(type='ClassStatisticsHook'),  # for losses that are computed from class statistics
     dict(type='ClassFeedbackHook'),  # curves of every class; feedback for class-balanced sampling
     dict(type='WeightingCurvesHook'),  # curves of how the loss weighs pixels
+    dict(type='RunSummaryHook'),  # run.json, from which trainings are compared
 ]
 
 env_cfg = dict(

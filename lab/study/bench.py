@@ -88,6 +88,11 @@ class Bench:
         except Timeout as error:
             raise ToolError(f'another study is at work in {self.work_dir}') from error
 
+    def workshop(self, jobs: int) -> Workshop:
+        """Where ``jobs`` trials at once are carried out, which share the CPU's cores."""
+        threads = max(_cores() // (jobs * self.plan.gpus), 1)
+        return Workshop(self.tools, self.work_dir, torch.device(get_device()), threads)
+
     def _stage(self, stage: str) -> None:
         base, keys = self.plan.baseline, list(self.methods or self.plan.methods)
         if stage == 'tune':  # what is chosen for the baseline holds in the tuning of the others
@@ -149,10 +154,8 @@ class Bench:
         return [trial for trial in trials if find_record(self.results, trial) is None]
 
     def _run(self, stage: str, trials: list[Trial]) -> None:
-        device, cores = torch.device(get_device()), os.cpu_count() or 1
-        jobs = 1 if stage == 'cost' else self.jobs or (cores if device.type == 'cpu' else 1)
-        threads = max(cores // (jobs * self.plan.gpus), 1)
-        workshop, left = Workshop(self.tools, self.work_dir, device, threads), self._left(trials)
+        jobs = 1 if stage == 'cost' else self.jobs or (1 if get_device() != 'cpu' else _cores())
+        workshop, left = self.workshop(jobs), self._left(trials)
         for trial in left:  # counts classes, and finds what is wrong before hours have passed
             workshop.config(trial)
         columns = (
@@ -196,6 +199,10 @@ class Bench:
             progress.console.print(_summary(record), markup=False, highlight=False)
             progress.advance(overall)
         progress.remove_task(task)
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 def _summary(record: Record) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .run_log import KINDS, Run, nan_to_none
+from .run import KINDS, Run, nan_to_none
 
 _CROSS_ENTROPY = re.compile(r'(ce|cross[-_ ]?entropy)(_.*)?', re.IGNORECASE)
 _FIRST = ('mIoU', 'mAcc', 'aAcc')

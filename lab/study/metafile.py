@@ -64,7 +64,7 @@ def trained_as_shipped(trial: Trial) -> bool:
     shipped = load_config(path)
     options = head_options(trial.options, shipped)
     trained = load_config(path, {k: v for k, v in options.items() if not _default(shipped, k, v)})
-    return training_settings(trained, trained) == training_settings(shipped, shipped)
+    return training_settings(trained) == training_settings(shipped)
 
 
 def _default(cfg: Config, key: str, value: object) -> bool:

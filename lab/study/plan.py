@@ -101,6 +101,7 @@ class Trial:
         hold_out: In the ``tune`` stage, how its validation images are taken from the training set.
         amp: Whether it is trained in mixed precision.
         gpus: Number of processes, each with a batch of its own.
+        augmented: Whether the last checkpoint is scored with test-time augmentation, too.
     """
 
     stage: str
@@ -112,6 +113,7 @@ class Trial:
     hold_out: dict[str, object] = field(default_factory=dict)
     amp: bool = False
     gpus: int = 1
+    augmented: bool = True
 
     @property
     def name(self) -> str:
@@ -136,6 +138,7 @@ class Plan:
             :func:`.hold_out.hold_out`.
         amp: Whether to train in mixed precision, ``--amp`` of ``tools/train.py``.
         gpus: Number of processes of a training; by default what the setting's name says.
+        augmented: Whether to score with test-time augmentation, too.
         highlights: Keys of the methods that the figures of classes and curves show.
         targets: What was expected before the runs.
     """
@@ -149,6 +152,7 @@ class Plan:
     hold_out: dict[str, object] = field(default_factory=dict)
     amp: bool = False
     gpus: int = 1
+    augmented: bool = True
     highlights: list[str] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
 
@@ -237,6 +241,7 @@ class Plan:
             self.hold_out if tuned else {},
             self.amp,
             self.gpus,
+            self.augmented,
         )
 
     def _problems(self) -> Iterator[str]:

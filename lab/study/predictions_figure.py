@@ -1,47 +1,57 @@
-"""Several models beside one another: a table of scores and a figure of predictions and recall."""
+"""What several models predict on a few images, over the recall of every class."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from mmengine.dataset import BaseDataset
 
 from mmseg_imbalance.utils.colours import COLOURS, colourize
+from mmseg_imbalance.utils.inference import StrictInferencer, predict
+
+from .compared_runs import Comparison
 
 
-def comparison_table(
-    classes: Sequence[str],
-    share: np.ndarray,
-    scores: Mapping[str, Mapping[str, np.ndarray]],
-) -> str:
-    """Writes IoU and recall of every class and their means (mIoU, mAcc) as a Markdown table.
+def predictions_figure(
+    dataset: BaseDataset,
+    models: Mapping[str, StrictInferencer],
+    comparison: Comparison,
+    num_examples: int = 3,
+) -> Figure:
+    """Draws predictions of the images with the most pixels of rare classes, and recalls.
+
+    In the choice of the images a pixel counts as much as its class is rare.
 
     Args:
-        classes: C names.
-        share: (C,) share of the labelled pixels, in [0, 1]; rows are sorted by it, rarest last.
-        scores: For every model ``'IoU'`` and ``'recall'``, (C,) in [0, 1], NaN where undefined.
+        dataset: Its pipeline loads image and annotation.
+        models: By the names of the methods.
+        comparison: Of the methods.
+        num_examples: How many images to show.
 
     Returns:
-        Markdown, values in percent; the best of a row is bold where they differ.
+        The figure, to be saved by the caller.
     """
-    kinds = ('IoU', 'recall')
-    header = ['class', 'pixels %', *(f'{kind}: {name}' for kind in kinds for name in scores)]
-    rows = []
-    for c in np.argsort(-share):
-        cells = [_best_in_bold([scores[name][kind][c] for name in scores]) for kind in kinds]
-        rows.append([classes[c], f'{100 * share[c]:.2f}', *cells[0], *cells[1]])
-    means = [_best_in_bold([np.nanmean(scores[name][kind]) for name in scores]) for kind in kinds]
-    rows.append(['**mean**', '', *means[0], *means[1]])
-    rule = ['---', *['---:'] * (len(header) - 1)]
-    return '\n'.join(f'| {" | ".join(row)} |' for row in (header, rule, *rows)) + '\n'
+    classes, palette = dataset.metainfo['classes'], np.asarray(dataset.metainfo['palette'])
+    examples = []
+    for index in _with_rarest(dataset, len(classes), num_examples):
+        image, label = dataset[index]['img'], dataset[index]['gt_seg_map']
+        predictions = {name: predict(model, [image])[0] for name, model in models.items()}
+        examples.append((np.ascontiguousarray(image[..., ::-1]), label, predictions))
+    shares = comparison.shares()
+    share = np.array([shares[name] for name in classes]) / 100
+    recall = {
+        method.name: np.array([method.score('Acc', name).mean for name in classes]) / 100
+        for method in comparison.methods
+    }
+    return comparison_figure(classes, palette, share, recall, examples)
 
 
-def _best_in_bold(values: Sequence[float]) -> list[str]:
-    texts = ['–' if np.isnan(value) else f'{100 * value:.1f}' for value in values]
-    if len(set(texts)) == 1:
-        return texts
-    best = f'{100 * np.nanmax(values):.1f}'
-    return [f'**{text}**' if text == best else text for text in texts]
+def _with_rarest(dataset: BaseDataset, num_classes: int, count: int) -> np.ndarray:
+    labels = (dataset[index]['gt_seg_map'].ravel() for index in range(len(dataset)))
+    pixels = np.array([np.bincount(label, minlength=256)[:num_classes] for label in labels])
+    rarity = pixels / np.maximum(pixels.sum(0), 1)
+    return np.argsort(-rarity.sum(1))[:count]
 
 
 def comparison_figure(
@@ -56,7 +66,7 @@ def comparison_figure(
     Args:
         classes: C names.
         palette: (C, 3) colours in 0 … 255.
-        share: (C,) share of the labelled pixels, in [0, 1]; the bars are sorted by it.
+        share: (C,) share of the pixels, in [0, 1]; the bars are sorted by it.
         recall: For every model the recall per class, (C,) in [0, 1].
         examples: Image (H, W, 3) uint8 RGB, label (H, W), and every model's prediction (H, W).
 

@@ -11,7 +11,7 @@ from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import read_bytes, write_atomically
 
 from .plan import Trial
-from .run_log import Run, nan_to_none, none_to_nan
+from .run import Run, nan_to_none, none_to_nan
 
 _MAX_BYTES = 4 << 20
 

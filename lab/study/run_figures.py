@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from mmseg_imbalance.utils.colours import COLOURS
 
 from .compared_runs import Comparison, RunGroup
-from .run_log import Run
+from .run import Run
 from .run_tables import KIND_NAMES
 
 # Grey is the baseline's; of the others black is for the seventh.

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Mapping
 
-from mmengine.config import Config
-
 # What makes the weights and the scores of a run, apart from its seed ...
 _SETTINGS = (
     'model',
@@ -25,16 +23,16 @@ _VOLATILE = re.compile(
     r'|train_cfg\.(val_interval|val_begin|dynamic_intervals(\..*)?)'
     r'|default_hooks\.(timer|logger|checkpoint|visualization)(\..*)?'
 )
-_GPU_NUMBER = re.compile(r'^ +GPU number: (\d+)$', re.MULTILINE)  # of processes, also on CPUs
 _WATCHING = (
     'NonFiniteLossHook',
     'PixelWeightPictureHook',
     'PredictionWriterHook',
+    'RunSummaryHook',
     'WeightingCurvesHook',
 )
 
 
-def validation_data(config: Config) -> dict[str, object]:
+def validation_data(config: Mapping) -> dict[str, object]:
     """What a training is validated on: type of the data set, list of files and folders, if set."""
     dataset = (config.get('val_dataloader') or {}).get('dataset', {})
     names = _flatten({key: dataset.get(key) for key in ('type', 'ann_file', 'data_prefix')})
@@ -42,7 +40,7 @@ def validation_data(config: Config) -> dict[str, object]:
     return unnamed | {key: value for key, value in names.items() if value}
 
 
-def readable_details(config: Config) -> dict[str, object]:
+def readable_details(config: Mapping) -> dict[str, object]:
     """Network, optimizer, lr and batch size of a process, None where the config has none."""
     model = config.get('model') or {}
     optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
@@ -57,20 +55,12 @@ def readable_details(config: Config) -> dict[str, object]:
     }
 
 
-def processes(config: Config, log: str) -> int | None:
-    """How many processes trained, by the head of the log or the launcher; None if unknown."""
-    found = _GPU_NUMBER.search(log)
-    if found:
-        return int(found[1])
-    return 1 if config.get('launcher') == 'none' else None
-
-
-def training_settings(config: Config, started: Config) -> dict[str, object]:
+def training_settings(config: Mapping, load_from: str | None = None) -> dict[str, object]:
     """What determines a training apart from its seed, as far as its config says.
 
     Args:
         config: The config.
-        started: That of the first session, if the training was resumed; else the same.
+        load_from: The checkpoint that the training started with, also where it was resumed since.
 
     Returns:
         Values by dotted key, without those that change only speed, logs and files.
@@ -78,13 +68,12 @@ def training_settings(config: Config, started: Config) -> dict[str, object]:
     kept = {key: config.get(key) for key in _SETTINGS}
     kept['custom_hooks'] = _steering_hooks(config)
     kept['validated'] = (config.get('val_dataloader') or {}).get('dataset')
-    # to resume is to load the run's own checkpoint: what counts is where it came from at first
-    kept['load_from'] = None if started.get('resume') else started.get('load_from')
+    kept['load_from'] = load_from
     flat = _flatten(kept)
     return {key: value for key, value in flat.items() if not _VOLATILE.fullmatch(key)}
 
 
-def _steering_hooks(config: Config) -> list[dict]:
+def _steering_hooks(config: Mapping) -> list[dict]:
     """The hooks that can change what is trained, with the arguments that can."""
     sampler = (config.get('train_dataloader') or {}).get('sampler') or {}
     kept = []

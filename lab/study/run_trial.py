@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,10 +29,9 @@ from .live_log import latest_loss, newest_records
 from .plan import Trial
 from .process import run_process
 from .record import Record, check_trial
-from .run_log import RunLogError, none_to_nan, read_run
+from .run import RunError, none_to_nan, read_run
 
 _WARM_UP = 10  # iterations in which memory is fetched, and code may be compiled
-_ITERATION = re.compile(r'iter_(\d+)\.pth')
 
 
 @dataclass(frozen=True)
@@ -104,13 +102,11 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
     cfg, folder = workshop.config(trial), workshop.folder(trial)
     _claim(folder, trial)
     length, cost = cfg.train_cfg.max_iters, trial.stage == 'cost'
-    untrained = cost or not _is_scored(folder, length)
-    go_on = _go_on(folder, cfg) if untrained and not cost else []
     _dump(cfg, folder / 'config' / Path(trial.config).name)
-    if untrained:
-        amp = ['--amp'] * trial.amp
+    if cost or not _is_finished(folder):
+        resume, amp = ['--resume'] * (not cost), ['--amp'] * trial.amp
         memory = workshop.run(
-            trial, 'train.py', '--work-dir', folder, *go_on, *amp,
+            trial, 'train.py', '--work-dir', folder, *resume, *amp,
             watch=lambda: watch((latest_loss(folder) or {'step': 0})['step'], length),
         )  # fmt: skip
     shown = '' if trial.stage == 'tune' else shown_command(trial, cfg)
@@ -118,11 +114,11 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
     if cost:
         return Record(**record, **_cost(folder, memory))
     augmented = {}
-    if trial.stage == 'train':
+    if trial.stage == 'train' and trial.augmented:
         augmented = _augmented(workshop, trial, lambda: watch(length, length))
     try:
         run = read_run(folder)
-    except RunLogError as error:
+    except RunError as error:
         raise ToolError(f'{folder}: {error}', 1) from error
     if trial.hold_out:
         run.data['ann_file'] = 'val.txt'  # not where on this machine it was
@@ -135,20 +131,6 @@ def _claim(folder: Path, trial: Trial) -> None:
     if not noted.is_file() and any(folder.glob('*/vis_data')):
         raise ToolError(f'{folder} holds a training of something else; delete it')
     check_trial(Trial(**claim(noted, asdict(trial))), trial, folder)
-
-
-def _go_on(folder: Path, cfg: Config) -> list[str]:
-    """Lets a training go on from its last checkpoint, if there is one.
-
-    A training whose last iteration is saved, but not scored, goes on from the checkpoint before.
-    """
-    saved = {int(found[1]): p for p in folder.iterdir() if (found := _ITERATION.fullmatch(p.name))}
-    if cfg.train_cfg.max_iters not in saved:
-        return ['--resume']
-    del saved[cfg.train_cfg.max_iters]
-    cfg.resume = bool(saved)
-    cfg.load_from = str(saved[max(saved)]) if saved else None
-    return []
 
 
 def _dump(cfg: Config, path: Path) -> None:
@@ -181,8 +163,9 @@ def _cost(folder: Path, resident: float) -> dict[str, float | None]:
     return dict(seconds=round(seconds, 4), memory=None if math.isnan(memory) else round(memory))
 
 
-def _is_scored(folder: Path, length: int) -> bool:
-    """Whether the last checkpoint is there and was scored."""
-    done = any(r.get('step') == length and 'mIoU' in r for r in newest_records(folder))
-    last = folder / 'last_checkpoint'
-    return done and last.is_file() and Path(last.read_text().strip()).is_file()
+def _is_finished(folder: Path) -> bool:
+    try:
+        read_run(folder)
+    except RunError:
+        return False
+    return True

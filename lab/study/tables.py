@@ -22,7 +22,7 @@ def summary_table(results: Results, methods: Sequence[Method] | None = None) -> 
     """
     methods = methods or results.methods
     columns = _mean_columns(results, results.mean, methods)
-    for key in ('mIoU', 'mAcc'):
+    for key in ('mIoU', 'mAcc') if results.plan.augmented else ():
         columns[f'{key}, TTA'] = numbers([results.mean(m, key, augmented=True) for m in methods])
     return _table(results, 'Means over classes (%)', results.mean, methods, columns)
 

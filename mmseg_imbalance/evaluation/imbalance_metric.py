@@ -55,6 +55,9 @@ class ImbalanceMetric(BaseMetric):
         prefix (str, optional): Precedes the names: ``'<prefix>/mIoU'``.
         collect_dir (str, optional): Shared folder for ``collect_device='cpu'``.
 
+    Attributes:
+        scores (Scores, optional): Of the last evaluation, on the main process; None before it.
+
     Raises:
         ValueError: The statistics are unreadable, or of other classes than the data set's, or not
             0 ≤ tail ≤ head ≤ 1.
@@ -74,6 +77,7 @@ class ImbalanceMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         self.out_dir = out_dir
         self.ignore_index = ignore_index
+        self.scores: Scores | None = None
         self._path = statistics
         self._statistics = self._share = self._groups = None
         if statistics is not None:
@@ -144,6 +148,7 @@ class ImbalanceMetric(BaseMetric):
             The means in percent, without the prefix.
         """
         scores = Scores(self.dataset_meta['classes'], sum(results), self._share, self._groups)
+        self.scores = scores
         print_log(f'per class results (%):\n{scores.to_table()}', 'current')
         iteration = _training_iteration()
         if iteration is not None:

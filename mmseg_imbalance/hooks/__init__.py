@@ -10,6 +10,7 @@ from .iter_seed_hook import IterSeedHook  # noqa: E402
 from .non_finite_loss_hook import NonFiniteLossHook  # noqa: E402
 from .optim_wrapper import BFloat16OptimWrapper  # noqa: E402
 from .prediction_writer_hook import PredictionWriterHook  # noqa: E402
+from .run_summary_hook import RunSummaryHook  # noqa: E402
 
 __all__ = [
     'BFloat16OptimWrapper',
@@ -18,4 +19,5 @@ __all__ = [
     'IterSeedHook',
     'NonFiniteLossHook',
     'PredictionWriterHook',
+    'RunSummaryHook',
 ]

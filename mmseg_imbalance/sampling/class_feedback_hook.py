@@ -14,7 +14,8 @@ from ..ops import class_counts
 from ..utils.curves import write_curves
 from ..utils.find_loss import find_loss
 
-_KEY = 'class_feedback'  # in checkpoints
+KEY = 'class_feedback'
+"""Where checkpoints have the hook's state."""
 
 
 @HOOKS.register_module()
@@ -85,7 +86,7 @@ class ClassFeedbackHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Remembers the saved state; whether it is wanted shows when training starts."""
-        self._loaded = checkpoint.get(_KEY)
+        self._loaded = checkpoint.get(KEY)
 
     def before_train(self, runner) -> None:
         """Starts to listen, where a resumed training left off."""
@@ -126,7 +127,7 @@ class ClassFeedbackHook(Hook):
         state = dict(counts=self._counts.cpu())
         if self._sampler is not None:
             state['sampler'] = self._sampler.state_dict()
-        checkpoint[_KEY] = state
+        checkpoint[KEY] = state
 
     def _add_batch(self) -> None:
         if self._batch is None:

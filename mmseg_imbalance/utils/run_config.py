@@ -141,6 +141,11 @@ def set_start(cfg: Config, args: argparse.Namespace) -> str | None:
     return start
 
 
+def newest_config(work_dir: Path) -> Path | None:
+    """The newest config in a work dir, as MMEngine dumps it there; None without one."""
+    return max(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime, default=None)
+
+
 def check_data(cfg: Config, *stages: str) -> None:
     """Makes sure that the data are there before a model is built.
 

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from tiny_run import run, tiny_config
 
-from lab.study.run_log import Run
+from lab.study.run import Run
 
 
 @HOOKS.register_module(force=True)
@@ -23,7 +23,7 @@ class StopHook(Hook):
             raise KeyboardInterrupt
 
 
-def train(folder, name, seed=0, config='ce_tiny', stop=None, **options):
+def train(folder, name, seed=0, config='ce_tiny', stop=None, summary=True, **options):
     """Trains for 4 iterations in ``folder/name``, validating at 2 and 4, or until ``stop``."""
     sampler = dict(_delete_=True, type='InfiniteSampler', shuffle=True)
     options = dict(train_cfg__val_interval=2, train_dataloader__sampler=sampler) | options
@@ -33,8 +33,9 @@ def train(folder, name, seed=0, config='ce_tiny', stop=None, **options):
     cfg.work_dir = str(folder / name)
     cfg.experiment_name = cfg.visualizer.name = f'{folder} {name} {session}'  # shared by name
     cfg.randomness.seed = seed
-    hook = dict(type='StopHook', after=stop, priority='VERY_LOW')
-    cfg.custom_hooks = [] if stop is None else [hook]
+    cfg.custom_hooks = [dict(type='RunSummaryHook')] if summary else []
+    if stop is not None:
+        cfg.custom_hooks.append(dict(type='StopHook', after=stop, priority='VERY_LOW'))
     object.__setattr__(cfg, '_filename', f'{config}.py')  # the name of the dumped config
     try:
         run(cfg)

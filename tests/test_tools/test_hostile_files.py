@@ -6,21 +6,19 @@ import logging
 import os
 import pickle
 import re
-import runpy
 import shutil
 import tracemalloc
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, TOY_CONFIG
+from conftest import TOY_CONFIG
 from label_files import BAD, config, spoil, write_labels
 from made_runs import train
 from PIL import Image
 
 from mmseg_imbalance.datasets import store
 from mmseg_imbalance.statistics.given_class_weights import load_class_weight
-from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import read_array
 
 STATISTICS = 'analysis_tools/class_statistics.py'
@@ -315,69 +313,6 @@ def run(tmp_path_factory):
     return train(tmp_path_factory.mktemp('runs'), 'run')
 
 
-def test_files_of_a_run(refuses, call_tool, capsys, run, tmp_path, witness):
-    work_dir = shutil.copytree(run, tmp_path / 'run')
-    (scalars,) = work_dir.glob('*/vis_data/scalars.json')
-    own, scores = scalars.with_name('config.py'), scalars.parents[1] / 'iter_4/class_scores.json'
-    first, *rest = scalars.read_bytes().splitlines(keepends=True)
-    record = json.loads(first)
-    text = own.read_bytes()
-    lines = {
-        json.dumps(record | change).encode()
-        for change in (
-            dict(step=-1), dict(step='1'), dict(step=1.5), dict(step=True), dict(step=1 << 60),
-            dict(loss='1'), dict(loss=[1]), dict(loss=10**400), dict(mIoU=101), dict(mIoU=-1),
-            dict(mIoU={}), dict(mF1=float('inf')), dict(epoch='x'),
-        )
-    }  # fmt: skip
-    hostile = {
-        scalars: [line + b'\n' + b''.join(rest) for line in (*lines, b'[' * 99_999, junk())],
-        scores: [b'', b'[]', b'[' * 99_999, junk(), scores.read_bytes()[:-40]],
-        own: [
-            text + b'\n__import__("os").mkdir(%r)\n' % str(witness),
-            text + b'\nx = __import__("os").mkdir(%r)\n' % str(witness),
-            text + b'\nx = [1 for _ in (open(%r, "w"),)]\n' % str(witness),
-            text + b'\nx = dict(**open(%r, "w").__dict__)\n' % str(witness),
-            text + b'\nx = f"{open(%r, "w")}"\n' % str(witness),
-            text + b'\nimport os\n',
-            text + b'\n_base_ = open(%r, "w")\n' % str(witness),
-            text + b'\nx = ' + b'(' * 9_999,
-            text + b'\nx = ' + b'-' * 99_999 + b'1\n',
-            text + b'\ntrain_cfg = 5\n',
-            text + b'\ntrain_cfg = dict(max_iters="4")\n',
-            text + b'\ntrain_cfg = dict(max_iters=4, val_interval=0)\n',
-            text + b'\ntrain_cfg = dict(max_iters=4, dynamic_intervals=[(1, 2), 3])\n',
-            text + b'\ntrain_cfg = dict(max_iters=4, dynamic_intervals=[(1, 0)])\n',
-            text + b'\ntrain_cfg = dict(max_iters=4, val_begin=-1)\n',
-            text + b'\nrandomness = dict(seed=[1])\n',
-            text + b'\nmodel = dict(decode_head=[])\n',
-            text + b'\nmodel = dict(backbone=7)\n',
-            text + b'\ncustom_hooks = [7]\n',
-            text + b'\noptim_wrapper = dict(optimizer=dict(lr=inf))\n',
-            b'\0' + text,
-            junk(),
-        ],
-    }  # fmt: skip
-    for file, contents in hostile.items():
-        whole = file.read_bytes()
-        for content in contents:
-            file.write_bytes(content)
-            code = call_tool(COMPARE, work_dir, '--out-dir', tmp_path / 'out')
-            assert code == 2, (file, content[:80], content[-80:])
-            error = capsys.readouterr().err
-            (line,) = [line for line in error.splitlines() if line.startswith('left out: ')]
-            assert line.startswith(f'left out: {work_dir}: {file} '), content[-80:]
-            assert 'Traceback' not in error and not (tmp_path / 'out').exists()
-        file.write_bytes(whole)
-        file.unlink()
-        file.mkdir()
-        if file != own:  # the one in the work dir takes its place
-            assert 'no run is left' in refuses(COMPARE, work_dir, '--out-dir', tmp_path / 'out')
-        file.rmdir()
-        file.write_bytes(whole)
-    assert call_tool(COMPARE, work_dir, '--out-dir', tmp_path / 'out') == 0
-
-
 def test_odd_names_of_runs(call_tool, run, tmp_path):
     names = [os.fsdecode(b'a\xff'), 'b  c', 'd$_{$', 'ночь']
     for name in names:
@@ -388,24 +323,6 @@ def test_odd_names_of_runs(call_tool, run, tmp_path):
     content = json.loads((tmp_path / 'out/comparison.json').read_text())
     expected = [r'a\udcff', *names[1:]]
     assert [method['name'] for method in content['methods']] == expected
-
-
-def test_feedback_of_a_run(tmp_path):
-    folder = tmp_path / 'run/1/vis_data'
-    folder.mkdir(parents=True)
-    names = ('road', 'car')
-    read = runpy.run_path(str(ROOT / 'tools' / SAMPLED), run_name='tool')['last_class_prob']
-    good = {'train/class_prob/road': 0.25, 'train/class_prob/car': 0.75}
-    text = json.dumps(good)
-    (folder / 'scalars.json').write_text(text)
-    assert read(tmp_path / 'run', names) == [0.25, 0.75]
-    damaged = [text[:-9], text[:-30] + '}', text + '[' * 9999, '[' * 99_999 + text]
-    for value in (float('nan'), -0.1, '0.25', True, None, 0.9, [1]):
-        damaged.append(json.dumps(good | {'train/class_prob/road': value}))
-    for line in damaged:
-        (folder / 'scalars.json').write_text(line)
-        with pytest.raises(ToolError, match=f'^{folder}/scalars.json is damaged: its last'):
-            read(tmp_path / 'run', names)
 
 
 # ---- images and converters

@@ -1,11 +1,11 @@
 """The tool that compares what trainings see, on toy streets and the shipped configs."""
 
-import json
 import re
 from pathlib import Path
 
 import cv2
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmseg_imbalance.datasets.toy_streets import ToyStreetsDataset
@@ -43,18 +43,17 @@ def test_two_configs_side_by_side(run_tool, options, tmp_path):
 def test_work_dir_of_a_run(run_tool, options, tmp_path):
     """The last class probabilities of the run decide: here one class takes all."""
     work_dir = tmp_path / 'run'
-    logs = work_dir / '20260101_000000/vis_data'
-    logs.mkdir(parents=True)
+    work_dir.mkdir()
     cfg = Config.fromfile(ROOT / BALANCED)
     cfg.train_dataloader.sampler.class_prob = 'performance'
     cfg.dump(work_dir / 'config.py')
     classes = ToyStreetsDataset.METAINFO['classes']
-    lines = [
-        {f'train/class_prob/{c}': 0.1 for c in classes},
-        {'loss': 1.0, 'step': 2},
-        {f'train/class_prob/{c}': float(c == 'bicycle') for c in classes},
-    ]
-    (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+    schedule = [(0, [0.1] * len(classes)), (5, [float(c == 'bicycle') for c in classes])]
+    torch.save(
+        {'state_dict': {}, 'class_feedback': {'sampler': {'schedule': schedule}}},
+        work_dir / 'iter_2.pth',
+    )
+    (work_dir / 'last_checkpoint').write_text(str(work_dir / 'iter_2.pth'))
     done = run_tool(
         TOOL, work_dir, '--draws', 20, *options, 'train_dataloader.sampler.uniform_ratio=0',
         env={'COLUMNS': '200'},

@@ -15,7 +15,7 @@ from mmseg_imbalance.utils.laboratory import find_lab
 find_lab(__file__)
 
 from lab.study.compared_runs import Comparison, compare_runs  # noqa: E402
-from lab.study.run_log import RunLogError, read_run  # noqa: E402
+from lab.study.run import RunError, read_run  # noqa: E402
 from lab.study.run_report import write_run_comparison  # noqa: E402
 from lab.study.run_tables import run_tables  # noqa: E402
 
@@ -79,7 +79,7 @@ def read_and_compare(args: argparse.Namespace) -> Comparison:
         seen[folder] = path
         try:
             runs.append((name, read_run(path)))
-        except (OSError, RunLogError) as error:
+        except (OSError, RunError) as error:
             left_out.append((path, str(error)))
     for path, reason in left_out:
         print(one_line(f'left out: {path}: {reason}'), file=sys.stderr)

@@ -1,27 +1,34 @@
 """Compares how often trainings see each class, after sampling, augmentation and cropping."""
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 from rich.console import Console
 from rich.markdown import Markdown
 
-from lab.study.run_log import newest_config
 from mmseg_imbalance.datasets import class_statistics
+from mmseg_imbalance.sampling.class_feedback_hook import KEY
 from mmseg_imbalance.sampling.seen import count_seen
 from mmseg_imbalance.statistics.class_distribution import (
     class_distribution_figure,
     class_distribution_table,
 )
 from mmseg_imbalance.statistics.class_statistics import ClassStatistics, class_shares
+from mmseg_imbalance.utils.checkpoints import read_checkpoint
 from mmseg_imbalance.utils.command_line import add_seed, first_line, run_tool, whole_number
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_figure
-from mmseg_imbalance.utils.run_config import add_config_arguments, check_data, load_config
+from mmseg_imbalance.utils.resuming import latest_checkpoint
+from mmseg_imbalance.utils.run_config import (
+    add_config_arguments,
+    check_data,
+    load_config,
+    newest_config,
+)
 
 EXAMPLE = """example, plain sampling beside class-balanced:
   NAME=deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py
@@ -71,32 +78,18 @@ def config_file(path: str) -> str:
     return str(dumped)
 
 
-def last_class_prob(work_dir: str, classes: list[str]) -> list[float]:
-    """The last probabilities of the classes in the scalars that a run logged."""
-    prefix, last = 'train/class_prob/', None
-    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in file.read_bytes().splitlines():
-            if prefix.encode() in line:
-                last = file, line
-    if last is None:
+def last_class_prob(work_dir: str) -> list[float]:
+    """The probabilities of the classes in the last checkpoint of a run."""
+    checkpoint = latest_checkpoint(Config(dict(work_dir=work_dir)))
+    if checkpoint is None:
+        raise ToolError(f'{work_dir} has no checkpoint yet; give the config instead')
+    schedule = read_checkpoint(checkpoint).get(KEY, {}).get('sampler', {}).get('schedule')
+    if not schedule:
         raise ToolError(
-            f'{work_dir} has no {prefix}… in its scalars.json: the run had no feedback yet, or its '
-            'ClassFeedbackHook wrote no curves; give the config instead'
+            f'{checkpoint} has no probabilities of classes: the run had no ClassFeedbackHook; give '
+            'the config instead'
         )
-    file, line = last
-    try:
-        record = json.loads(line)
-        prob = [record[prefix + name] for name in classes]
-        if not all(type(p) in (int, float) and 0 <= p <= 1 for p in prob):
-            raise ValueError
-        if abs(sum(prob) - 1) > 1e-3:
-            raise ValueError
-    except (KeyError, RecursionError, TypeError, ValueError) as error:
-        raise ToolError(
-            f'{file} is damaged: its last {prefix}… are no probabilities of the classes '
-            f'{", ".join(classes)}'
-        ) from error
-    return prob
+    return schedule[-1][1]
 
 
 def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarray]:
@@ -111,7 +104,7 @@ def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarr
     )
     classes = list(statistics.classes)
     if Path(path).is_dir() and getattr(loader.sampler, 'adaptive', False):
-        schedule = [(0, last_class_prob(path, classes))]
+        schedule = [(0, last_class_prob(path))]
         loader.sampler.load_state_dict(dict(seed=args.seed, classes=classes, schedule=schedule))
     return statistics, count_seen(loader, args.draws, len(classes))
 
