@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from mmseg_imbalance.utils.markdown import markdown_table
+
 from .contestants import COPY_LIMIT, EAGER_CROSS_ENTROPY
 from .measure import Measurement
 
@@ -50,7 +52,7 @@ def _table(
         elif limit is not None:
             row.append(_ratio(seconds, limit.seconds, 1))
         rows.append([*row, f'{peak / 2**20:.0f}', _ratio(peak, base.peak_bytes, 3)])
-    return _markdown([*header, 'MiB', f'{times_base}’s'], rows)
+    return markdown_table([*header, 'MiB', f'{times_base}’s'], rows)
 
 
 def _time_beside(seconds: float | None, base: float | None) -> list[str]:
@@ -60,14 +62,3 @@ def _time_beside(seconds: float | None, base: float | None) -> list[str]:
 
 def _ratio(value: float | None, base: float | None, digits: int) -> str:
     return '–' if value is None or base is None else f'{value / base:.{digits}f}'
-
-
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A table whose columns are aligned in the text too, the first to the left."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    rule = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
-    lines = (
-        ' | '.join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-        for row in (header, rule, *rows)
-    )
-    return '\n'.join(f'| {line} |' for line in lines)

@@ -50,11 +50,12 @@ class Training:
             wrapper |= dict(type='AmpOptimWrapper', dtype=dtype, loss_scale=1.0)
         self.optimizer = build_optim_wrapper(self.model, wrapper)
         self.heads = find_heads(self.model)
-        self.set_images(images, size, device)
+        self.size, self.device = size, device
+        self.set_images(images)
 
-    def set_images(self, images: int, size: tuple[int, int], device: torch.device) -> None:
+    def set_images(self, images: int) -> None:
         """Draws other images, as many as are given."""
-        num_classes = self.model.num_classes
+        size, device, num_classes = self.size, self.device, self.model.num_classes
         self.batch = dict(
             inputs=[torch.randint(256, (3, *size), device=device).byte() for _ in range(images)],
             data_samples=[
@@ -117,15 +118,11 @@ def measure_training(
     return [Measurement(name, statistics.median(times[name]), peaks[name]) for name in contestants]
 
 
-def largest_batches(
-    training: Training, size: tuple[int, int], device: torch.device, tried: Sequence[int]
-) -> dict[str, int]:
+def largest_batches(training: Training, tried: Sequence[int]) -> dict[str, int]:
     """How many images fit into the GPU's memory with each of the steps.
 
     Args:
         training: The model; its images are replaced.
-        size: Height and width of the images.
-        device: The GPU.
         tried: Numbers of images, ascending.
 
     Returns:
@@ -135,7 +132,7 @@ def largest_batches(
     for name, step in training.contestants().items():
         fitting[name] = 0
         for images in tried:
-            training.set_images(images, size, device)
+            training.set_images(images)
             try:
                 step()
             except torch.cuda.OutOfMemoryError:

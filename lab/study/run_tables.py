@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmseg_imbalance.evaluation.class_groups import GROUPS
+from mmseg_imbalance.utils.markdown import markdown_table
 
 from .compared_runs import Comparison, Spread
 
@@ -40,10 +41,10 @@ class Table:
 
     def to_markdown(self) -> str:
         """The table as Markdown, without its title."""
-        rows = [self.header, *self.rows]
-        lines = [' | '.join(_markdown_cell(cell) for cell in row) for row in rows]
-        lines.insert(1, ' | '.join(['---', *['---:'] * (len(self.header) - 1)]))
-        return ''.join(f'| {line} |\n' for line in lines)
+        header, *rows = (
+            [_markdown_cell(cell) for cell in row] for row in [self.header, *self.rows]
+        )
+        return markdown_table(header, rows)
 
     def to_latex(self) -> str:
         """The table as a float with a booktabs tabular, with its title as the caption."""

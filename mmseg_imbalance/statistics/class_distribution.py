@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..utils.colours import COLOURS
+from ..utils.markdown import markdown_table
 
 KINDS = ('pixels', 'images')
 
@@ -30,10 +31,11 @@ def class_distribution_table(
         for kind in KINDS
         for name in shares
     ]
-    rows = [['class', *(header for header, _ in columns)], ['---', *['---:'] * len(columns)]]
-    for c in _from_head_to_tail(shares):
-        rows.append([classes[c], *(_percent(values[c]) for _, values in columns)])
-    return '\n'.join(f'| {" | ".join(row)} |' for row in rows) + '\n'
+    rows = [
+        [classes[c], *(_percent(values[c]) for _, values in columns)]
+        for c in _from_head_to_tail(shares)
+    ]
+    return markdown_table(['class', *(header for header, _ in columns)], rows)
 
 
 def class_distribution_figure(

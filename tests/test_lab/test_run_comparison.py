@@ -7,6 +7,7 @@ import matplotlib.colors
 import numpy as np
 import pytest
 from made_runs import made_run
+from squeezed import squeezed
 
 from lab.study.compared_runs import Comparison, compare_runs
 from lab.study.run_figures import class_differences_figure, running_mean, training_curves_figure
@@ -207,7 +208,7 @@ def text(values, digits, sign=''):
 
 def test_markdown():
     comparison = made(['ce', 'lmp', 'recall'], 3)
-    markdown = comparison_markdown(comparison)
+    markdown = squeezed(comparison_markdown(comparison))
     header, rows = rows_of(markdown, 'Means over classes (%)')
     assert header == ['method', 'runs', 'mIoU', 'mAcc', 'aAcc']
     mious = {m.name: [run.means['mIoU'] for run in m.runs] for m in comparison.methods}
@@ -247,7 +248,7 @@ def test_undefined_scores_and_single_runs():
     undefined = made_run('a', 0, nothing, nothing, classes=CLASSES, means=means)
     defined = made_run('b', None, [1] * 4, [2] * 4, classes=CLASSES)
     comparison = compare_runs([('a', undefined), ('b', defined)])
-    markdown = comparison_markdown(comparison)
+    markdown = squeezed(comparison_markdown(comparison))
     assert '| a | 1 | – | – | 90.00 |' in markdown and '| b | 1 | **1.00** |' in markdown
     assert '| pole | – | **1.0** |' in markdown and '| pole | – | – |' in markdown
     assert '| b | runs/b-None | b\\_net\\_data |' not in markdown  # an underscore within a word
@@ -257,14 +258,14 @@ def test_undefined_scores_and_single_runs():
 
 def test_zero_has_no_minus():
     runs = [made_run(m, 0, [iou] * 4, [iou] * 4) for m, iou in (('ce', 50.0), ('lmp', 49.99))]
-    markdown = comparison_markdown(compare_runs([(None, run) for run in runs]))
+    markdown = squeezed(comparison_markdown(compare_runs([(None, run) for run in runs])))
     assert '| class 0 | 50.0 | +0.0 |' in markdown and '-0.0' not in markdown
 
 
 def test_differing_settings_are_columns():
     runs = [made_run(m, 0, [50] * 4, [60] * 4, details={'optimizer': 'SGD', 'lr': lr})
             for m, lr in (('ce', 0.1), ('lmp', 0.2))]  # fmt: skip
-    markdown = comparison_markdown(compare_runs([(None, run) for run in runs]))
+    markdown = squeezed(comparison_markdown(compare_runs([(None, run) for run in runs])))
     assert '| method | runs | lr | mIoU |' in markdown and '| lmp | 1 | 0.2 |' in markdown
     assert 'All: optimizer SGD. ' in markdown
 
@@ -273,7 +274,7 @@ def test_means_over_groups_have_their_table():
     means = {'mIoU': 50.0, 'mAcc': 60.0, 'aAcc': 90.0, 'mIoU_head': 70.0, 'mIoU_tail': 20.0}
     comparison = made(['ce', 'lmp'], 2, means=means)
     header, rows = rows_of(
-        comparison_markdown(comparison), 'Means over head, medium and tail classes (%)'
+        squeezed(comparison_markdown(comparison)), 'Means over head, medium and tail classes (%)'
     )
     assert header == ['method', 'mIoU_head', 'mIoU_tail']
     assert rows['ce'] == ['70.00 ± 0.00', '20.00 ± 0.00']
@@ -291,7 +292,7 @@ def test_left_out_and_warnings_are_named():
     comparison = made(['ce', 'lmp'], 1)
     comparison.left_out.append(('runs/*x', 'stopped at iteration 4 of 8'))
     comparison.warnings.append('mind | this')
-    markdown = comparison_markdown(comparison)
+    markdown = squeezed(comparison_markdown(comparison))
     assert '## Left out\n\n- runs/\\*x: stopped at iteration 4 of 8\n' in markdown
     assert '## Warnings\n\n- mind \\| this\n' in markdown
 

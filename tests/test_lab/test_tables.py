@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import pytest
+from squeezed import squeezed
 from study_results import GAMMA, made_plan, made_record, write_study
 
 from lab.study.plan import Method, Target
@@ -72,7 +73,7 @@ def test_classes_from_the_rarest_on(results):
 
 
 def test_cost_is_a_multiple_of_the_baselines(results):
-    lines = cost_table(results).to_markdown().splitlines()
+    lines = squeezed(cost_table(results).to_markdown()).splitlines()
     assert lines[3] == '| focal loss | 0.550 | 1.10 | 1100 | 1.10 |'
     assert lines[4] == '| recall loss | 0.600 | 1.20 | 900 | 0.90 |'
 
@@ -139,12 +140,13 @@ def test_memory_may_be_unknown(tmp_path):
             dataclasses.replace(record, memory=None).write(tmp_path)
     results = Results.read(made_plan(), tmp_path)
     assert (
-        cost_table(results).to_markdown().splitlines()[3] == '| focal loss | 0.550 | 1.10 | – | – |'
+        squeezed(cost_table(results).to_markdown()).splitlines()[3]
+        == '| focal loss | 0.550 | 1.10 | – | – |'
     )
 
 
 def test_tuning_shows_all_and_marks_the_choice(results):
-    lines = tuning_table(results).to_markdown().splitlines()
+    lines = squeezed(tuning_table(results).to_markdown()).splitlines()
     assert lines[2:] == [
         '| focal loss | gamma 2.0 | **50.3** | **58.3** |',
         '| focal loss | gamma 1.0 | 50.0 | 58.3 |',
@@ -182,5 +184,5 @@ def test_missing_seeds_and_costs_show(tmp_path):
     results = Results.read(made_plan(targets=[Target('recall', 'mIoU', 1.0)]), tmp_path)
     assert list(rows(summary_table(results)))[2] == 'recall loss (n = 1)'
     assert list(rows(target_table(results))) == ['recall loss (n = 1)']
-    last = cost_table(results).to_markdown().splitlines()[-1]
+    last = squeezed(cost_table(results).to_markdown()).splitlines()[-1]
     assert last == '| recall loss | – | – | – | – |'

@@ -57,7 +57,7 @@ def test_largest_batch_is_the_last_that_fits(monkeypatch):
             raise torch.cuda.OutOfMemoryError
 
     monkeypatch.setattr(Training, 'step', step)
-    found = largest_batches(training, (64, 64), torch.device('cpu'), tried=[2, 3, 4])
+    found = largest_batches(training, tried=[2, 3, 4])
     assert found == {name: 3 if 'fused' in name else 2 for name in found} and len(found) == 6
-    none = largest_batches(training, (64, 64), torch.device('cpu'), tried=[9])
+    none = largest_batches(training, tried=[9])
     assert set(none.values()) == {0}

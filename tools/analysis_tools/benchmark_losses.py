@@ -142,7 +142,7 @@ def main() -> int:
 
     losses = measure_losses(args, device, args.shape)
     stages = measure_stages(args, device)
-    print(f'\n{losses_table(losses)}\n\n{stages_table(stages)}\n')
+    print(f'\n{losses_table(losses)}\n{stages_table(stages)}')
     report = {
         'machine': machine, 'settings': settings | {'stride': args.stride, 'seed': args.seed},
         'losses': rows(losses), 'stages': rows(stages),

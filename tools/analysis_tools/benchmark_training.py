@@ -86,12 +86,12 @@ def main() -> int:
         training, args.repeats,
         lambda rounds: track(rounds, 'training steps', console=console, transient=True),
     )  # fmt: skip
-    print(f'\n{training_table(measured)}\n')
+    print(f'\n{training_table(measured)}')
     report = {'machine': machine, 'settings': settings}
     report['steps'] = [m._asdict() for m in measured]
     if args.largest:
         tried = [args.largest * i // 8 for i in range(1, 9)]
-        report['largest'] = largest_batches(training, size, device, tried)
+        report['largest'] = largest_batches(training, tried)
         print('images that fit:', report['largest'])
     if args.json:
         write_atomically(args.json, json.dumps(report, indent=2).encode())
