@@ -195,8 +195,8 @@ def test_bad_input_is_one_line_and_exit_code_2(call_tool, capsys, checkpoint, pi
         ((image, 'recall_loss/none.py', checkpoint), 'recall_loss/none.py'),
         ((image, SHIPPED, checkpoint, '--device', 'cuda:99'), "device 'cuda:99' cannot be used"),
         ((image, SHIPPED, image), f'checkpoint {image} is damaged or no checkpoint'),
-        ((image, SHIPPED, checkpoint, '--out-dir', image.parent), 'or all are in '),
-        ((pictures, SHIPPED, checkpoint, '--out-dir', pictures), 'or all are in '),
+        ((image, SHIPPED, checkpoint, '--out-dir', image.parent), 'outside of --out-dir'),
+        ((pictures, SHIPPED, checkpoint, '--out-dir', pictures), 'outside of --out-dir'),
     ):
         assert call_tool(DEMO, *arguments) == 2
         assert message in one_line(capsys)
