@@ -1,4 +1,4 @@
-"""Segments an image, or every image of a folder, and paints the classes over it."""
+"""Segments an image, or every image in a folder, and paints the classes over it."""
 
 import argparse
 import sys
@@ -22,13 +22,13 @@ from mmseg_imbalance.utils.shipped import config_path
 from mmseg_imbalance.weighting.pixel_weight_figure import figure_to_array
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-EPILOG = """An overlay has the path below the folder, the name and the format of its image.
+EPILOG = """An overlay has the same name, format and path below the folder as its image.
 Exit code: 0 all done, 1 some images cannot be segmented (they are named), 2 wrong usage.
 example: python demo/image_demo.py data/camvid/images/val CONFIG work_dirs/ce/iter_2000.pth"""
 
 
 def overlay(image: np.ndarray, label: np.ndarray, meta: dict, opacity: float) -> np.ndarray:
-    """The image (H, W, 3) BGR with its label (H, W) painted over it, a legend below, as BGR."""
+    """Paints a label map (H, W) over its image (H, W, 3) BGR, with a legend below; returns BGR."""
     colours = colourize(label, meta['palette'])[..., ::-1]
     painted = cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)[..., ::-1]
     (height, width), shares = label.shape, np.bincount(label.ravel()) / label.size
@@ -40,7 +40,7 @@ def overlay(image: np.ndarray, label: np.ndarray, meta: dict, opacity: float) ->
     columns = max(1, width // 160)
     below = 10 + 20 * -(-len(legend) // columns)
     figure = Figure(((max(width, 160) + 0.5) / 100, (height + below + 0.5) / 100), dpi=100)
-    figure.figimage(painted, 0, below)  # pixel by pixel
+    figure.figimage(painted, 0, below)  # without resampling
     figure.legend(handles=legend, loc='lower left', ncols=columns, fontsize=8, frameon=False)
     return figure_to_array(figure)[..., ::-1]
 
@@ -49,20 +49,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('images', type=Path, help='image, or folder with images in it and below')
+    parser.add_argument('images', type=Path, help='image, or folder of images, also in subfolders')
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint, a file or a URL')
     out = dict(type=Path, default='work_dirs/overlays', metavar='DIR')
-    parser.add_argument('--out-dir', **out, help='of the overlays (default: %(default)s)')
+    parser.add_argument('--out-dir', **out, help='folder of the overlays (default: %(default)s)')
     opacity = dict(type=number(lambda value: 0 <= value <= 1, 'from 0 to 1'), default=0.5)
-    parser.add_argument('--opacity', **opacity, help='of the colours (default: %(default)s)')
+    parser.add_argument('--opacity', **opacity, help='opacity of colours (default: %(default)s)')
     add_device(parser)
     args = parser.parse_args()
     several, out = args.images.is_dir(), args.out_dir.resolve()
     folder = args.images if several else args.images.parent
     found = sorted(folder.rglob('*')) if several else [args.images]
     found = [path for path in found if path.suffix.lower() in SUFFIXES and path.is_file()]
-    images = [path for path in found if out not in path.resolve().parents]  # no former overlays
+    images = [path for path in found if out not in path.resolve().parents]  # no earlier overlays
     if not images:
         parser.error(f'no images ({", ".join(SUFFIXES)}) at {args.images} outside of --out-dir')
     config = args.config if Path(args.config).is_file() else config_path(args.config)

@@ -1,1 +1,1 @@
-"""The laboratory: compares methods. Part of the repository, not of an installed package."""
+"""The laboratory compares methods; it is not part of the installed package."""

@@ -1,4 +1,4 @@
-"""A folder belongs to one piece of work, which is noted in it."""
+"""A note in a folder that says which piece of work the folder belongs to."""
 
 import json
 from pathlib import Path
@@ -8,17 +8,17 @@ from mmseg_imbalance.utils.files import write_atomically
 
 
 def claim(note: Path, recipe: dict) -> dict:
-    """Notes what a folder is for, unless that is noted already.
+    """Writes a note of what a folder is for, unless there is one already.
 
     Args:
         note: The file of the note.
-        recipe: What the folder is for, as JSON knows it.
+        recipe: What the folder is for, with JSON's types only.
 
     Returns:
-        What is noted; the caller compares it with the recipe.
+        The recipe in the note, which the caller compares with its own.
 
     Raises:
-        ToolError: The note is damaged.
+        ToolError: If the note is damaged.
     """
     if not note.is_file():
         write_atomically(note, json.dumps(recipe, indent=1).encode())

@@ -1,7 +1,7 @@
 """Losses, statistics, sampling, scores and configs for segmentation on long-tailed data.
 
-``custom_imports = dict(imports=['mmseg_imbalance'])`` in a config registers everything below in
-the registries of MMSegmentation 1.x, which import it when they first look something up. Without
+``custom_imports = dict(imports=['mmseg_imbalance'])`` in a config registers all classes of this
+package with MMSegmentation 1.x, whose registries import them at the first look-up. Without
 MMSegmentation, ``ops``, ``losses``, ``statistics``, ``sampling`` and ``evaluation`` work with
 PyTorch alone.
 """
@@ -28,7 +28,7 @@ __all__ = ['__version__', 'config_path', *_ROOMS]
 
 
 def __getattr__(name: str):
-    """Imports a part of the package when it is first used."""
+    """Imports a subpackage when it is first used."""
     if name in _ROOMS:
         return import_module(f'{__name__}.{name}')
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,7 +1,7 @@
 """The registries of MMSegmentation, or stand-ins where it is not installed.
 
-Losses, statistics, sampling and scores need nothing but PyTorch and NumPy. Their classes are
-registered all the same: a stand-in registry only remembers them by name.
+Losses, statistics, sampling and scores need only PyTorch and NumPy. Without MMSegmentation, a
+stand-in registry stores their classes by name.
 """
 
 import sys
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from importlib import import_module, metadata
 from importlib.util import find_spec
 
-_SUPPORTED = {'mmengine': (0, 10), 'mmcv': (2, 0), 'mmseg': (1, 2)}  # from this version …
-_DISTRIBUTIONS = {  # that install the files of one name
+_SUPPORTED = {'mmengine': (0, 10), 'mmcv': (2, 0), 'mmseg': (1, 2)}  # minimum versions
+_DISTRIBUTIONS = {  # that install each import name
     'mmengine': ('mmengine', 'onedl-mmengine'),
     'mmcv': ('mmcv', 'mmcv-lite', 'onedl-mmcv'),
     'mmseg': ('mmsegmentation', 'onedl-mmsegmentation'),
@@ -19,8 +19,8 @@ _WAY_OUT = (
     "install one of the two stacks: pip install 'mmseg-imbalance[onedl]' (the maintained fork) "
     "or 'mmseg-imbalance[openmmlab]' (upstream OpenMMLab), never both"
 )
-# What a registry has to import before it knows all classes of this package. mmengine does so at
-# the first look-up, so that importing the package stays fast.
+# The modules that a registry has to import to know all classes of this package. mmengine imports
+# them at the first look-up, so that importing the package stays fast.
 _LOCATIONS = {
     'MODELS': ['mmseg_imbalance.losses'],
     'DATASETS': ['mmseg_imbalance.datasets'],
@@ -36,7 +36,7 @@ HAS_STACK = find_spec('mmseg') is not None
 
 
 class StandInRegistry:
-    """Stands for a registry of MMSegmentation: remembers classes by name and builds from configs.
+    """Replaces a registry of MMSegmentation: stores classes by name and builds from configs.
 
     Example:
         >>> registry = StandInRegistry()
@@ -49,7 +49,7 @@ class StandInRegistry:
         self._classes: dict[str, type] = {}
 
     def register_module(self) -> Callable[[type], type]:
-        """Returns a decorator that remembers a class and leaves it as it is."""
+        """Returns a decorator that registers a class and leaves it unchanged."""
 
         def register(cls: type) -> type:
             self._classes[cls.__name__] = cls
@@ -58,10 +58,10 @@ class StandInRegistry:
         return register
 
     def build(self, cfg: dict) -> object:
-        """Makes an object of the class named ``type``, with the other entries as arguments.
+        """Builds an object of the class ``type`` with the other entries as arguments.
 
         Raises:
-            KeyError: There is no such class in this package.
+            KeyError: If this package has no such class.
         """
         arguments = dict(cfg)
         name = arguments.pop('type')
@@ -74,13 +74,13 @@ class StandInRegistry:
 
 
 def check_stack() -> None:
-    """Makes sure that mmengine, mmcv and mmseg are installed in a supported version, once each.
+    """Checks that mmengine, mmcv and mmseg are installed once each, in a supported version.
 
-    Supported are mmengine 0.x from 0.10, mmcv 2.x and mmseg 1.x from 1.2, of either distribution.
+    These are mmengine 0.x from 0.10, mmcv 2.x and mmseg 1.x from 1.2, of either distribution.
 
     Raises:
-        ImportError: One sentence that names what is missing, unsupported or there twice, and both
-            extras.
+        ImportError: If one is missing, unsupported or installed twice. The one-sentence message
+            names it and both extras.
     """
     for name, oldest in _SUPPORTED.items():
         installed = [found for found in _DISTRIBUTIONS[name] if _is_installed(found)]
@@ -101,13 +101,13 @@ def check_stack() -> None:
 
 
 def need_stack(room: str) -> None:
-    """Makes sure that MMSegmentation is there, for a part of the package that works with it only.
+    """Checks that MMSegmentation is installed, for a part of the package that requires it.
 
     Args:
         room: Name of the part, for the error.
 
     Raises:
-        ImportError: It is not installed; names both extras.
+        ImportError: If it is not; the message names both extras.
     """
     if not HAS_STACK:
         raise ImportError(f'{room} needs MMSegmentation; {_WAY_OUT}.')
@@ -122,7 +122,7 @@ def _is_installed(distribution: str) -> bool:
 
 
 def _version(name: str) -> str | None:
-    """The version of an import name; asked of its distribution, which is faster than importing."""
+    """Returns a module's version, from its distribution, which is faster than importing it."""
     for distribution in _DISTRIBUTIONS[name]:
         if _is_installed(distribution):
             return metadata.version(distribution)
@@ -133,7 +133,7 @@ def _announce(registries: dict) -> None:
     """Tells the registries where the classes of this package are."""
     for name, locations in _LOCATIONS.items():
         registry = registries[name]
-        if registry._imported:  # it has looked around already, and will not do so again
+        if registry._imported:  # it has imported its locations and will not do so again
             for location in locations:
                 import_module(location)
         else:
@@ -152,7 +152,7 @@ if HAS_STACK:
             OPTIM_WRAPPERS,
             TRANSFORMS,
         )
-    # upstream's mmseg asserts on the version of mmcv while it is imported
+    # upstream's mmseg asserts the version of mmcv when it is imported
     except (ImportError, AssertionError) as error:
         raise ImportError(f'mmseg_imbalance cannot import mmseg ({error}); {_WAY_OUT}.') from error
 else:
@@ -162,8 +162,8 @@ else:
 
 
 def announce() -> None:
-    """Has the registries of MMSegmentation import this package's classes when they need them."""
+    """Makes the registries of MMSegmentation import this package's classes on demand."""
     if HAS_STACK:
         _announce(globals())
-        if 'torch' in sys.modules:  # a checkpoint may be loaded before anything is looked up
+        if 'torch' in sys.modules:  # a checkpoint may be loaded before the first look-up
             import_module('mmseg_imbalance.utils.checkpoints')

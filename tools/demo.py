@@ -1,4 +1,4 @@
-"""Trains one network with three losses on procedural long-tailed streets and compares them."""
+"""Trains a network with three losses on procedural long-tailed streets and compares the losses."""
 
 import argparse
 import subprocess
@@ -33,14 +33,14 @@ PLAN = TOOLS.parent / 'lab' / 'plans' / 'demo.py'
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__ + ' An interrupted demo goes on where it was.',
+        description=__doc__ + ' An interrupted demo continues where it stopped.',
         epilog='example: python tools/demo.py --work-dir work_dirs/demo',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/demo'), help='logs, weights and the report'
     )
-    parser.add_argument('--data-root', default='data/toy_streets', help='where the images go')
+    parser.add_argument('--data-root', default='data/toy_streets', help='folder for the images')
     count = whole_number(minimum=1)
     parser.add_argument('--train', type=count, default=300, help='number of training images')
     parser.add_argument('--val', type=count, default=60, help='number of validation images')
@@ -65,8 +65,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
 
 
 def draw_predictions(bench: Bench, results: Results, path: Path) -> None:
-    """Draws what the trained networks predict on the images with the rarest classes."""
-    warnings.simplefilter('ignore', UserWarning)  # of losses and log files, which are not used here
+    """Draws predictions of the trained networks on the images with the rarest classes."""
+    warnings.simplefilter('ignore', UserWarning)  # about losses and logs, which are not used here
     models, workshop = {}, bench.workshop(jobs=1)
     for trial in bench.plan.trials('train'):
         cfg = workshop.config(trial)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Tests with one process per GPU, or with gloo on a machine without one.
+# Tests with one process per GPU, or with several processes and gloo on a machine without a GPU.
 #
 #   tools/dist_test.sh CONFIG CHECKPOINT NPROC [options of test.py]
 #
-# More machines: NNODES, NODE_RANK (0 …), MASTER_ADDR and PORT in the environment of each.
+# For several machines, set NNODES, NODE_RANK (0 …), MASTER_ADDR and PORT on each of them.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then

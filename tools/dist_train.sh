@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Trains with one process per GPU, or with gloo on a machine without one.
+# Trains with one process per GPU, or with several processes and gloo on a machine without a GPU.
 #
 #   tools/dist_train.sh CONFIG NPROC [options of train.py]
 #
-# More machines: NNODES, NODE_RANK (0 …), MASTER_ADDR and PORT in the environment of each.
+# For several machines, set NNODES, NODE_RANK (0 …), MASTER_ADDR and PORT on each of them.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then

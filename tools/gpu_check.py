@@ -1,4 +1,4 @@
-"""Tests and measures what needs a GPU, in about ten minutes."""
+"""Runs all tests and measurements that need a GPU, in about ten minutes."""
 
 import argparse
 import json
@@ -27,15 +27,15 @@ EXAMPLE = """examples:
   python tools/gpu_check.py
   python tools/gpu_check.py --parts losses trainings --work-dir work_dirs/my_gpu
 
-Parts: the tests marked gpu; time and memory of the losses (two shapes, two dtypes); time and memory
-of training steps; 200 iterations of each method on toy streets with mixed precision. Each part has
-a time limit, and what it found is in the work dir as soon as it ends: its output in PART.log, its
-numbers in PART.json.
+Parts: "tests" runs the tests marked gpu. "losses" measures time and memory of the losses (two
+shapes, two dtypes). "trainings" measures time and memory of training steps. "amp" trains each
+method for 200 iterations on toy streets in mixed precision. Every command has a time limit. When it
+ends, the work dir has its output in NAME.log and its numbers, if any, in NAME.json.
 """
 
 
 def commands(folder: Path) -> dict[str, dict[str, tuple[int, list[str]]]]:
-    """Of each part the commands by name, with the seconds they may take."""
+    """Returns the commands of each part by name, with their time limits in seconds."""
     analysis = ROOT / 'tools/analysis_tools'
     losses = {
         f'losses-{shape}-{dtype}': (150, [
@@ -74,7 +74,7 @@ def parse_args() -> argparse.Namespace:
     parts = list(commands(Path()))
     parser.add_argument(
         '--parts', nargs='+', choices=parts, default=parts, metavar='PART',
-        help=f'which of {", ".join(parts)} (default: all)',
+        help=f'parts to run, out of {", ".join(parts)} (default: all)',
     )  # fmt: skip
     parser.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/gpu'), help='default: %(default)s'
@@ -83,7 +83,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(name: str, seconds: int, arguments: list, folder: Path) -> dict:
-    """Runs a command; how it ended is written at once."""
+    """Runs a command and prints its outcome at once."""
     start = time.monotonic()
     with (folder / f'{name}.log').open('wb') as log:
         try:
@@ -113,7 +113,7 @@ def main() -> int:
             continue
         if part == 'amp':
             results.append(run('toy-streets', 120, STREETS, folder))
-        # Only trainings of a few small steps run beside each other: their times say nothing.
+        # Only the short trainings run at the same time, because their times do not matter.
         together = max(1, (os.cpu_count() or 1) // 3) if part == 'amp' else 1
         with ThreadPoolExecutor(together) as pool:
             results += pool.map(lambda item: run(item[0], *item[1], folder), named.items())

@@ -3,7 +3,7 @@
 #
 #   GPUS=8 tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options of train.py]
 #
-# In the environment: GPUS (4), GPUS_PER_NODE (4), CPUS_PER_TASK (5), SRUN_ARGS (none).
+# Environment variables (default): GPUS (4), GPUS_PER_NODE (4), CPUS_PER_TASK (5), SRUN_ARGS (none).
 set -euo pipefail
 
 if [ $# -lt 3 ]; then

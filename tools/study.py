@@ -1,4 +1,4 @@
-"""Trains all methods of a plan under one protocol, over several seeds, and keeps their scores."""
+"""Trains all methods of a plan under one protocol with several seeds, and keeps their scores."""
 
 import argparse
 import sys
@@ -21,12 +21,12 @@ EXAMPLES = """examples:
   python tools/study.py lab/plans/cityscapes.py --stages train --methods ce wce-median
   python tools/study.py lab/plans/camvid.py --dry-run            # lists the trainings
 
-Stages: "tune" trains every value of the methods' grids on a part of the training set and scores
-the rest of it; "train" trains with the values that were best there and scores the last checkpoint,
-plain and with test-time augmentation; "cost" measures time and memory, one training at a time.
-Interrupted or run again, it goes on where it was. In the work dir are then the results, a small
-JSON file per training, and the report of them: report.md and figures, which
-tools/analysis_tools/study_report.py makes anew. Exit code: 0 all is done, 1 some trainings
+Stages: "tune" trains with every value of the methods' grids on a part of the training set and
+scores the rest of it. "train" trains with the best of these values and scores the last checkpoint,
+plain and with test-time augmentation. "cost" measures time and memory, one training at a time.
+A study that was interrupted or is run again continues where it stopped. The work dir then has the
+results, a small JSON file per training, and a report of them: report.md and figures, which
+tools/analysis_tools/study_report.py can make again. Exit code: 0 all is done, 1 some trainings
 failed (the text says which and why), 2 wrong usage.
 """
 
@@ -57,20 +57,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--results',
         type=Path,
-        help='the results; what has one is done (default: WORK_DIR/results)',
+        help='folder of the results; trainings with a result are done (default: WORK_DIR/results)',
     )
     parser.add_argument(
         '--jobs',
         type=whole_number(minimum=1),
-        help='trainings at once, but for the cost (default: 1 on GPUs, else one per CPU core)',
+        help='trainings at once, except for "cost" (default: 1 on GPUs, else one per CPU core)',
     )
     parser.add_argument(
         '--gpus',
         type=whole_number(minimum=1),
-        help='processes of a training, one per GPU, each with the batch of the config (default: as '
-        "in the name of the plan's setting)",
+        help="processes of a training, one per GPU, each with the config's batch size (default: "
+        "the number in the name of the plan's setting)",
     )
-    parser.add_argument('--dry-run', action='store_true', help='list the trainings, start none')
+    parser.add_argument('--dry-run', action='store_true', help='only list the trainings')
     args = parser.parse_args()
     args.work_dir = args.work_dir or Path('work_dirs/study', Path(args.plan).stem)
     args.results = args.results or args.work_dir / 'results'

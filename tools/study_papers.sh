@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# The study on the papers' own data, for who has them: all trainings, then tables and figures.
+# Runs the study on the papers' data sets, if you have them: all trainings, then tables and figures.
 #
 #   bash tools/study_papers.sh PLAN [options of study.py]
 #
-# PLAN, with the number of GPUs that its batch size is for (--gpus N for another):
+# The plans, with the number of GPUs that their batch size is meant for (--gpus N changes it):
 #   cityscapes                4    Cityscapes, DeepLabV3-R101, 80k iterations of 4 x 2 crops
 #   synthia_rand              4    SYNTHIA-RAND-CITYSCAPES, DeepLabV3-R18, 80k iterations of 4 x 4
-#   recall_paper_synthia      1    SYNTHIA-SEQS-05-SUMMER as in the paper of recall loss, 100k
-#   recall_paper_cityscapes   1    Cityscapes as in the paper of recall loss, 90k
+#   recall_paper_synthia      1    SYNTHIA-SEQS-05-SUMMER as in the paper on recall loss, 100k
+#   recall_paper_cityscapes   1    Cityscapes as in the paper on recall loss, 90k
 #
-# The data go where docs/data.md says. Interrupted, the same command goes on where it was. Choosing
-# hyper-parameters takes 26 of the 86 trainings of cityscapes and synthia_rand;
-# --stages train --methods KEY ... does without, for methods that have none to choose.
+# docs/data.md says where to put the data. After an interruption, the same command continues where
+# it stopped. Tuning takes 26 of the 86 trainings of cityscapes and synthia_rand. Methods without
+# hyper-parameters to tune can be trained without it: --stages train --methods KEY ...
 set -euo pipefail
 TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 

@@ -1,4 +1,4 @@
-"""Scores a trained segmentor on the test data of its config, and draws or saves predictions."""
+"""Scores a trained segmentor on its config's test data and can draw or save the predictions."""
 
 import argparse
 
@@ -40,13 +40,13 @@ def parse_args() -> argparse.Namespace:
         '--show-dir',
         metavar='DIR',
         help='draw truth and prediction side by side into DIR/vis_data/vis_image '
-        '(of several processes, those of the first)',
+        '(with several processes, only the images of rank 0)',
     )
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds between images of --show (default: 2)'
     )
     parser.add_argument(
-        '--tta', action='store_true', help="test-time augmentation by the config's tta_pipeline"
+        '--tta', action='store_true', help="test-time augmentation with the config's tta_pipeline"
     )
     return parser.parse_args()
 
@@ -58,7 +58,7 @@ def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
             '--show and --show-dir need a visualizer and default_hooks.visualization in the '
             "config: dict(type='SegLocalVisualizer', …) and dict(type='SegVisualizationHook')"
         )
-    # upstream MMSegmentation draws every 50th test image otherwise
+    # otherwise upstream MMSegmentation would draw every 50th test image only
     hook.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
     if args.show_dir:
         cfg.visualizer.save_dir = args.show_dir
@@ -76,7 +76,7 @@ def build_runner(args: argparse.Namespace) -> Runner:
     cfg = load_run_config(args)
     check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
-    cfg.resume = False  # a resumed training's config says True, which would build the training
+    cfg.resume = False  # True, as in the config of a resumed training, would build the training
     check_data(cfg, 'test')
     if args.show or args.show_dir:
         draw_predictions(cfg, args)

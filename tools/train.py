@@ -1,4 +1,4 @@
-"""Trains a segmentor from a config file, on a CPU, on one GPU or on many."""
+"""Trains a segmentor from a config file, on a CPU, one GPU or many GPUs."""
 
 import argparse
 
@@ -33,8 +33,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='go on from the latest checkpoint in the work dir, or from the one that '
-        '--cfg-options load_from=CHECKPOINT names; without one, start afresh',
+        help='resume from the latest checkpoint in the work dir, or from the one given by '
+        '--cfg-options load_from=CHECKPOINT; if there is none, start a new training',
     )
     parser.add_argument(
         '--amp',
@@ -55,7 +55,7 @@ def build_runner(args: argparse.Namespace) -> Runner:
     if checkpoint:
         runner.register_hook(MisfitHook(checkpoint, training=True))
     if not any(isinstance(hook, RunSummaryHook) for hook in runner.hooks):
-        runner.register_hook(RunSummaryHook())  # for compare_runs.py, whatever the config
+        runner.register_hook(RunSummaryHook())  # compare_runs.py needs it, whatever the config
     return runner
 
 

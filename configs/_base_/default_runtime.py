@@ -1,11 +1,11 @@
 default_scope = 'mmseg'
 custom_imports = dict(imports=['mmseg_imbalance'], allow_failed_imports=False)
-# `custom_hooks = []` turns these off, where neither loss nor sampler needs one of them.
+# `custom_hooks = []` turns these off, if neither the loss nor the sampler needs one of them.
 custom_hooks = [
     dict(type='ClassStatisticsHook'),  # for losses that are computed from class statistics
-    dict(type='ClassFeedbackHook'),  # curves of every class; feedback for class-balanced sampling
+    dict(type='ClassFeedbackHook'),  # curves per class; feedback for class-balanced sampling
     dict(type='WeightingCurvesHook'),  # curves of how the loss weighs pixels
-    dict(type='RunSummaryHook'),  # run.json, from which trainings are compared
+    dict(type='RunSummaryHook'),  # run.json, for comparing trainings
 ]
 
 env_cfg = dict(
@@ -13,7 +13,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-# Methods are compared with one another: the same first weights and the same order of samples.
+# For fair comparisons, all methods start with the same weights and the same order of samples.
 randomness = dict(seed=0)
 
 vis_backends = [dict(type='LocalVisBackend')]

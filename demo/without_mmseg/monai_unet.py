@@ -1,6 +1,6 @@
-"""Balanced soft-max on a U-Net of MONAI, with the prior from the label maps.
+"""Trains a MONAI U-Net with balanced soft-max, whose prior is counted from the label maps.
 
-Needs monai: python demo/without_mmseg/monai_unet.py
+This needs monai: python demo/without_mmseg/monai_unet.py
 """
 
 import torch
@@ -11,7 +11,7 @@ from mmseg_imbalance.statistics import count_label_maps
 
 
 def main() -> list[float]:
-    """Trains for a few steps on one batch; returns the losses, which fall."""
+    """Trains for a few steps on one batch and returns the losses, which decrease."""
     torch.manual_seed(0)
     image = torch.randn(4, 1, 32, 32)
     label = (image[:, 0] > 1.5).long()  # 7 % of the pixels

@@ -1,6 +1,6 @@
-"""Statistics, sampling by class, recall loss and scores in a plain PyTorch loop.
+"""Uses class statistics, class-balanced sampling, recall loss and scores in a PyTorch loop.
 
-Needs torch and numpy only: python demo/without_mmseg/plain_pytorch.py
+This needs only torch and numpy: python demo/without_mmseg/plain_pytorch.py
 """
 
 import numpy as np
@@ -18,17 +18,17 @@ ITERATIONS, BATCH_SIZE, WINDOW = 60, 8, (24, 24)
 
 
 class Discs(Dataset):
-    """Noisy images of 32 x 32 pixels with a disc each, and a small dot in every eighth."""
+    """Noisy images of 32 x 32 pixels, each with a disc and every eighth with a small dot."""
 
     def __init__(self, length: int) -> None:
         self.length = length
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Returns the number of images."""
         return self.length
 
     def label(self, index: int) -> np.ndarray:
-        """The label map (H, W) of an image."""
+        """Draws the label map (H, W) of an image."""
         random = np.random.default_rng(index)
         rows, columns = np.mgrid[:32, :32]
         label = np.zeros((32, 32), np.int64)
@@ -39,7 +39,7 @@ class Discs(Dataset):
         return label
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """A window of image (3, h, w) and label (h, w) that shows the class drawn for it."""
+        """Returns a crop of image (3, h, w) and label (h, w) that shows the class drawn for it."""
         label = self.label(index)
         drawn_class = getattr(index, 'drawn_class', None)
         top, bottom, left, right = class_aware_window(label, WINDOW, drawn_class)
@@ -52,7 +52,7 @@ class Discs(Dataset):
 
 
 def main() -> dict[str, float]:
-    """Trains a small network and returns its means over the classes in percent."""
+    """Trains a small network and returns its mean scores over the classes in percent."""
     torch.manual_seed(0)
     np.random.seed(0)
     training, validation = Discs(64), Discs(16)

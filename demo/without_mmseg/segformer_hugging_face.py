@@ -1,6 +1,6 @@
-"""Loss max-pooling on a SegFormer of Hugging Face, on upsampled logits and fused.
+"""Uses loss max-pooling on a Hugging Face SegFormer, with and without fused upsampling.
 
-Needs transformers: python demo/without_mmseg/segformer_hugging_face.py
+This needs transformers: python demo/without_mmseg/segformer_hugging_face.py
 """
 
 import torch
@@ -11,9 +11,9 @@ from mmseg_imbalance.losses import LossMaxPooling, UpsampledLogits
 
 
 def main() -> tuple[float, float]:
-    """Takes a training step each way; returns the two losses, which agree."""
+    """Computes the loss in both ways, takes a step and returns the two losses, which agree."""
     torch.manual_seed(0)
-    config = SegformerConfig(  # random weights, and small
+    config = SegformerConfig(  # small, with random weights
         num_labels=5, depths=[1] * 4, hidden_sizes=[8, 16, 24, 32], decoder_hidden_size=16
     )
     model = SegformerForSemanticSegmentation(config)
@@ -23,7 +23,7 @@ def main() -> tuple[float, float]:
 
     upsampled = F.interpolate(logits, label.shape[1:], mode='bilinear', align_corners=False)
     usual = loss(upsampled, label)
-    # The same without a tensor of (N, C, H, W), which is most of the memory at many classes
+    # The same without a tensor (N, C, H, W), which takes most of the memory with many classes
     fused = loss(UpsampledLogits(logits, label.shape[1:], align_corners=False), label)
     fused.backward()
     optimizer.step()

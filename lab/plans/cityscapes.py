@@ -1,4 +1,4 @@
-# Cityscapes with the network of loss max-pooling's paper, on 4 GPUs.
+# Cityscapes with the network of the paper on loss max-pooling, on 4 GPUs.
 _base_ = './methods.py'
 title = 'Cityscapes'
 setting = 'deeplabv3-r101-d8_4xb2-80k_cityscapes-512x1024'

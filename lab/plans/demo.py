@@ -1,5 +1,5 @@
-# What `make demo` compares, on streets that it draws itself: both losses of the papers, with the
-# settings of their configs, beside cross-entropy.
+# `make demo` compares both papers' losses, with the settings of their configs, with cross-entropy,
+# on toy streets that it draws itself.
 title = 'Demo on toy streets'
 setting = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256'
 seeds = [0]

@@ -1,6 +1,6 @@
-# What is compared, whatever the data: docs/study.md. A method is a config with `options`;
-# `grid` is what is chosen for it on a held-out part of the training set. `head.` stands for all
-# heads of the model. What is, once chosen, the same as a method above it is trained once.
+# The methods that are compared on any data: docs/study.md. A method is a config with `options`.
+# `grid` has hyper-parameters that are tuned on a held-out part of the training set. `head.` stands
+# for all heads of the model. A method that, after tuning, equals one above it is not trained again.
 __sampling = {'train_dataloader.sampler.class_prob': ['performance', 'rare']}
 __median = {'head.loss_decode.class_weight': 'median_frequency'}
 
@@ -126,7 +126,7 @@ methods = {
     ),
 }
 
-# What the papers and the first probes promise, over cross-entropy.
+# The gains over cross-entropy that the papers and the first experiments promise.
 targets = [
     dict(method='recall', score='mAcc', least=9.0, relative=True),
     dict(method='recall', score='mIoU', least=0.0, within_std=True),

@@ -1,4 +1,4 @@
-# SYNTHIA-SEQS-05-SUMMER as in the paper of recall loss, on 1 GPU: configs/recall_loss/README.md.
+# SYNTHIA-SEQS-05-SUMMER as in the paper on recall loss, on 1 GPU: configs/recall_loss/README.md.
 title = 'SYNTHIA-SEQS, set-up of the paper'
 setting = 'deeplabv3-r18-d16_1xb6-adam-100k_synthia-seqs-384x768'
 seeds = [0, 1, 2]

@@ -1,5 +1,5 @@
-# Toy streets, from scratch, on a CPU: docs/study.md. Only the learning rate is chosen here; all
-# else is what was chosen on CamVid, to see whether it carries over: no grids.
+# Toy streets, trained from scratch on a CPU: docs/study.md. Only the learning rate is tuned here.
+# The other hyper-parameters are those chosen on CamVid, to see whether they carry over.
 _base_ = './methods.py'
 title = 'Toy streets'
 setting = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256'
@@ -7,7 +7,7 @@ seeds = [0, 1, 2]
 hold_out = dict(share=0.2, group='')  # every image is a scene of its own
 options = {'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False}
 methods = {
-    'ce': {'grid': {'optim_wrapper.optimizer.lr': [5e-3, 2.5e-3, 1e-2]}},  # for all of them
+    'ce': {'grid': {'optim_wrapper.optimizer.lr': [5e-3, 2.5e-3, 1e-2]}},  # for all methods
     'focal': {'grid': [], 'options': {'head.loss_decode.gamma': 2.0}},
     'ohem': {'grid': [], 'options': {'head.sampler.min_kept': 5000}},
     'balanced-softmax': {'grid': [], 'options': {'head.loss_decode.tau': 0.5}},

@@ -1,4 +1,4 @@
-"""Time and memory of the losses, beside plain cross-entropy's and those of others."""
+"""Measures time and memory of the losses, compared with cross-entropy and others' losses."""
 
 from .contestants import (
     COPY_LIMIT,

@@ -1,4 +1,4 @@
-"""What is measured: the losses of this package, cross-entropy, what others offer, and the limit."""
+"""The measured steps: this package's losses, cross-entropy, others' losses and the copy limit."""
 
 import math
 import warnings
@@ -36,13 +36,13 @@ def loss_contestants(
     compile: bool = True,
     others: bool = True,
 ) -> list[Contestant]:
-    """Steps of losses on logits of label size.
+    """Returns steps that compute losses on logits of the labels' size.
 
     Args:
         num_classes: C.
-        device: Where the logits are.
-        compile: Whether to measure those that ``torch.compile`` makes too.
-        others: Whether to measure what others offer too.
+        device: Device of the logits.
+        compile: Whether to measure the losses also with ``torch.compile``.
+        others: Whether to measure also losses of others.
     """
     waiting: dict[str, Callable] = {}
     losses: dict[str, Callable] = {EAGER_CROSS_ENTROPY: cross_entropy}
@@ -70,9 +70,9 @@ def loss_contestants(
 
 
 def stage_contestants(num_classes: int) -> list[Contestant]:
-    """Steps from low-resolution logits to their gradient: MMSegmentation's, and fused.
+    """Returns steps from low-resolution logits to their gradient, as in MMSegmentation and fused.
 
-    A step is what ``BaseDecodeHead.loss_by_feat`` does: upsampling, loss, and accuracy.
+    A step does the same as ``BaseDecodeHead.loss_by_feat``: upsampling, loss and accuracy.
 
     Args:
         num_classes: C.
@@ -93,7 +93,7 @@ def stage_contestants(num_classes: int) -> list[Contestant]:
 
 
 def draw_label(shape: tuple[int, int, int], num_classes: int, device: torch.device) -> Tensor:
-    """Random labels (N, H, W), 10 % of them ignored."""
+    """Draws random labels (N, H, W), 10 % of them ignored."""
     label = torch.randint(0, num_classes, shape, device=device)
     return label.masked_fill_(torch.rand(shape, device=device) < 0.1, IGNORE_INDEX)
 
@@ -103,13 +103,13 @@ def _step(loss: Callable, logits: Tensor, label: Tensor) -> None:
 
 
 def _three_passes(logits: Tensor, label: Tensor) -> None:
-    """The least a pixel loss does: reads the logits for it, again for the gradient, writes that."""
+    """Does the minimum of a pixel loss: reads the logits twice and writes their gradient once."""
     logits.detach().amax()
     logits.detach().clone()
 
 
 def _head(loss: dict, num_classes: int) -> torch.nn.Module:
-    with warnings.catch_warnings():  # of ignored pixels that count in the mean, the default
+    with warnings.catch_warnings():  # by default, ignored pixels count in the mean
         warnings.filterwarnings('ignore', 'Default ``avg_non_ignore`` is False')
         return MODELS.build(
             dict(
@@ -126,11 +126,11 @@ def _stage_step(head: torch.nn.Module, logits: Tensor, label: Tensor) -> None:
 
 
 def _ohem(logits: Tensor, label: Tensor) -> Tensor:
-    """With the settings of MMSegmentation's OHEM configs."""
+    """OHEM with the settings of MMSegmentation's OHEM configs."""
     sampler = OHEMPixelSampler(SimpleNamespace(ignore_index=IGNORE_INDEX), thresh=0.7)
     weight = sampler.sample(logits, label[:, None])
     losses = cross_entropy(logits, label, reduction='none')
-    return (weight * losses).mean()  # as MMSegmentation's CrossEntropyLoss does it
+    return (weight * losses).mean()  # as in MMSegmentation's CrossEntropyLoss
 
 
 def _lovasz(logits: Tensor, label: Tensor) -> Tensor:

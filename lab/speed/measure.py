@@ -1,4 +1,4 @@
-"""Times and peak memory of several steps, measured in turns."""
+"""Measures time and peak memory of several steps in turns."""
 
 import statistics
 import time
@@ -11,17 +11,17 @@ from torch.profiler import ProfilerActivity, profile
 
 
 class ContestantError(RuntimeError):
-    """A step fails; the message starts with its name."""
+    """A step failed; the message starts with its name."""
 
 
 class Contestant(NamedTuple):
     """A training step that is measured.
 
     Attributes:
-        name: What to call it.
+        name: Name of the step.
         step: Takes logits (N, C, H, W) that require a gradient and labels (N, H, W) int64, and
-            leaves a gradient of the logits (or does what is to be compared with that).
-        waits: Whether it waits for the device, which cannot be captured in a CUDA graph.
+            computes the gradient of the logits (or does other work to compare with that).
+        waits: Whether it waits for the device; such a step cannot be captured in a CUDA graph.
     """
 
     name: str
@@ -30,14 +30,14 @@ class Contestant(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """What a step takes.
+    """Time and memory of a step.
 
     Attributes:
-        name: Its name.
-        seconds: Median time of a step.
-        peak_bytes: Most memory held during a step beyond what was held before it.
-        device_seconds: Median time of a step captured in a CUDA graph: that of the device alone,
-            without Python. None on a CPU, and for a step that waits for the device.
+        name: Name of the step.
+        seconds: Median time of the step.
+        peak_bytes: Peak memory during the step, beyond the memory that was in use before.
+        device_seconds: Median time of the step captured in a CUDA graph, which is the time of the
+            device alone, without Python. None on a CPU, and for a step that waits for the device.
     """
 
     name: str
@@ -53,24 +53,24 @@ def measure(
     repeats: int = 11,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> list[Measurement]:
-    """Measures steps in turns: each round is on fresh logits, the same for all.
+    """Measures steps in turns; each round has new logits, which all steps share.
 
-    What slows the machine down for a while then slows all of them, and their ratios stay. Their
-    order is drawn anew each time, as each starts with the caches and the free memory that the one
-    before it leaves. A first round, which compiles and is not timed, measures the memory.
+    If the machine is slow for a while, all steps slow down and their ratios stay the same. Each
+    round has a random order, since a step starts with the caches and the free memory that the
+    previous step leaves. A first round compiles and measures the memory; it is not timed.
 
     Args:
         contestants: The steps.
         logits: (N, C, H, W) leaf tensor, overwritten with random numbers of standard deviation 3.
         label: (N, H, W) int64.
-        repeats: Rounds ≥ 1.
-        progress: Wraps the rounds, to show how far it is.
+        repeats: Number of rounds, ≥ 1.
+        progress: Wraps the rounds, to show progress.
 
     Returns:
         One measurement per step, in the same order.
 
     Raises:
-        ContestantError: A step fails, for example by a lack of memory.
+        ContestantError: If a step fails, for example because memory runs out.
     """
     logits.requires_grad_()
     with torch.no_grad():
@@ -111,7 +111,7 @@ def _capture(contestant: Contestant, logits: Tensor, label: Tensor) -> torch.cud
         return None
     stream = torch.cuda.Stream(logits.device)
     stream.wait_stream(torch.cuda.current_stream(logits.device))
-    with torch.cuda.stream(stream):  # autograd has to know it
+    with torch.cuda.stream(stream):  # autograd has to know the stream
         logits.grad = None
         contestant.step(logits, label)
     torch.cuda.current_stream(logits.device).wait_stream(stream)
@@ -146,7 +146,7 @@ def _wait(tensor: Tensor) -> None:
 
 
 def _peak(step: Callable, logits: Tensor, label: Tensor) -> int:
-    """Peak of the bytes allocated in a step; it runs twice before, to warm up."""
+    """Returns the peak of the bytes allocated in a step, after two steps to warm up."""
     for _ in range(2):
         logits.grad = None
         step(logits, label)
@@ -162,7 +162,7 @@ def _peak(step: Callable, logits: Tensor, label: Tensor) -> int:
     events = [e for e in profiler.profiler.kineto_results.events() if e.name() == '[memory]']
     held = peak = 0
     for event in sorted(events, key=_start_of):
-        held += event.nbytes()  # negative where memory is given back
+        held += event.nbytes()  # negative where memory is freed
         peak = max(peak, held)
     return peak
 

@@ -1,4 +1,4 @@
-"""How the time of losses grows with the number of pixels."""
+"""A figure of how the time of losses grows with the number of pixels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,16 +9,16 @@ from .contestants import COPY_LIMIT, EAGER_CROSS_ENTROPY
 from .measure import Measurement
 
 PLOTTED_BITS = range(16, 24)
-"""Logarithms to base 2 of the numbers of pixels that are worth drawing."""
+"""The base-2 logarithms of the numbers of pixels that are worth drawing."""
 _MARKERS = 'osv^D<>P'
 
 
 def scaling_figure(by_pixels: Mapping[int, Sequence[Measurement]], title: str) -> Figure:
-    """Draws time against pixels, both on logarithmic axes; a line of slope 1 is linear growth.
+    """Draws time against pixels on logarithmic axes; a line of slope 1 is linear growth.
 
     Args:
-        by_pixels: Measurements of the same steps for some numbers of pixels.
-        title: Device and settings, in words.
+        by_pixels: Measurements of the same steps, by number of pixels.
+        title: Device and settings in words.
 
     Returns:
         The figure, to be saved by the caller.

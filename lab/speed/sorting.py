@@ -1,4 +1,4 @@
-"""Loss max-pooling by sorting, as it is usually written."""
+"""Loss max-pooling by sorting, as it is usually implemented."""
 
 import torch
 import torch.nn.functional as F
@@ -8,14 +8,14 @@ from torch import Tensor
 def sorted_max_pooling_loss(
     seg_logits: Tensor, seg_label: Tensor, p: float = 1.7, ratio: float = 0.25
 ) -> Tensor:
-    """The value of :class:`LossMaxPooling` (``pool='image'``), for 1 < p < inf and ratio < 1.
+    """Computes :class:`LossMaxPooling` (``pool='image'``) for 1 < p < inf and ratio < 1.
 
-    With the losses sorted ascending, S_i = Σ_{j≤i} ℓ_j^q and k_i = m - n + i - 1, the first i with
-    k_i > 0 and k_i ℓ_i^q ≥ S_{i-1} gives α^q = S_{i-1} / k_i; without any, α^q = S_n / m.
+    With sorted (ascending) losses, S_i = Σ_{j≤i} ℓ_j^q and k_i = m - n + i - 1, the first i with
+    k_i > 0 and k_i ℓ_i^q ≥ S_{i-1} gives α^q = S_{i-1} / k_i; if there is none, α^q = S_n / m.
 
     Args:
-        seg_logits: (N, C, H, W).
-        seg_label: (N, H, W) int64; 255 is ignored.
+        seg_logits: Logits (N, C, H, W).
+        seg_label: Labels (N, H, W) int64; 255 is ignored.
         p: Norm of the weights.
         ratio: m / n.
     """

@@ -1,4 +1,4 @@
-"""Measurements as tables in Markdown."""
+"""Markdown tables of measurements."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from .measure import Measurement
 
 
 def losses_table(measured: Sequence[Measurement]) -> str:
-    """Times and memory beside those of eager cross-entropy, and times beside the copy limit.
+    """Compares time and memory with those of eager cross-entropy, and time with the copy limit.
 
-    On a GPU both the time of a lone step and that of the device alone; the latter is then compared
-    with the copy limit.
+    On a GPU there are two times, of a single step and of the device alone. In that case the time
+    of the device is compared with the copy limit.
     """
     by_name = {measurement.name: measurement for measurement in measured}
     base, limit = by_name[EAGER_CROSS_ENTROPY], by_name[COPY_LIMIT]
@@ -20,12 +20,12 @@ def losses_table(measured: Sequence[Measurement]) -> str:
 
 
 def stages_table(measured: Sequence[Measurement]) -> str:
-    """Times and memory beside those of the first."""
+    """Compares time and memory with those of the first measurement."""
     return _table('upsampling, loss and accuracy', '× the first', measured, measured[0])
 
 
 def training_table(measured: Sequence[Measurement]) -> str:
-    """Times and memory of whole training steps beside those of the first."""
+    """Compares time and memory of whole training steps with those of the first one."""
     return _table('training step', '× the first', measured, measured[0])
 
 

@@ -1,4 +1,4 @@
-"""Time and memory of whole training steps, with one loss or another in the heads."""
+"""Time and memory of whole training steps with different losses in the heads."""
 
 import statistics
 import time
@@ -18,7 +18,7 @@ from mmseg_imbalance.hooks.fused_upsampling import find_heads, fuse
 
 from .measure import Measurement
 
-STEPS = 3  # of a round, so that the processor can run ahead of the device as in a training
+STEPS = 3  # per round, so that the CPU can run ahead of the device as in a training
 TRAINED_LOSSES = {
     'cross-entropy': dict(type='CrossEntropyLoss'),
     'LMP': dict(type='LossMaxPooling'),
@@ -27,11 +27,11 @@ TRAINED_LOSSES = {
 
 
 class Training:
-    """A model on random images and labels, whose heads' losses can be exchanged.
+    """A model on random images and labels; the losses of its heads can be exchanged.
 
     Args:
-        cfg: Of a training: ``model`` and ``optim_wrapper`` are used; no weights are loaded.
-        images: Images a step.
+        cfg: Config of a training. ``model`` and ``optim_wrapper`` are used; no weights are loaded.
+        images: Number of images in a step.
         size: Height and width.
         device: A GPU.
         dtype: ``'float32'``, or ``'float16'`` and ``'bfloat16'`` for mixed precision.
@@ -46,7 +46,7 @@ class Training:
         self.model = revert_sync_batchnorm(MODELS.build(settings)).to(device).train()
         wrapper = dict(cfg.optim_wrapper)
         if dtype != 'float32':
-            # A constant scale: steps that are left out while a dynamic one falls cost less.
+            # The scale is constant: a dynamic one skips steps while it falls, and these cost less.
             wrapper |= dict(type='AmpOptimWrapper', dtype=dtype, loss_scale=1.0)
         self.optimizer = build_optim_wrapper(self.model, wrapper)
         self.heads = find_heads(self.model)
@@ -54,7 +54,7 @@ class Training:
         self.set_images(images)
 
     def set_images(self, images: int) -> None:
-        """Draws other images, as many as are given."""
+        """Draws a new batch of ``images`` images."""
         size, device, num_classes = self.size, self.device, self.model.num_classes
         self.batch = dict(
             inputs=[torch.randint(256, (3, *size), device=device).byte() for _ in range(images)],
@@ -67,7 +67,7 @@ class Training:
         )
 
     def step(self, losses: dict[str, nn.Module], fused: bool) -> None:
-        """A step with other losses, given by the head's path."""
+        """Trains one step with other losses, given by the paths of the heads."""
         with ExitStack() as stack:
             for path, head in self.heads.items():
                 head.loss_decode = losses[path]
@@ -76,7 +76,7 @@ class Training:
             self.model.train_step(self.batch, self.optimizer)
 
     def contestants(self) -> dict[str, Callable[[], None]]:
-        """Steps by name: each loss as MMSegmentation computes it, and fused with upsampling."""
+        """Returns the steps by name: each loss as in MMSegmentation, and fused with upsampling."""
         steps = {}
         for name, loss in TRAINED_LOSSES.items():
             losses = {
@@ -95,14 +95,14 @@ def measure_training(
 
     Args:
         training: The model.
-        repeats: Rounds.
-        progress: Wraps the rounds.
+        repeats: Number of rounds.
+        progress: Wraps the rounds, to show progress.
 
     Returns:
-        For each the median time of a step, and the most memory held in it, the model included.
+        The median time and the peak memory, including the model, of each step.
     """
     contestants = training.contestants()
-    for step in contestants.values():  # warms up, and has the optimizer allocate what it keeps
+    for step in contestants.values():  # warms up, and lets the optimizer allocate its state
         for _ in range(STEPS):
             step()
     peaks = {name: _peak(step) for name, step in contestants.items()}
@@ -119,14 +119,14 @@ def measure_training(
 
 
 def largest_batches(training: Training, tried: Sequence[int]) -> dict[str, int]:
-    """How many images fit into the GPU's memory with each of the steps.
+    """Finds how many images fit into the GPU's memory with each step.
 
     Args:
         training: The model; its images are replaced.
-        tried: Numbers of images, ascending.
+        tried: Numbers of images to try, ascending.
 
     Returns:
-        By the name of the step, the largest number tried that fits; 0 if none does.
+        The largest number tried that fits, by the name of the step; 0 if none fits.
     """
     fitting = {}
     for name, step in training.contestants().items():

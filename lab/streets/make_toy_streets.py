@@ -1,4 +1,4 @@
-"""Writes toy streets to disk in Cityscapes' folder layout."""
+"""Writes toy streets to disk in the folder layout of Cityscapes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,14 @@ from ..claim import claim
 from .street_scene import draw_street
 
 SCENES_VERSION = 1
-"""To be raised when ``draw_street`` changes what it draws."""
+"""Version of the scenes; raise it whenever ``draw_street`` draws something else."""
 
 CITIES = {'train': 'toyville', 'val': 'bricktown'}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One image of a data set: its number within a split, and how to draw it."""
+    """One image of a data set: its index within a split, and how to draw it."""
 
     root: Path
     split: str
@@ -32,25 +32,25 @@ class Scene:
 
     @property
     def key(self) -> str:
-        """Path of image and label without suffix, below their folders."""
+        """Path of image and label map below their folders, without suffix."""
         city = CITIES[self.split]
         return f'{self.split}/{city}/{city}_{self.index:06d}'
 
     @property
     def image(self) -> Path:
-        """File of the image."""
+        """Path of the image."""
         return self.root / f'leftImg8bit/{self.key}_leftImg8bit.png'
 
     @property
     def label(self) -> Path:
-        """File of the label."""
+        """Path of the label map."""
         return self.root / f'gtFine/{self.key}_gtFine_labelTrainIds.png'
 
 
 def make_toy_streets(
     root: Path, counts: dict[str, int], seed: int, size: tuple[int, int], nproc: int
 ) -> list[Outcome]:
-    """Draws a data set, or what is missing of it.
+    """Draws a data set, or the missing part of one.
 
     Args:
         root (Path): Folder of the data set.
@@ -60,11 +60,11 @@ def make_toy_streets(
         nproc (int): Number of worker processes.
 
     Returns:
-        list[Outcome]: One for each image.
+        list[Outcome]: One outcome for each image.
 
     Raises:
-        ToolError: If the size is out of range, or the folder holds a data set with another seed,
-            size or version, or more images than asked for.
+        ToolError: If the size is out of range, or if the folder holds a data set with another
+            seed, size or version, or with more images than asked for.
     """
     if not all(32 <= side <= 4096 for side in size):
         raise ToolError(f'size {size[0]}x{size[1]}: each side must be 32 to 4096 pixels')
@@ -80,7 +80,7 @@ def make_toy_streets(
 
 
 def _claim(root: Path, recipe: dict) -> None:
-    """Notes the recipe in ``meta.json``, or makes sure that the one noted there is the same."""
+    """Writes the recipe to ``meta.json``, or checks that the recipe there is the same."""
     meta = root / 'meta.json'
     if not meta.exists() and root.exists() and any(root.iterdir()):
         raise ToolError(f'{root} is not empty and has no meta.json; choose another folder')
@@ -93,7 +93,7 @@ def _claim(root: Path, recipe: dict) -> None:
 
 
 def draw_files(scene: Scene) -> Outcome:
-    """Draws image and label of a scene, unless both are there."""
+    """Draws the image and the label map of a scene, unless both exist."""
     counts = _counts_if_done(scene)
     if counts is not None:
         return Outcome(scene.key, 'kept', counts)

@@ -1,4 +1,4 @@
-"""A pinhole camera and a canvas that paints image and label with one stroke.
+"""A pinhole camera, and a canvas that paints image and label map at once.
 
 World coordinates are metres: x to the right of the road's centre line, y up from the ground,
 z forward from the camera. Colours are RGB triples, 0-255.
@@ -51,13 +51,13 @@ class Camera:
 
 
 class Canvas:
-    """An RGB image (H, W, 3) and its label (H, W), both uint8, painted together.
+    """An RGB image (H, W, 3) and its label map (H, W), both uint8, painted together.
 
-    Every method takes ``class_id=None`` for paint that changes the image alone: a window stays
-    part of its building. Far colours fade into ``haze``.
+    With ``class_id=None`` a method paints the image only: a window stays part of its building.
+    Distant colours fade into ``haze``.
 
     Args:
-        camera (Camera): Where the scene is seen from.
+        camera (Camera): The camera that sees the scene.
         haze (array): Colour of the far distance.
         visibility (float): Distance in metres at which 63 % of a colour is haze.
     """
@@ -77,7 +77,7 @@ class Canvas:
             cv2.fillPoly(self.label, [corners], class_id, shift=_SUBPIXEL_BITS)
 
     def mark(self, points, class_id: int) -> None:
-        """Labels the polygon with world corners ``points`` (n, 3), leaving the image as it is."""
+        """Labels the polygon with world corners ``points`` (n, 3) without changing the image."""
         cv2.fillPoly(self.label, [self._corners(points)], class_id, shift=_SUBPIXEL_BITS)
 
     def line(self, points, width: float, colour, class_id: int | None = None) -> None:
@@ -100,7 +100,7 @@ class Canvas:
         self.image[area] = np.where(mask[area][..., None] == 1, darker, self.image[area])
 
     def _corners(self, points) -> np.ndarray:
-        # OpenCV's fixed-point corners overflow far outside the canvas, where nothing is seen.
+        # OpenCV's fixed-point corners would overflow far outside the canvas.
         pixels = np.clip(self.camera.project(points), -20_000, 20_000)
         return np.round(pixels * (1 << _SUBPIXEL_BITS)).astype(np.int32)
 

@@ -1,8 +1,8 @@
-"""What stands in a toy street: each function paints one object on a canvas.
+"""The objects of a toy street: each function paints one object on a canvas.
 
-Colours overlap between classes on purpose: clothes and cars come in the colours of walls, poles
-in the greys of the road, and walls carry boards that look like traffic signs. Shape and place,
-not colour, tell the classes apart.
+Colours overlap between classes on purpose: clothes and cars have the colours of walls, poles have
+the greys of the road, and walls carry boards that look like traffic signs. Shape and place,
+not colour, distinguish the classes.
 """
 
 import cv2
@@ -70,13 +70,13 @@ def upright(x: float, z: float, outline) -> list[tuple[float, float, float]]:
 
 
 def disc(radius: float, corners: int = 18, squeeze: float = 1.0) -> list[tuple[float, float]]:
-    """Corners of a regular polygon; ``squeeze`` scales its width."""
+    """Returns the corners of a regular polygon; ``squeeze`` scales its width."""
     angles = np.arange(corners) * 2 * np.pi / corners + np.pi / 2
     return [(radius * squeeze * np.cos(a), radius * np.sin(a)) for a in angles]
 
 
 def box(x0: float, x1: float, y0: float, y1: float) -> list[tuple[float, float]]:
-    """Corners of an upright rectangle."""
+    """Returns the corners of an upright rectangle."""
     return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
 
 
@@ -108,7 +108,7 @@ def building(canvas: Canvas, rng, side: int, x: float, z0: float, z1: float, sun
         for start in np.arange(0.7, 8, pitch):
             tint = glass * rng.uniform(0.75, 1.3)
             canvas.polygon(on_end((start, start + size), floor, floor + 1.5), tint)
-    for _ in range(rng.poisson(0.12 * (z1 - z0))):  # boards that are no traffic signs
+    for _ in range(rng.poisson(0.12 * (z1 - z0))):  # boards that are not traffic signs
         start, low = rng.uniform(z0, max(z0 + 0.1, z1 - 2)), rng.uniform(1.8, 4)
         board = on_front(
             (start, start + rng.uniform(0.8, 3)), low, min(low + rng.uniform(0.5, 1), height)
@@ -134,7 +134,7 @@ def tree(canvas: Canvas, rng, x: float, z: float) -> None:
         bark,
         VEGETATION,
     )
-    leaves = int(60 * min(1, 12 / z))  # nobody can count those of a far tree
+    leaves = int(60 * min(1, 12 / z))  # a distant tree does not need all its leaves
     for size, count, spread, class_id in ((0.55, 9, 0.6, VEGETATION), (0.16, leaves, 0.85, None)):
         for _ in range(count):
             angle, reach = rng.uniform(0, 2 * np.pi), spread * radius * np.sqrt(rng.random())
@@ -145,8 +145,8 @@ def tree(canvas: Canvas, rng, x: float, z: float) -> None:
             canvas.polygon(upright(x, z, outline), leaf * light, class_id)
 
 
-# Side view of a car: (along, up) in metres, clockwise from the rear bumper, and the names of the
-# faces that run across the car between one corner and the next.
+# Side view of a car: corners (along, up) in metres, clockwise from the rear bumper. CAR_FACES names
+# the faces that run across the car between one corner and the next.
 CAR_PROFILE = (
     (0.0, 0.28),
     (0.0, 0.88),
@@ -163,7 +163,7 @@ CAR_FACES = ('rear', 'boot', 'glass', 'roof', 'glass', 'hood', 'front')
 def car(canvas: Canvas, rng, x: float, z: float, heading: float) -> None:
     """Paints a car whose centre is at ``x``, ``z`` and whose nose points to ``heading``.
 
-    The heading is in radians: 0 drives away from the camera, pi towards it.
+    The heading is in radians: 0 points away from the camera, pi towards it.
     """
     paint = pick(rng, PAINTS, 10)
     glass = np.asarray((46, 54, 64)) * rng.uniform(0.7, 1.7)
@@ -215,7 +215,7 @@ def _faces_camera(canvas: Canvas, corners) -> bool:
 
 
 def _hull(canvas: Canvas, points):
-    """The world points whose projections bound the others, in order."""
+    """Returns the world points whose projections form the convex hull, in order."""
     pixels = canvas.camera.project(points).astype(np.float32)
     return [points[i] for i in cv2.convexHull(pixels, returnPoints=False)[:, 0]]
 
@@ -240,7 +240,7 @@ def lamp_post(canvas: Canvas, rng, x: float, z: float) -> None:
 
 
 def sign_post(canvas: Canvas, rng, x: float, z: float) -> None:
-    """Paints a traffic sign on its post, now and then seen from behind."""
+    """Paints a traffic sign on its post, sometimes seen from behind."""
     height, radius = rng.uniform(2.3, 3.0), rng.uniform(0.34, 0.48)
     canvas.line([(x, 0, z), (x, height, z)], rng.uniform(0.07, 0.1), _pole_colour(rng), POLE)
     outline, core, plate, ink = _sign_face(rng)
@@ -299,11 +299,11 @@ def pedestrian(canvas: Canvas, rng, x: float, z: float) -> None:
 
 
 def bicycle(canvas: Canvas, rng, x: float, z: float, heading: float, rider: bool) -> None:
-    """Paints a bicycle, and with ``rider`` the person on it.
+    """Paints a bicycle and, with ``rider``, the person on it.
 
-    The label covers the wheels' discs, as Cityscapes' does; the image shows the background
-    between their spokes. The heading is in radians: 0 points away from the camera, pi / 2 to the
-    right.
+    The label covers the whole discs of the wheels, as in Cityscapes, although the image shows the
+    background between the spokes. The heading is in radians: 0 points away from the camera, pi / 2
+    to the right.
     """
     sin, cos = np.sin(heading), np.cos(heading)
     paint = pick(rng, PAINTS)
@@ -327,7 +327,7 @@ def bicycle(canvas: Canvas, rng, x: float, z: float, heading: float, rider: bool
     ):
         canvas.line(place(tube), 0.06, paint, BICYCLE)
     canvas.line(place([(-0.34, 0.9), (-0.1, 0.9)]), 0.09, RUBBER, BICYCLE)
-    if abs(sin) < 0.5:  # seen from behind or in front the handlebar is its widest part
+    if abs(sin) < 0.5:  # from behind or in front, the handlebar is the widest part
         grip = [(x - 0.28, 0.98, z), (x + 0.28, 0.98, z)]
         canvas.line(grip, 0.06, RUBBER, BICYCLE)
     if rider:

@@ -1,8 +1,8 @@
-"""Procedural street scenes with labels: a long-tailed data set that has to be learned.
+"""Procedural street scenes with label maps: a long-tailed data set that is not trivial to learn.
 
-A scene is a street in perspective under random light: sky, houses, road with markings, sidewalks,
-trees, parked and driving cars, poles, traffic signs, people and bicycles, hiding one another. It
-is painted at twice the size and reduced, then lit and blurred and made noisy as a camera would.
+A scene shows a street in perspective under random light, with sky, houses, road markings,
+sidewalks, trees, parked and driving cars, poles, traffic signs, people and bicycles that occlude
+one another. It is painted at twice the size and reduced. Light, blur and noise imitate a camera.
 """
 
 import zlib
@@ -27,17 +27,17 @@ _TEXTURE[: len(CLASSES)] = (0.015, 0.07, 0.07, 0.08, 0.14, 0.03, 0.06, 0.04, 0.0
 def draw_street(seed: int, split: str, index: int, size=(256, 128)):
     """Draws one street scene.
 
-    The scene is a function of the arguments alone, so any number of processes draws the same.
+    The scene depends on the arguments alone, so any number of processes draws the same scenes.
 
     Args:
         seed (int): Seed of the data set, not negative.
         split (str): Name of the split, such as ``'train'``.
-        index (int): Number of the image within its split.
+        index (int): Index of the image within its split.
         size (tuple[int, int]): Width and height in pixels.
 
     Returns:
-        tuple: The RGB image (H, W, 3) and its label (H, W), both uint8. The label holds indices
-        into ``CLASSES``, and 255 where the bonnet of the camera's own car hides the street.
+        tuple: The RGB image (H, W, 3) and its label map (H, W), both uint8. Labels are indices
+        into ``CLASSES``, or 255 where the bonnet of the camera's own car hides the street.
 
     Example:
         >>> image, label = draw_street(seed=0, split='train', index=3, size=(64, 32))
@@ -56,21 +56,21 @@ def draw_street(seed: int, split: str, index: int, size=(256, 128)):
         paint()
     _bonnet(canvas, rng)
     image = _photograph(rng, _textured(rng, canvas), size)
-    # every second label pixel, not an average: a label has no values in between
+    # labels cannot be averaged, so every second label pixel is kept
     return image, np.ascontiguousarray(canvas.label[::_OVERSAMPLING, ::_OVERSAMPLING])
 
 
 class _Street:
-    """Random measures of a street in metres, positions from its centre line."""
+    """Random dimensions of a street in metres, measured from its centre line."""
 
     def __init__(self, rng) -> None:
         self.curb = rng.uniform(3.6, 5.4)
-        self.front = self.curb + rng.uniform(1.9, 3.4)  # where the houses stand
+        self.front = self.curb + rng.uniform(1.9, 3.4)  # the line of the house fronts
         self.crossing = rng.uniform(16, 38) if rng.random() < 0.45 else None
         self.crossing_width = rng.uniform(7, 9)
 
     def crosses(self, z: float) -> bool:
-        """Whether the side street passes ``z``."""
+        """Returns whether the side street covers the distance ``z``."""
         return self.crossing is not None and 0 <= z - self.crossing <= self.crossing_width
 
 
@@ -88,7 +88,7 @@ def _camera(rng, size) -> Camera:
 
 
 def _air(rng):
-    """Colour of the haze and the visibility in metres."""
+    """Draws the colour of the haze and the visibility in metres."""
     return pick(rng, ((206, 214, 224), (190, 190, 192), (216, 204, 184)), 8), rng.uniform(70, 260)
 
 
@@ -104,7 +104,7 @@ def _sky(canvas: Canvas, rng) -> None:
 
 
 def _strip(x0: float, x1: float, z0: float = _NEAR, z1: float = _FAR):
-    """A rectangle on the ground."""
+    """Returns the corners of a rectangle on the ground."""
     return [(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)]
 
 
@@ -133,7 +133,7 @@ def _ground(canvas: Canvas, rng, street: _Street) -> None:
 
 
 def _lengthwise(canvas: Canvas, half_width: float, colour, class_id: int) -> None:
-    """Paints a band along the street in pieces, since each piece has one shade of haze."""
+    """Paints a band along the street in pieces, because a polygon has a single shade of haze."""
     ends = np.geomspace(_NEAR, _FAR, 10)
     for z0, z1 in zip(ends, ends[1:], strict=False):
         canvas.polygon(_strip(-half_width, half_width, z0, z1), colour, class_id)
@@ -162,7 +162,7 @@ def _house_shadow(canvas: Canvas, rng, street: _Street, sun: int) -> None:
 
 
 def _house_ends(rng, street: _Street):
-    """Ends of the houses along one side, with a gap now and then and at the side street."""
+    """Yields both ends of each house along one side, with gaps at random and at the side street."""
     z = rng.uniform(_NEAR, 4)
     while z < _FAR:
         end = z + rng.uniform(6, 15)
@@ -176,9 +176,9 @@ def _house_ends(rng, street: _Street):
 
 
 def _contents(canvas: Canvas, rng, street: _Street, sun: int):
-    """Yields (distance, function that paints) of all that stands in the street.
+    """Yields (distance, painting function) of every object in the street.
 
-    Each object has its own random stream: the order of painting does not change it.
+    Each object has its own random stream, so the order of painting does not change it.
     """
 
     def item(z, paint, *args):
@@ -260,7 +260,7 @@ def _bonnet(canvas: Canvas, rng) -> None:
 
 
 def _noise(rng, shape, cells) -> np.ndarray:
-    """Smooth noise (H, W) of unit variance: a sum over grids of ``cells`` cells in height."""
+    """Draws smooth noise (H, W) of unit variance: a sum of grids of ``cells`` cells in height."""
     height, width = shape
     total = np.zeros(shape, np.float32)
     for count in cells:
@@ -277,7 +277,7 @@ def _textured(rng, canvas: Canvas) -> np.ndarray:
 
 
 def _photograph(rng, scene: np.ndarray, size) -> np.ndarray:
-    """Light, lens and sensor: turns a painted scene (H, W, 3) into a uint8 image of ``size``."""
+    """Turns a painted scene (H, W, 3) into a uint8 image of ``size``, as light and camera would."""
     height, width = scene.shape[:2]
     sideways = np.linspace(-1, 1, width)[None, :, None] * rng.uniform(-0.12, 0.12)
     light = rng.uniform(0.62, 1.2) * (1 + sideways) * rng.normal(1, 0.05, 3)

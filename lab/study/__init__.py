@@ -1,4 +1,4 @@
-"""Trains methods side by side under one protocol, and reports what came out."""
+"""Trains methods under one protocol and reports their results side by side."""
 
 from .bench import Bench
 from .choice import choose

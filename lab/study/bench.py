@@ -1,4 +1,4 @@
-"""Carries out the trials of a plan, several at once, and shows how far they are."""
+"""Carries out the trials of a plan, several at once, and shows their progress."""
 
 import os
 import threading
@@ -29,18 +29,18 @@ from .run_trial import Workshop, run_trial
 
 @dataclass
 class Bench:
-    """A plan at work.
+    """Carries out a plan.
 
     Attributes:
         plan: The plan.
         tools: Folder of ``train.py`` and ``test.py``.
-        work_dir: Where logs, checkpoints and the report go.
-        results: Where the records go; a trial that has one is done.
-        stages: What of :data:`STAGES` to carry out.
-        methods: Keys of the methods that are asked for, all of the plan if empty.
-        seeds: The seeds that are asked for, all of the plan if empty.
-        jobs: Trials at once, but for the cost; None for one on GPUs, else one per CPU core.
-        failed: What went wrong so far, a text for each.
+        work_dir: Folder for logs, checkpoints and the report.
+        results: Folder for the records; a trial that has a record is done.
+        stages: The stages of :data:`STAGES` to carry out.
+        methods: Keys of the requested methods; if empty, all of the plan.
+        seeds: The requested seeds; if empty, all of the plan.
+        jobs: Trials at once, except in the ``cost`` stage; None for 1 on GPUs, else 1 per CPU core.
+        failed: A text for each failure so far.
     """
 
     plan: Plan
@@ -55,7 +55,7 @@ class Bench:
     _stopped: threading.Event = field(default_factory=threading.Event, init=False)
 
     def preview(self) -> Iterator[str]:
-        """Says in a line each what would be carried out, trainings with their commands."""
+        """Yields a line for each trial that would be carried out, with the training's command."""
         chosen = self._chosen()
         for stage in self.stages:
             asked = set(self.methods or self.plan.methods)
@@ -64,19 +64,19 @@ class Bench:
             yield from self._trained_as_others(stage, asked, chosen)
             for trial in self._left(self._trials(stage, asked, chosen)):
                 command = ''
-                if stage == 'train':  # others differ in more than their options
+                if stage == 'train':  # the trials of other stages differ in more than options
                     command = f': {shown_command(trial, load_config(config_path(trial.config)))}'
                 yield f'{stage} {trial.name}{command}'
 
     def carry_out(self) -> list[Path]:
-        """Carries out what is left, and writes the report of what there is.
+        """Carries out the remaining trials and writes a report of all results so far.
 
         Returns:
-            The files of the report, none as long as there is nothing to report.
+            The files of the report; none if there is nothing to report yet.
 
         Raises:
-            ToolError: Something is wrong with what was asked for, or another study is at work
-                in the same folder. Trials that fail are noted instead, and the others go on.
+            ToolError: If the request is wrong, or another study is using the same folder. A trial
+                that fails does not raise: it is noted and the others continue.
         """
         lock = self.work_dir / '.lock'
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -89,13 +89,13 @@ class Bench:
             raise ToolError(f'another study is at work in {self.work_dir}') from error
 
     def workshop(self, jobs: int) -> Workshop:
-        """Where ``jobs`` trials at once are carried out, which share the CPU's cores."""
+        """Returns the workshop for ``jobs`` trials at once, which share the CPU's cores."""
         threads = max(_cores() // (jobs * self.plan.gpus), 1)
         return Workshop(self.tools, self.work_dir, torch.device(get_device()), threads)
 
     def _stage(self, stage: str) -> None:
         base, keys = self.plan.baseline, list(self.methods or self.plan.methods)
-        if stage == 'tune':  # what is chosen for the baseline holds in the tuning of the others
+        if stage == 'tune':  # tuning the others needs the baseline's chosen values
             self._run(stage, self._possible(stage, [base]))
             keys = [key for key in keys if key != base]
         self._run(stage, self._possible(stage, keys))
@@ -111,7 +111,7 @@ class Bench:
             return []
 
     def _possible(self, stage: str, methods: Collection[str]) -> list[Trial]:
-        """The trials of some methods for which everything that they need is chosen."""
+        """Returns the trials of the methods for which all values they need are chosen."""
         chosen = self._chosen()
         needed = {key: self._open_choices(stage, key, chosen) for key in methods}
         lacking = sorted(set().union(*needed.values()))
@@ -125,7 +125,7 @@ class Bench:
         return self._trials(stage, possible, chosen)
 
     def _trained_as_others(self, stage: str, methods: Collection[str], chosen: dict) -> list[str]:
-        """What to say of methods that were asked for and are trained under another's name."""
+        """Describes the requested methods that are trained under the name of another method."""
         if stage == 'tune':
             return []
         first = {k: self.plan.first_alike(k, chosen) for k in self.methods if k in methods}
@@ -136,7 +136,7 @@ class Bench:
         ]
 
     def _open_choices(self, stage: str, method: str, chosen: dict) -> set[str]:
-        """The methods that have to be tuned before a trial."""
+        """Returns the methods that still have to be tuned before a trial."""
         base = self.plan.baseline
         needed = {base} - {method} if stage == 'tune' else {base, method}
         return {key for key in needed if self.plan.methods[key].grid and key not in chosen}
@@ -150,13 +150,13 @@ class Bench:
         return [trial for trial in trials if trial.method in methods and trial.seed in seeds]
 
     def _left(self, trials: list[Trial]) -> list[Trial]:
-        """Those that have no record yet."""
+        """Returns the trials that have no record yet."""
         return [trial for trial in trials if find_record(self.results, trial) is None]
 
     def _run(self, stage: str, trials: list[Trial]) -> None:
         jobs = 1 if stage == 'cost' else self.jobs or (1 if get_device() != 'cpu' else _cores())
         workshop, left = self.workshop(jobs), self._left(trials)
-        for trial in left:  # counts classes, and finds what is wrong before hours have passed
+        for trial in left:  # counts classes, and finds errors before hours of training
             workshop.config(trial)
         columns = (
             TextColumn('{task.description:28}'),
@@ -206,7 +206,7 @@ def _cores() -> int:
 
 
 def _summary(record: Record) -> str:
-    """What came out, in a line."""
+    """Summarises a record in one line."""
     name = f'{record.trial.stage} {record.trial.name}'
     if record.run is None:
         memory = f', {record.memory:.0f} MiB' if record.memory else ''

@@ -1,4 +1,4 @@
-"""Which values of its grid a method gets."""
+"""Chooses the hyper-parameters of methods from their grids."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,16 @@ from .record import Record
 
 
 def choose(plan: Plan, records: Sequence[Record]) -> dict[str, dict[str, object]]:
-    """The values with the highest mIoU on the held-out images, by method.
+    """Chooses the values with the highest mIoU on the held-out images, by method.
 
     Args:
         plan: The plan.
-        records: Of its tuning, in any order. Those of trials that are not the plan's, or were made
-            with something else chosen for the baseline, do not count.
+        records: Records of its tuning, in any order. Records of trials outside the plan, or with
+            other values chosen for the baseline, are ignored.
 
     Returns:
-        Values by dotted key, for the methods all of whose choices have been tried. Of equally good
-        ones the first of the grid counts.
+        Values by dotted key, for each method whose choices have all been tried. Among equally good
+        choices the first of the grid wins.
     """
     chosen = _choose(plan, records, {}, {plan.baseline})
     return chosen | _choose(plan, records, chosen, set(plan.methods) - {plan.baseline})

@@ -1,4 +1,4 @@
-"""The commands of a trial: the tools that users have."""
+"""The commands of a trial, which run the same tools as users do."""
 
 import sys
 from pathlib import Path
@@ -8,11 +8,11 @@ from mmengine.config import Config
 from .plan import Trial
 
 COST_ITERATIONS = 60
-"""Length of the trainings that are there for their cost alone."""
+"""Length of trainings that only measure the cost."""
 
 
 def head_options(options: dict[str, object], cfg: Config) -> dict[str, object]:
-    """Writes out ``head.`` for the decode head and, if there is one, the auxiliary head."""
+    """Expands ``head.`` to the decode head and, if there is one, the auxiliary head."""
     heads = [key for key in ('decode_head', 'auxiliary_head') if cfg.model.get(key)]
     expanded = {}
     for key, value in options.items():
@@ -23,7 +23,7 @@ def head_options(options: dict[str, object], cfg: Config) -> dict[str, object]:
 
 
 def stage_options(trial: Trial, cfg: Config) -> dict[str, object]:
-    """What the stage of a trial changes in how long it takes and in what is logged and kept.
+    """Returns the options for length, logs and checkpoints that a trial's stage sets.
 
     Args:
         trial: The trial.
@@ -32,9 +32,9 @@ def stage_options(trial: Trial, cfg: Config) -> dict[str, object]:
     if trial.stage == 'cost':
         return {
             'train_cfg.max_iters': COST_ITERATIONS,
-            'train_cfg.val_begin': 2 * COST_ITERATIONS,  # not at the end either
+            'train_cfg.val_begin': 2 * COST_ITERATIONS,  # no validation, not even at the end
             'default_hooks.logger.interval': 1,
-            'log_processor.window_size': 1,  # the time of every single iteration
+            'log_processor.window_size': 1,  # logs the time of every single iteration
             'default_hooks.checkpoint.interval': 2 * COST_ITERATIONS,
             'default_hooks.checkpoint.save_last': False,
         }
@@ -43,17 +43,17 @@ def stage_options(trial: Trial, cfg: Config) -> dict[str, object]:
         'train_cfg.val_interval': length,  # the last checkpoint is scored, not the best
         'default_hooks.logger.interval': max(length // 20, 1),
         'default_hooks.checkpoint.interval': max(length // 4, 1),
-        'default_hooks.checkpoint.max_keep_ckpts': 2,  # one is there while the other is written
+        'default_hooks.checkpoint.max_keep_ckpts': 2,  # one exists while the other is written
     }
 
 
 def command(script: Path | str, *arguments: Path | str, gpus: int = 1) -> list[str]:
-    """What runs ``tools/train.py`` or ``tools/test.py``.
+    """Returns the command that runs ``tools/train.py`` or ``tools/test.py``.
 
     Args:
         script: Path of the tool.
         arguments: Its arguments.
-        gpus: Number of processes; more than one are launched.
+        gpus: Number of processes; a launcher starts them if there is more than one.
     """
     launcher, launched = [], []
     if gpus > 1:
@@ -63,11 +63,11 @@ def command(script: Path | str, *arguments: Path | str, gpus: int = 1) -> list[s
 
 
 def shown_command(trial: Trial, cfg: Config) -> str:
-    """The training of a trial as a reader would type it in a checkout.
+    """Returns the training command of a trial as a reader would type it in a checkout.
 
     Args:
         trial: The trial.
-        cfg: A config with the heads that it trains.
+        cfg: A config with the same heads as the trial's.
     """
     options = {**head_options(trial.options, cfg), 'randomness.seed': trial.seed}
     words = ['python tools/train.py', f'configs/{trial.config}']

@@ -1,4 +1,4 @@
-"""Runs side by side: repetitions grouped into methods, means and spreads over them."""
+"""Compares runs: groups repetitions into methods, with means and spreads over them."""
 
 import json
 import re
@@ -17,16 +17,16 @@ _FIRST = ('mIoU', 'mAcc', 'aAcc')
 
 
 class NotComparableError(ValueError):
-    """Runs that were scored on different things; the message names two and the difference."""
+    """Runs were scored on different data; the message names two runs and the difference."""
 
 
 class Spread(NamedTuple):
-    """A score over repetitions.
+    """Mean and standard deviation of a score over repetitions.
 
     Attributes:
-        mean: Their mean, without those where it is undefined; NaN if it is so in all.
-        std: Their sample standard deviation (divisor n - 1), NaN for fewer than two.
-        runs: How many of them there are.
+        mean: The mean over the repetitions that define the score; NaN if none does.
+        std: The sample standard deviation (divisor n - 1) over them; NaN for fewer than two.
+        runs: Number of repetitions that define the score.
     """
 
     mean: float
@@ -35,7 +35,7 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> 'Spread':
-        """Summarizes the values of repetitions.
+        """Summarises the values of repetitions.
 
         Example:
             >>> Spread.of([1, 3, float('nan')])
@@ -47,43 +47,43 @@ class Spread(NamedTuple):
         return cls(mean, std, known.size)
 
     def __sub__(self, other: 'Spread') -> 'Spread':
-        """The difference of two independent scores: variances add up, if both are known."""
+        """Subtracts independent scores; the variances add up, and are NaN unless both are known."""
         std = float(np.hypot(self.std, other.std))
         return Spread(self.mean - other.mean, std, min(self.runs, other.runs))
 
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Runs that differ in their seeds, under a name."""
+    """Runs of one method that differ in their seeds."""
 
     name: str
     runs: list[Run]
 
     def mean(self, key: str) -> Spread:
-        """A mean over classes, such as ``'mIoU'``, in percent."""
+        """Summarises a mean over classes, such as ``'mIoU'``, in percent."""
         return Spread.of([run.means[key] for run in self.runs])
 
     def score(self, kind: str, name: str) -> Spread:
-        """The score of a kind (:data:`KINDS`) of the class ``name``, in percent."""
+        """Summarises the score of a kind (:data:`KINDS`) of the class ``name``, in percent."""
         return Spread.of([run.scores[kind][name] for run in self.runs])
 
     def detail(self, key: str) -> str:
-        """A detail of the settings, several if the runs differ in it, '?' where it is unknown."""
+        """Returns a detail of the settings; several values if runs differ, '?' if unknown."""
         return ' / '.join(dict.fromkeys(str(run.details.get(key, '?')) for run in self.runs))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Methods that were validated on the same data.
+    """A comparison of methods that were validated on the same data.
 
     Args:
-        methods: In the order of the tables.
+        methods: The methods, in the order of the tables.
         baseline: Name of the method that the others are compared with.
-        left_out: Path and reason of every run that could not be read.
-        warnings: What to mind when reading the numbers.
+        left_out: Path and reason for every run that could not be read.
+        warnings: Caveats about the numbers.
 
     Raises:
-        NotComparableError: The runs were validated on different data or classes.
+        NotComparableError: If the runs were validated on different data or classes.
     """
 
     methods: list[RunGroup]
@@ -108,7 +108,7 @@ class Comparison:
 
     @property
     def others(self) -> list[RunGroup]:
-        """All methods but the baseline."""
+        """All methods except the baseline."""
         return [method for method in self.methods if method.name != self.baseline]
 
     @property
@@ -119,18 +119,18 @@ class Comparison:
 
     @property
     def share_of(self) -> str | None:
-        """Of which pixels :meth:`shares` are shares: training or evaluated ones, None if unknown.
+        """The pixels that :meth:`shares` refers to: training or evaluated ones, None if unknown.
 
-        The training's are those of the first run that knows them.
+        Shares of training pixels are taken from the first run that has them.
         """
         if any(run.training_share for run in self.runs):
             return 'training pixels'
         return 'evaluated pixels' if any(run.pixels for run in self.runs) else None
 
     def shares(self) -> dict[str, float | None]:
-        """Classes from tail to head with their share of the pixels in percent.
+        """Returns the classes from tail to head, with their shares of the pixels in percent.
 
-        Where no run knows shares, they are None, and the order is that of the data set.
+        If no run has shares, they are None and the classes are in the data set's order.
         """
         if self.share_of is None:
             return dict.fromkeys(self.runs[0].classes)
@@ -142,11 +142,11 @@ class Comparison:
         return dict(sorted(share.items(), key=lambda item: item[1]))
 
     def difference(self, method: RunGroup, kind: str, name: str) -> Spread:
-        """How much a class's score is above the baseline's, in percentage points."""
+        """Summarises how far a class's score exceeds the baseline's, in percentage points."""
         return method.score(kind, name) - self.base.score(kind, name)
 
     def to_json(self) -> str:
-        """Every run's scores, and all that is computed from them; NaN are null."""
+        """Returns the scores of every run and all results computed from them; NaN become null."""
         shares = self.shares()
         content = {
             'baseline': self.baseline,
@@ -160,7 +160,7 @@ class Comparison:
 
     @classmethod
     def from_json(cls, text: str) -> 'Comparison':
-        """The comparison, without the runs' settings and curves, from :meth:`to_json`."""
+        """Restores a comparison from :meth:`to_json`, without the runs' settings and curves."""
         content = json.loads(text)
         methods = [
             RunGroup(method['name'], [Run.from_dict(run) for run in method['runs']])
@@ -192,20 +192,20 @@ def compare_runs(
     baseline: str | None = None,
     left_out: Sequence[tuple[str, str]] = (),
 ) -> Comparison:
-    """Groups runs into methods and compares these.
+    """Groups runs into methods and compares the methods.
 
-    Runs of one given name are one method; the others are if their settings are equal. A method
-    without a name gets that of its config up to the first '_' where that tells all methods apart,
-    else the config's, else the work dir's.
+    Runs with the same given name form a method, as do runs without a name whose settings are equal.
+    A method without a name is named after its config, up to the first '_', if this distinguishes
+    all methods; else after the whole config name, else after the work dir.
 
     Args:
-        runs: Name, or None, and run; at least one.
-        baseline: Name of a method. None: cross-entropy by its name, or the first method.
-        left_out: Path and reason of runs that could not be read.
+        runs: At least one pair of a name (or None) and a run.
+        baseline: Name of a method. None: the method named like cross-entropy, or else the first.
+        left_out: Path and reason for every run that could not be read.
 
     Raises:
-        NotComparableError: The runs were validated on different data or classes.
-        ValueError: There is no method of the baseline's name.
+        NotComparableError: If the runs were validated on different data or classes.
+        ValueError: If no method has the baseline's name.
     """
     groups: list[tuple[str | None, list[Run]]] = []
     for name, run in runs:
@@ -239,7 +239,7 @@ def _named(groups: list[tuple[str | None, list[Run]]]) -> list[RunGroup]:
 
 
 def _warnings(method: RunGroup) -> list[str]:
-    """What makes the runs of a method other than repetitions with seeds of their own."""
+    """Lists reasons why runs of a method are not repetitions with different seeds."""
     warnings = []
     first, *others = method.runs
     for run in others:
@@ -264,7 +264,7 @@ def _warnings(method: RunGroup) -> list[str]:
 
 
 def _check_comparable(one: Run, two: Run) -> None:
-    """Pixel counts tell whether label maps are the same; without them, the paths do."""
+    """Checks that two runs share classes and data, by pixel counts or, without them, by paths."""
     if set(one.classes) != set(two.classes):
         difference = [
             f'{len(run.classes)} classes, {_listed(set(run.classes) - set(other.classes))}'

@@ -1,4 +1,4 @@
-"""Validation images for tuning, taken from the training set."""
+"""Takes validation images for tuning from the training set."""
 
 import os
 import re
@@ -17,22 +17,22 @@ from .plan import PlanError
 def hold_out(
     names: Sequence[str], share: float = 0.2, group: str = ''
 ) -> tuple[list[str], list[str]]:
-    """Splits images into those to train on and the last ones of every group.
+    """Splits images into a training part and the last images of every group.
 
-    Neighbouring frames of a video are nearly equal, so that a random split would validate on what
-    was trained: the last frames of every video are cut off in one piece.
+    Neighbouring frames of a video are nearly equal, so a random split would validate on images
+    like those of the training. Instead, the last frames of every video are held out in one piece.
 
     Args:
-        names: Names of the images; sorted ones of a group are in the order of time.
-        share: The part of every group to hold out, in (0, 1).
-        group: Regular expression; names that it matches alike from their start on, such as those
-            of a video, are a group. '' takes all for one.
+        names: Names of the images; within a group, sorting them gives their order in time.
+        share: The share of every group to hold out, in (0, 1).
+        group: Regular expression, matched at the start of the names. Names with the same match,
+            such as those of a video, are a group. '' makes a single group.
 
     Returns:
-        The names to train on and those held out.
+        The names to train on and the names held out.
 
     Raises:
-        ValueError: Nothing is left to train on, or to hold out.
+        ValueError: If no image is left to train on, or none is held out.
 
     Example:
         >>> hold_out(['a1', 'a2', 'a3', 'b1', 'b2', 'b3'], share=0.34, group='[a-z]')
@@ -57,16 +57,16 @@ def hold_out(
 def hold_out_options(
     cfg: Config, folder: Path, share: float = 0.2, group: str = ''
 ) -> dict[str, object]:
-    """Options that train and validate a config on a split of its training set.
+    """Returns options that make a config train and validate on a split of its training set.
 
     Args:
         cfg: The config of a training.
-        folder: Where the two lists of images go.
+        folder: Folder for the two lists of images.
         share: See :func:`hold_out`.
         group: See :func:`hold_out`.
 
     Raises:
-        PlanError: The training set cannot be split.
+        PlanError: If the training set cannot be split.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     dataset = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))

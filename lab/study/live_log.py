@@ -1,4 +1,4 @@
-"""The log of a training that is still going on."""
+"""Reads the log of a running training."""
 
 import json
 from collections.abc import Iterator
@@ -6,13 +6,13 @@ from pathlib import Path
 
 
 def newest_records(work_dir: Path) -> Iterator[dict]:
-    """What the latest session of a training has logged so far, the newest record first.
+    """Yields the log records of a training's latest session, the newest first.
 
     Args:
-        work_dir: Its work dir, which need not exist yet.
+        work_dir: The work dir of the training, which need not exist yet.
 
     Yields:
-        The records, without half a line that is being written.
+        The records; a line that is only half written is skipped.
     """
     logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
     for line in reversed(logs[-1].read_text().splitlines() if logs else []):
@@ -23,5 +23,5 @@ def newest_records(work_dir: Path) -> Iterator[dict]:
 
 
 def latest_loss(work_dir: Path) -> dict | None:
-    """The newest of those records that has a loss, with ``'step'``; None before the first one."""
+    """Returns the newest record that has a loss (and ``'step'``), or None if there is none yet."""
     return next((record for record in newest_records(work_dir) if 'loss' in record), None)

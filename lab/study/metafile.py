@@ -1,4 +1,4 @@
-"""Results in ``metafile.yml``, where model zoos look for them."""
+"""Writes results to ``metafile.yml``, where model zoos look for them."""
 
 import copy
 import inspect
@@ -25,19 +25,19 @@ from .run_settings import training_settings
 def update_metafile(path: Path, results: Mapping[str, Results], check: bool = False) -> bool:
     """Brings the results of the plans' configs up to date.
 
-    Only those that were trained as they are have results, means over the seeds, with the command of
-    the first seed.
+    Only configs that were trained unchanged have results: means over the seeds, with the command
+    of the first seed.
 
     Args:
-        path: The file.
-        results: By plan.
-        check: Whether to leave the file as it is.
+        path: The metafile.
+        results: Results by plan.
+        check: Whether to only check, without changing the file.
 
     Returns:
-        Whether it was, or is, out of date.
+        Whether the file was out of date.
 
     Raises:
-        ToolError: It is no metafile.
+        ToolError: If the file is not a metafile.
     """
     text = read_text(path)
     try:
@@ -59,7 +59,7 @@ def update_metafile(path: Path, results: Mapping[str, Results], check: bool = Fa
 
 
 def trained_as_shipped(trial: Trial) -> bool:
-    """Whether a trial's options leave its config what it is, but for seed, workers and logs."""
+    """Returns whether a trial's options change nothing in its config but seed, workers and logs."""
     path = config_path(trial.config)
     shipped = load_config(path)
     options = head_options(trial.options, shipped)
@@ -68,7 +68,7 @@ def trained_as_shipped(trial: Trial) -> bool:
 
 
 def _default(cfg: Config, key: str, value: object) -> bool:
-    """Whether an option gives an argument of a loss its default, which the config leaves out."""
+    """Returns whether an option sets a loss argument, absent in the config, to its default."""
     place, _, name = key.rpartition('.')
     if not place.endswith('loss_decode'):
         return False
@@ -78,7 +78,7 @@ def _default(cfg: Config, key: str, value: object) -> bool:
 
 
 def _entries(results: Results) -> dict[str, dict]:
-    """The results of a plan by name of the config."""
+    """Returns the results of a plan by config name."""
     entries = {}
     for key, records in results.trained.items():
         if not trained_as_shipped(records[0].trial):

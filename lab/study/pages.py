@@ -1,4 +1,4 @@
-"""Tables of results in pages that people write."""
+"""Inserts tables of results into hand-written pages."""
 
 import re
 from collections.abc import Mapping
@@ -19,22 +19,22 @@ _PLACE = re.compile(
 
 
 def fill_page(text: str, results: Mapping[str, Results], where: str) -> str:
-    """Writes tables into the places that a page has for them.
+    """Writes tables into the marked places of a page.
 
     A place starts with the line ``<!-- results: PLAN TABLE [METHOD …] -->`` and ends with
-    ``<!-- end of results -->``. TABLE is one of :data:`TABLES`; the methods are its rows, all
-    without any.
+    ``<!-- end of results -->``. TABLE is one of :data:`TABLES`. The methods are its rows; if none
+    are named, it has all.
 
     Args:
-        text: The page, in Markdown.
-        results: By plan.
+        text: The page in Markdown.
+        results: Results by plan.
         where: Name of the page, for errors.
 
     Returns:
         The page with new tables.
 
     Raises:
-        ToolError: A place asks for what there is not; names the page.
+        ToolError: If a place has no end or asks for something unknown; the message names the page.
     """
 
     def fill(place: re.Match) -> str:
@@ -47,7 +47,7 @@ def fill_page(text: str, results: Mapping[str, Results], where: str) -> str:
 
 
 def asked_table(words: list[str], results: Mapping[str, Results], where: str) -> Table:
-    """The table that a place asks for in words."""
+    """Returns the table that the words of a place ask for."""
     for word, known in zip([*words, '', ''][:2], (results, TABLES), strict=True):
         if word not in known:
             raise ToolError(f'{where} asks for {word!r}; there are {", ".join(known)}')
@@ -64,11 +64,11 @@ def update_page(path: Path, results: Mapping[str, Results], check: bool = False)
 
     Args:
         path: The page.
-        results: By plan.
-        check: Whether to leave the file as it is.
+        results: Results by plan.
+        check: Whether to only check, without changing the file.
 
     Returns:
-        Whether its tables were, or are, out of date.
+        Whether the tables were out of date.
     """
     text = read_text(path)
     filled = fill_page(text, results, str(path))
@@ -78,10 +78,10 @@ def update_page(path: Path, results: Mapping[str, Results], check: bool = False)
 
 
 def read_text(path: Path) -> str:
-    """The text of a file.
+    """Reads a text file.
 
     Raises:
-        ToolError: It is no text.
+        ToolError: If the file is not UTF-8 text.
     """
     try:
         return path.read_text(encoding='utf-8')

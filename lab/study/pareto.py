@@ -1,4 +1,4 @@
-"""The results of a study as a picture: what a method pays in mIoU for mean accuracy."""
+"""A figure of a study's results: the trade-off between mIoU and mean accuracy."""
 
 from itertools import product
 
@@ -15,15 +15,15 @@ from .plan import Method
 from .results import Results
 
 _GREY, _BLUE = '0.45', COLOURS[1]
-# Where a name may be, in points from its mark: the nearest ones first.
+# Possible offsets of a name from its mark, in points, the nearest first.
 _PLACES = [(x, y * up) for y, x, up in product((4, 14, 24, 34, 44), (6, -6), (1, -1))]
 
 
 def pareto_figure(results: Results) -> Figure:
     """Draws mIoU against mean accuracy, with the Pareto front of the baselines.
 
-    A cross is the standard deviation over the seeds. What lies below the stepped line is worse in
-    both than one of the baselines.
+    A cross shows the standard deviation over the seeds. A method below the stepped line is worse
+    than some baseline in both scores.
 
     Args:
         results: The results.
@@ -48,7 +48,7 @@ def pareto_figure(results: Results) -> Figure:
 
 
 def _mark(axis: Axes, method: Method, accuracy: Spread, iou: Spread) -> None:
-    """Draws a method, without its name."""
+    """Draws the mark of a method, without its name."""
     axis.errorbar(
         accuracy.mean,
         iou.mean,
@@ -62,9 +62,9 @@ def _mark(axis: Axes, method: Method, accuracy: Spread, iou: Spread) -> None:
 
 
 def _write_names(axis: Axes, methods: list[Method], points: list[tuple[float, float]]) -> None:
-    """Writes every method's name beside its mark, where it covers no mark and no other name."""
+    """Writes the methods' names beside their marks, so that they cover no mark or other name."""
     renderer = FigureCanvasAgg(axis.figure).get_renderer()
-    axis.figure.draw_without_rendering()  # from now on it is known what is where
+    axis.figure.draw_without_rendering()  # computes the layout
     marks = axis.transData.transform(points)
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in marks]
     for method, point in zip(methods, points, strict=True):
@@ -98,7 +98,7 @@ def _colour(method: Method) -> str:
 
 
 def _front(points: list[list[float]]) -> list[list[float]]:
-    """The corners of the front, from the largest mIoU to the largest mean accuracy."""
+    """Returns the corners of the front, from the largest mIoU to the largest mean accuracy."""
     best = [p for p in points if not any(q[0] > p[0] and q[1] > p[1] for q in points)]
     best.sort()
     corners = [[min(p[0] for p in points), best[0][1]]]

@@ -1,4 +1,4 @@
-"""What a study trains: methods, in one setting, over several seeds."""
+"""The plan of a study: methods to train in one setting, with several seeds."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from mmseg_imbalance.utils.command_line import first_line
 from mmseg_imbalance.utils.errors import ToolError
 
 STAGES = ('tune', 'train', 'cost')
-"""What is done with a plan, in this order."""
+"""The stages of a plan, in the order in which they are carried out."""
 
 MEANS = {
     'mIoU': 'mIoU',
@@ -21,29 +21,29 @@ MEANS = {
     'mIoU_tail': 'tail IoU',
     'mAcc_tail': 'tail recall',
 }
-"""The means over classes that are reported, and their names for readers."""
+"""The means over classes that are reported, with their names for readers."""
 
 _NAME = re.compile(r'[a-z0-9][a-z0-9.-]*')
 _GPUS = re.compile(r'_(\d+)xb\d+')
 
 
 class PlanError(ToolError):
-    """A plan that cannot be followed; names the file and what is wrong in it."""
+    """The plan is invalid; the message names the file and what is wrong in it."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A loss, a sampling, or both, with what is to be tuned of them.
+    """A loss, a sampling strategy, or both, with the hyper-parameters to tune.
 
     Attributes:
         key: Short name, for files.
         name: Name for readers.
         config: Folder and first word of the config, ``'recall_loss/recall'``; the setting follows.
-        options: What differs from that config, by dotted key; ``head.`` stands for every head of
-            the model.
+        options: Changes to that config, by dotted key; ``head.`` stands for every head of the
+            model.
         grid: Values to choose from, by dotted key, or a list of such grids; the first values are
             the defaults.
-        ours: Whether the project exists for it, rather than to compare with it.
+        ours: Whether the project is about this method, rather than only compares with it.
     """
 
     key: str
@@ -60,7 +60,7 @@ class Method:
         return grid if isinstance(grid, list) else [grid]
 
     def choices(self) -> list[dict[str, object]]:
-        """All combinations of a grid's values, grid by grid; one empty one without a grid."""
+        """Returns all combinations of values, grid by grid; an empty one if there is no grid."""
         return [
             dict(zip(grid, values, strict=True))
             for grid in self.grids
@@ -70,14 +70,14 @@ class Method:
 
 @dataclass(frozen=True)
 class Target:
-    """A gain over the baseline that a method shall have.
+    """A gain over the baseline that a method should reach.
 
     Attributes:
         method: Key of the method.
         score: One of :data:`MEANS`.
-        least: How much the gain over the baseline has to be, in percentage points.
+        least: Least gain over the baseline, in percentage points.
         relative: Whether ``least`` is in percent of the baseline's score instead.
-        within_std: Whether a gain that is smaller by less than its standard deviation will do.
+        within_std: Whether the gain may fall short by less than its standard deviation.
     """
 
     method: str
@@ -96,12 +96,12 @@ class Trial:
         method: Key of the method.
         seed: Seed of the first weights, of the order of the samples and of augmentation.
         config: Path of the config below ``configs``.
-        options: What differs from it, by dotted key.
+        options: Changes to the config, by dotted key.
         choice: The part of the options that is being tuned.
         hold_out: In the ``tune`` stage, how its validation images are taken from the training set.
-        amp: Whether it is trained in mixed precision.
-        gpus: Number of processes, each with a batch of its own.
-        augmented: Whether the last checkpoint is scored with test-time augmentation, too.
+        amp: Whether to train in mixed precision.
+        gpus: Number of processes, each with its own batch.
+        augmented: Whether to score the last checkpoint also with test-time augmentation.
     """
 
     stage: str
@@ -117,7 +117,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Its name among the trials of its stage, for files."""
+        """The trial's unique name within its stage, for files."""
         chosen = [f'{key.rpartition(".")[2]}-{value}' for key, value in self.choice.items()]
         seed = [f'seed{self.seed}'] if self.stage == 'train' else []
         return '_'.join([self.method, *chosen, *seed])
@@ -130,17 +130,17 @@ class Plan:
     Attributes:
         key: Name of the plan's file without suffix.
         title: Name of the data for readers.
-        setting: What follows the method in the names of all configs, without ``.py``.
-        methods: By key. The first is the baseline: what is chosen for it holds for all.
-        seeds: Those of the ``train`` stage.
-        options: What differs from the configs in all trials, by dotted key.
-        hold_out: How the validation images of the tuning are taken from the training set, see
+        setting: The part after the method in the names of all configs, without ``.py``.
+        methods: Methods by key. The first is the baseline: values chosen for it hold for all.
+        seeds: Seeds of the ``train`` stage.
+        options: Changes to the configs in all trials, by dotted key.
+        hold_out: How the validation images for tuning are taken from the training set, see
             :func:`.hold_out.hold_out`.
-        amp: Whether to train in mixed precision, ``--amp`` of ``tools/train.py``.
-        gpus: Number of processes of a training; by default what the setting's name says.
-        augmented: Whether to score with test-time augmentation, too.
-        highlights: Keys of the methods that the figures of classes and curves show.
-        targets: What was expected before the runs.
+        amp: Whether to train in mixed precision, as with ``--amp`` of ``tools/train.py``.
+        gpus: Number of processes of a training; by default the number in the setting's name.
+        augmented: Whether to score also with test-time augmentation.
+        highlights: Keys of the methods in the figures of classes and curves.
+        targets: Gains that were expected before the runs.
     """
 
     key: str
@@ -158,10 +158,10 @@ class Plan:
 
     @classmethod
     def fromfile(cls, path: str | Path) -> 'Plan':
-        """Reads a plan, a Python file as configs are.
+        """Reads a plan, which is a Python file like a config.
 
         Raises:
-            PlanError: It is missing, no config, or lacks or mistakes a part.
+            PlanError: If it is missing, not a config, or has a missing or wrong part.
         """
         path = Path(path)
         if not path.is_file():
@@ -174,7 +174,7 @@ class Plan:
             targets = [Target(**target) for target in content.pop('targets', [])]
             plan = cls(path.stem, methods=methods, targets=targets, **content)
             problem = next(plan._problems(), None)
-        except Exception as error:  # a plan is Python: it can fail in every way
+        except Exception as error:  # a plan is Python code, which can raise anything
             raise PlanError(f'cannot read plan {path}: {first_line(error)}') from error
         if problem:
             raise PlanError(f'{path}: {problem}')
@@ -188,14 +188,14 @@ class Plan:
     def trials(
         self, stage: str, chosen: Mapping[str, Mapping[str, object]] | None = None
     ) -> Iterator[Trial]:
-        """The trials of a stage in the order in which they are of use.
+        """Yields the trials of a stage, the most useful ones first.
 
-        A method that is, with what was chosen, the same as one before it has none.
+        A method has no trials if its chosen values make it the same as an earlier method.
 
         Args:
             stage: One of :data:`STAGES`.
-            chosen: By method what was chosen of its grid; of the baseline's it is needed for
-                tuning the others too. None for the first values of every grid.
+            chosen: The values chosen from the grids, by method. Those of the baseline are also
+                needed to tune the other methods. None takes the first values of every grid.
 
         Yields:
             The trials; those of the first seed come first.
@@ -207,7 +207,7 @@ class Plan:
                     yield self._trial(stage, method, seed, choice, chosen.get(self.baseline, {}))
 
     def first_alike(self, key: str, chosen: Mapping[str, Mapping[str, object]]) -> str:
-        """Key of the first method that is, with what was chosen, the same as a method.
+        """Returns the key of the first method that equals a method, given the chosen values.
 
         Args:
             key: Key of the method.
@@ -272,7 +272,7 @@ class Plan:
 
 
 def _choice(method: Method, chosen: Mapping) -> dict[str, object]:
-    """What was chosen of a method's grid, or else its first values."""
+    """Returns the values chosen from a method's grid, or else its first values."""
     return chosen.get(method.key) or method.choices()[0]
 
 

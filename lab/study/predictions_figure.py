@@ -1,4 +1,4 @@
-"""What several models predict on a few images, over the recall of every class."""
+"""A figure of several models' predictions on a few images and their recall of every class."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,15 +19,15 @@ def predictions_figure(
     comparison: Comparison,
     num_examples: int = 3,
 ) -> Figure:
-    """Draws predictions of the images with the most pixels of rare classes, and recalls.
+    """Draws predictions on the images with the most pixels of rare classes, and the recalls.
 
-    In the choice of the images a pixel counts as much as its class is rare.
+    To choose the images, pixels are weighted by the rarity of their class.
 
     Args:
-        dataset: Its pipeline loads image and annotation.
-        models: By the names of the methods.
-        comparison: Of the methods.
-        num_examples: How many images to show.
+        dataset: A data set whose pipeline loads image and annotation.
+        models: Models by the names of the methods.
+        comparison: A comparison of the methods.
+        num_examples: Number of images to show.
 
     Returns:
         The figure, to be saved by the caller.
@@ -61,14 +61,14 @@ def comparison_figure(
     recall: Mapping[str, np.ndarray],
     examples: Sequence[tuple[np.ndarray, np.ndarray, Mapping[str, np.ndarray]]],
 ) -> Figure:
-    """Draws images with truth and predictions side by side, over bars of the recall per class.
+    """Draws images, ground truth and predictions side by side, above bars of the class recalls.
 
     Args:
         classes: C names.
-        palette: (C, 3) colours in 0 … 255.
-        share: (C,) share of the pixels, in [0, 1]; the bars are sorted by it.
-        recall: For every model the recall per class, (C,) in [0, 1].
-        examples: Image (H, W, 3) uint8 RGB, label (H, W), and every model's prediction (H, W).
+        palette: Colours (C, 3) in 0 … 255.
+        share: Share of the pixels (C,) in [0, 1]; the bars are sorted by it.
+        recall: Recall per class (C,) in [0, 1] of every model.
+        examples: Image (H, W, 3) uint8 RGB, label map (H, W), and each model's prediction (H, W).
 
     Returns:
         The figure, to be saved by the caller.

@@ -1,4 +1,4 @@
-"""Processes that are watched while they run, and measured."""
+"""Runs processes, watches them and measures their memory."""
 
 import re
 import signal
@@ -15,20 +15,20 @@ _PEAK = re.compile(r'^VmHWM:\s*(\d+) kB$', re.MULTILINE)
 def run_process(
     command: list[str], log: Path, env: dict[str, str], watch: Callable[[], bool]
 ) -> float:
-    """Runs a command with its output appended to a file, until it has ended well.
+    """Runs a command to its end and appends its output to a file.
 
     Args:
         command: Program and arguments.
-        log: The file; its folder is made where missing.
-        env: Its environment.
+        log: The file; its folder is made if missing.
+        env: Environment of the command.
         watch: Called several times a second; the process is ended when it returns False.
 
     Returns:
-        The largest resident set of the process in MiB, NaN where the system does not tell (it is
-        read from ``/proc``; what the kernel reports at the end may be that of the parent).
+        The largest resident set of the process in MiB, NaN if the system does not tell. It is read
+        from ``/proc``, since the value that the kernel reports at the end may be the parent's.
 
     Raises:
-        ToolError: The command failed, with the last line that it wrote, or was ended.
+        ToolError: If the command failed (with the last line of its output) or was ended.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     memory = float('nan')
@@ -52,7 +52,7 @@ def run_process(
 
 
 def _peak_memory(pid: int, before: float) -> float:
-    """The largest resident set so far in MiB; what it was before if the process has just ended."""
+    """Returns the largest resident set so far in MiB, or ``before`` if the process just ended."""
     try:
         found = _PEAK.search(Path(f'/proc/{pid}/status').read_text())
     except OSError:

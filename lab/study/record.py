@@ -1,4 +1,4 @@
-"""What is kept of a trial: the scalars of its logs, in a small file."""
+"""Small files that record the results of trials: the scalars of their logs."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -18,19 +18,18 @@ _MAX_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class Record:
-    """A trial and what came out of it.
+    """A trial and its results.
 
     Attributes:
-        trial: What was trained.
-        command: The command that trains it, as typed in a checkout; '' for a tuning, which trains
-            on a list of images of its own.
+        trial: The trial.
+        command: The command that trains it, as typed in a checkout; '' for a tuning trial, which
+            trains on a separate list of images.
         machine: Device and versions.
-        seconds: Median time of an iteration; None where it was not measured.
-        memory: Peak memory in MiB: of the GPU, or else the resident set of the process. None where
-            it was not measured or is not known.
-        run: Scores of the last checkpoint, single scale, with the curve of the loss. None where it
-            was not scored.
-        augmented: Means in percent with test-time augmentation, empty where it was not scored so.
+        seconds: Median time of an iteration; None if not measured.
+        memory: Peak memory in MiB, of the GPU or, without one, the resident set of the process.
+            None if not measured or not known.
+        run: Single-scale scores of the last checkpoint, with the loss curve; None if not scored.
+        augmented: Means in percent with test-time augmentation; empty if not scored with it.
     """
 
     trial: Trial
@@ -56,11 +55,11 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> 'Record':
-        """Reads a file that :meth:`write` wrote.
+        """Reads a file written by :meth:`write`.
 
         Raises:
-            ToolError: It is damaged; names it.
-            OSError: It cannot be read.
+            ToolError: If the file is damaged; the message names it.
+            OSError: If the file cannot be read.
         """
         try:
             content = json.loads(read_bytes(path, _MAX_BYTES))
@@ -80,15 +79,15 @@ class Record:
 
 
 def record_path(folder: Path, trial: Trial) -> Path:
-    """Where the record of a trial lies below the folder of a study's results."""
+    """Returns the path of a trial's record in the folder of a study's results."""
     return folder / trial.stage / f'{trial.name}.json'
 
 
 def find_record(folder: Path, trial: Trial) -> Record | None:
-    """The record of a trial, None if it has not ended yet.
+    """Returns the record of a trial, or None if the trial has not ended yet.
 
     Raises:
-        ToolError: There is one of a trial with other settings, or it is damaged.
+        ToolError: If the record is damaged or belongs to a trial with other settings.
     """
     path = record_path(folder, trial)
     if not path.is_file():
@@ -99,15 +98,15 @@ def find_record(folder: Path, trial: Trial) -> Record | None:
 
 
 def read_records(folder: Path, stage: str) -> list[Record]:
-    """All records of a stage, sorted by name."""
+    """Reads all records of a stage, sorted by name."""
     return [Record.read(path) for path in sorted((folder / stage).glob('*.json'))]
 
 
 def check_trial(found: Trial, trial: Trial, path: Path) -> None:
-    """Makes sure that what was found at a path is of the trial that is meant.
+    """Checks that the trial found at a path is the expected one.
 
     Raises:
-        ToolError: It is not; names the first difference.
+        ToolError: If it is not; the message names the first difference.
     """
     if found != trial:
         one, two = _items(found), _items(trial)
@@ -124,5 +123,5 @@ def _items(trial: Trial) -> dict[str, object]:
 
 
 def _number(value: float) -> float | None:
-    """As JSON knows it; None for what is not finite."""
+    """Converts a number for JSON; a number that is not finite becomes None."""
     return round(float(value), 5) if np.isfinite(value) else None

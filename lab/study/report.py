@@ -1,4 +1,4 @@
-"""A study's results as one report with figures."""
+"""The report of a study's results, with figures."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,10 +19,10 @@ def write_report(results: Results, folder: Path) -> list[Path]:
 
     Args:
         results: The results.
-        folder: Is made where missing.
+        folder: The folder, which is made if missing.
 
     Returns:
-        The files.
+        The paths of the files.
     """
     files = [folder / 'report.md', folder / 'comparison.json', *write_figures(results, folder)]
     write_atomically(files[0], report(results).encode())
@@ -31,7 +31,7 @@ def write_report(results: Results, folder: Path) -> list[Path]:
 
 
 def write_figures(results: Results, folder: Path, prefix: str = '') -> list[Path]:
-    """Draws ``pareto.png``, ``classes.png`` and ``curves.png``, the last two of the highlights."""
+    """Draws ``pareto.png``, and ``classes.png`` and ``curves.png`` of the highlights only."""
     comparison = highlights(results)
     figures = {'pareto': pareto_figure(results), 'curves': training_curves_figure(comparison)}
     if comparison.others:
@@ -44,7 +44,7 @@ def write_figures(results: Results, folder: Path, prefix: str = '') -> list[Path
 
 
 def highlights(results: Results) -> Comparison:
-    """The baseline and the plan's highlights, no more than a figure can show."""
+    """Returns the baseline and the plan's highlights, as many as a figure can show."""
     keys = [results.plan.baseline, *(results.plan.highlights or results.trained)]
     wanted = [
         results.plan.methods[key].name for key in dict.fromkeys(keys) if key in results.trained
@@ -54,7 +54,7 @@ def highlights(results: Results) -> Comparison:
 
 
 def report(results: Results) -> str:
-    """All tables, as Markdown."""
+    """Returns the report with all tables as Markdown."""
     parts = [f'# {results.plan.title}', _introduction(results), '![trade-off](pareto.png)']
     parts += _sections(results, 'summary')
     if results.comparison.others:
@@ -69,7 +69,7 @@ def report(results: Results) -> str:
 
 
 def _introduction(results: Results) -> str:
-    """Under what conditions the results were made."""
+    """Describes the conditions of the runs."""
     seeds = ', '.join(str(seed) for seed in results.plan.seeds)
     return escape_markdown(
         f'{results.plan.setting}, seeds {seeds}; last checkpoint, mean ± sample standard deviation '

@@ -1,4 +1,4 @@
-"""The records of a study side by side, method by method."""
+"""The records of a study, grouped by method."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +13,14 @@ from .record import Record, check_trial, read_records, record_path
 
 @dataclass(frozen=True)
 class Results:
-    """What came out of a plan.
+    """The results of a plan.
 
     Attributes:
         plan: The plan.
         comparison: The runs of the ``train`` stage, grouped by method in the plan's order.
-        trained: Records of the ``train`` stage by method, in that order.
+        trained: Records of the ``train`` stage by method, in the same order.
         tuned: Records of the ``tune`` stage.
-        chosen: What was chosen by them, see :func:`choose`.
+        chosen: The values chosen from these records, see :func:`choose`.
         costs: Records of the ``cost`` stage by method.
     """
 
@@ -33,11 +33,11 @@ class Results:
 
     @classmethod
     def read(cls, plan: Plan, folder: Path) -> 'Results':
-        """Reads all records of a plan.
+        """Reads all records of a plan; records of trials outside the plan are left out.
 
         Raises:
-            ToolError: There is none of the baseline, or one is damaged or, but for tuning, of other
-                settings. What the plan does not have, such as another seed, is left out.
+            ToolError: If the baseline has no record, a record is damaged, or a record outside the
+                ``tune`` stage has other settings.
         """
         records = read_records(folder, 'tune')
         chosen = choose(plan, records)
@@ -75,18 +75,18 @@ class Results:
         return [record for records in self.trained.values() for record in records]
 
     def mean(self, method: Method, key: str, augmented: bool = False) -> Spread:
-        """A mean over classes in percent over the seeds, such as ``'mIoU_tail'``."""
+        """Summarises a mean over classes, such as ``'mIoU_tail'``, over the seeds, in percent."""
         records = self.trained[method.key]
         scores = [record.augmented if augmented else record.run.means for record in records]
         return Spread.of([score[key] for score in scores])
 
     def gain(self, method: Method, key: str, relative: bool = False) -> Spread:
-        """How much a mean is above the baseline's with the same seed.
+        """Summarises how far a mean exceeds the baseline's mean with the same seed.
 
         Args:
             method: The method.
             key: The mean.
-            relative: Whether in percent of the baseline's mean instead of percentage points.
+            relative: Whether to use percent of the baseline's mean instead of percentage points.
         """
         base = {r.trial.seed: r.run.means[key] for r in self.trained[self.plan.baseline]}
         own = {r.trial.seed: r.run.means[key] for r in self.trained[method.key]}
@@ -95,7 +95,7 @@ class Results:
         return Spread.of([(own[seed] - base[seed]) / unit for seed in seeds])
 
     def dominated(self, method: Method) -> list[Method]:
-        """The baselines that are better in both mIoU and mean accuracy (the Pareto front)."""
+        """Returns the baselines with higher mIoU and higher mean accuracy (the Pareto front)."""
         own = self._point(method)
         others = [other for other in self.methods if not other.ours and other is not method]
         return [o for o in others if all(a > b for a, b in zip(self._point(o), own, strict=True))]

@@ -1,4 +1,4 @@
-"""A finished training as its ``run.json`` describes it."""
+"""Reads a finished training from its ``run.json``."""
 
 import json
 import math
@@ -16,13 +16,13 @@ from mmseg_imbalance.utils.run_config import newest_config
 from .run_settings import readable_details, training_settings, validation_data
 
 KINDS = ('IoU', 'Acc')
-"""The scores of every class that are compared; ``'Acc'`` is the recall."""
+"""The scores of each class that are compared; ``'Acc'`` is the recall."""
 
 _MAX_BYTES = 64 << 20
 
 
 class RunError(ValueError):
-    """The run cannot be compared; the message says why, and what to do."""
+    """The run cannot be compared; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +30,23 @@ class Run:
     """A finished training.
 
     Attributes:
-        work_dir: Its folder, for readers: what is no text in its name is written out.
+        work_dir: Its folder, for readers: characters that are not text are escaped.
         config: Name of its config file without suffix, '' if the config was made in Python.
         seed: Seed of its random numbers.
-        data: What it was validated on: ``'type'`` and, if set, ``'ann_file'`` and paths.
-        unit: What its length is counted in, ``'iteration'`` or ``'epoch'``.
+        data: Its validation data: ``'type'`` and, if set, ``'ann_file'`` and paths.
+        unit: Unit of its length, ``'iteration'`` or ``'epoch'``.
         length: Its length in iterations or epochs.
         details: Network, optimizer, lr, batch size of a process, length in words and number of
             processes, for readers.
         means: Means of the last validation in percent, ``'mIoU'`` and so on.
-        scores: By kind (:data:`KINDS`) and class the scores of the last validation in percent, NaN
+        scores: Scores of the last validation in percent, by kind (:data:`KINDS`) and class; NaN
             where undefined.
-        pixels: Evaluated pixels by class, None where the run has no record of them.
+        pixels: Evaluated pixels by class, None if not recorded.
         training_share: Share of the training pixels by class in percent, None if not recorded.
-        settings: What determines the training apart from its seed, by dotted key. Runs with equal
-            settings are repetitions of one another.
-        curves: ``'loss'`` and the means: steps (n,), of the loss in iterations, of the means in
-            :attr:`unit`, and values (n,).
+        settings: Settings that determine the training, apart from its seed, by dotted key. Runs
+            with equal settings are repetitions of one another.
+        curves: Steps (n,) and values (n,) of ``'loss'`` and the means. Steps are iterations for the
+            loss and in :attr:`unit` for the means.
     """
 
     work_dir: str
@@ -65,17 +65,17 @@ class Run:
 
     @property
     def classes(self) -> list[str]:
-        """Names in the order of the run's own table."""
+        """Names of the classes in the order of the run's own table."""
         return list(self.scores['IoU'])
 
     def to_dict(self) -> dict:
-        """All but settings and curves, which the work dir has, for JSON; NaN become None."""
+        """Converts the run for JSON, without settings and curves; NaN become None."""
         kept = asdict(self) | {'scores': nan_to_none(self.scores), 'means': nan_to_none(self.means)}
         return {key: value for key, value in kept.items() if key not in ('settings', 'curves')}
 
     @classmethod
     def from_dict(cls, content: Mapping) -> 'Run':
-        """The reverse of :meth:`to_dict`, without settings and curves."""
+        """Restores a run from :meth:`to_dict`, without settings and curves."""
         known = {key: none_to_nan(content[key]) for key in ('means', 'scores')}
         return cls(**(dict(content) | known))
 
@@ -87,9 +87,9 @@ def read_run(work_dir: str | Path) -> Run:
         work_dir: The folder of a training.
 
     Raises:
-        RunError: There is no such file, it is damaged, the training is not finished, or it has no
-            scores of its classes.
-        OSError: The file cannot be read.
+        RunError: If the file is missing or damaged, or the training is not finished or has no
+            class scores.
+        OSError: If the file cannot be read.
     """
     work_dir = Path(work_dir)
     if not work_dir.is_dir():
@@ -161,14 +161,14 @@ def _column(rows: list[dict], key: str) -> dict[str, float]:
 
 
 def nan_to_none(value):
-    """Numbers, or nested dicts of them, as JSON knows them: NaN as None."""
+    """Converts numbers, or nested dicts of numbers, for JSON: NaN becomes None."""
     if isinstance(value, dict):
         return {key: nan_to_none(inner) for key, inner in value.items()}
     return None if math.isnan(value) else value
 
 
 def none_to_nan(value):
-    """The reverse of :func:`nan_to_none`: None as NaN."""
+    """Reverses :func:`nan_to_none`: None becomes NaN."""
     if isinstance(value, dict):
         return {key: none_to_nan(inner) for key, inner in value.items()}
     return math.nan if value is None else value

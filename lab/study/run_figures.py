@@ -1,4 +1,4 @@
-"""Compared runs as figures: what classes gain and lose, and how the trainings went."""
+"""Figures of compared runs: gains and losses of the classes, and training curves."""
 
 from collections.abc import Sequence
 
@@ -14,24 +14,24 @@ from .compared_runs import Comparison, RunGroup
 from .run import Run
 from .run_tables import KIND_NAMES
 
-# Grey is the baseline's; of the others black is for the seventh.
+# The baseline is grey; black is for the seventh of the other methods.
 _COLOURS = (*COLOURS[1:], '#000000')
-MOST_METHODS = 1 + len(_COLOURS)  # that a figure can tell apart, with the baseline
+MOST_METHODS = 1 + len(_COLOURS)  # methods that a figure can distinguish, with the baseline
 _MARKERS = 'osD^vP*X'
 
 
 def class_differences_figure(comparison: Comparison) -> Figure:
-    """Draws by how much IoU and recall of every class differ from the baseline's.
+    """Draws how IoU and recall of every class differ from those of the baseline.
 
-    Classes go from the tail, on top, to the head; a bar per method shows its mean over the runs.
-    A line through its end is the standard deviation of the difference, where both methods have
-    several runs. Up to eight methods have a colour of their own.
+    Classes are ordered from the tail (top) to the head. Each method has a bar, its mean over the
+    runs. If it and the baseline have several runs, a line through the end of the bar shows the
+    standard deviation of the difference. Up to eight methods have distinct colours.
 
     Args:
-        comparison: Has at least one method besides the baseline.
+        comparison: A comparison with at least one method besides the baseline.
 
     Returns:
-        The figure, as large as the classes and methods need, to be saved by the caller.
+        The figure, sized for its classes and methods, to be saved by the caller.
     """
     shares, count = comparison.shares(), len(comparison.others)
     row = max(np.clip(6 / len(shares), 0.17, 0.3), min(0.06 + 0.054 * count, 30 / len(shares)))
@@ -60,7 +60,7 @@ def _difference_bars(axis, comparison: Comparison, kind: str) -> None:
         mean, std = (np.array([getattr(d, key) for d in differences]) for key in ('mean', 'std'))
         rows = np.arange(len(classes)) + (i - (len(others) - 1) / 2) * height
         axis.barh(rows, mean, height, color=_colour(comparison, method))
-        known = ~np.isnan(std)  # without any, errorbar warns
+        known = ~np.isnan(std)  # errorbar warns of empty data
         if known.any():
             axis.errorbar(
                 mean[known], rows[known], xerr=std[known], fmt='none', ecolor='0.5', elinewidth=1
@@ -72,19 +72,19 @@ def _difference_bars(axis, comparison: Comparison, kind: str) -> None:
     axis.grid(axis='x', alpha=0.3)
     axis.set_axisbelow(True)
     axis.tick_params(axis='y', length=0)
-    axis.tick_params(axis='x', labeltop=len(classes) > 40)  # too tall to see both ends at once
+    axis.tick_params(axis='x', labeltop=len(classes) > 40)  # a tall figure has ticks at both ends
     axis.spines[['top', 'right', 'left']].set_visible(False)
 
 
 def training_curves_figure(comparison: Comparison) -> Figure:
     """Draws the training loss and the validation scores of all methods over the training.
 
-    A line is the mean over the runs of a method, the band around it their standard deviation. The
-    loss is a running mean, over a twentieth of the training; those of different loss functions
-    differ in scale.
+    A line shows the mean over the runs of a method, and the band around it their standard
+    deviation. The loss is smoothed by a running mean over a twentieth of the training. Values of
+    different loss functions differ in scale.
 
     Args:
-        comparison: Of runs that have their curves.
+        comparison: A comparison of runs with curves.
 
     Returns:
         The figure, to be saved by the caller.
@@ -116,7 +116,7 @@ def training_curves_figure(comparison: Comparison) -> Figure:
 
 def _curve(axis, comparison: Comparison, method: RunGroup, key: str) -> None:
     steps, values = _at_common_steps(method.runs, key)
-    if not steps.size:  # a run without losses in its log, or none logged at the same steps
+    if not steps.size:  # a run logged no losses, or there are no common steps
         return
     if key == 'loss':
         values = np.array([running_mean(row) for row in values])
@@ -126,25 +126,25 @@ def _curve(axis, comparison: Comparison, method: RunGroup, key: str) -> None:
     if len(values) > 1:
         std = values.std(0, ddof=1)
         axis.fill_between(steps, mean - std, mean + std, color=colour, alpha=0.18, linewidth=0)
-        if len(steps) == 1:  # too narrow for a band
+        if len(steps) == 1:  # one step is too narrow for a band
             axis.errorbar(steps, mean, yerr=std, color=colour)
 
 
 def _at_common_steps(runs: Sequence[Run], key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps (n,) at which all runs have a value, and the values (runs, n)."""
+    """Returns the steps (n,) at which all runs have a value, and the values (runs, n)."""
     curves = [dict(zip(*run.curves.get(key, ((), ())), strict=True)) for run in runs]
     steps = sorted(set.intersection(*map(set, curves)))
     return np.array(steps), np.array([[curve[step] for step in steps] for curve in curves])
 
 
 def running_mean(values: np.ndarray) -> np.ndarray:
-    """Smooths a curve by the mean over a twentieth of it.
+    """Smooths a curve with a running mean over a twentieth of its length.
 
     Args:
-        values: (n,) numbers.
+        values: Numbers (n,).
 
     Returns:
-        (n,): of every value and those up to n // 40 before and after it the mean.
+        Means (n,), each over a value and up to n // 40 values before and after it.
 
     Example:
         >>> running_mean(np.array([3.0, 0, 0] * 20))[:3]
@@ -164,7 +164,7 @@ def _legend(figure: Figure, methods: Sequence[RunGroup], handles: list, spread) 
 
 
 def _legend_columns(methods: Sequence[RunGroup], width: float) -> int:
-    """How many entries fit beside one another in ``width`` inches."""
+    """Returns how many entries fit side by side in ``width`` inches."""
     longest = max(len(method.name) for method in methods)
     return int(np.clip(width / (0.7 + 0.09 * longest), 1, 5))
 

@@ -1,4 +1,4 @@
-"""The files of a comparison of runs."""
+"""Writes the files of a comparison of runs."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ _LATEX_HEAD = r'% Needs \usepackage{booktabs} in the preamble; \input this file 
 
 
 def write_run_comparison(comparison: Comparison, out_dir: str | Path) -> list[Path]:
-    """Writes tables and figures of a comparison; each file is replaced at once, when complete.
+    """Writes tables and figures of a comparison; each file is replaced only when complete.
 
     ``comparison.md`` shows everything, ``comparison.tex`` has the tables for LaTeX, and
-    ``comparison.json`` every number in them, to be read by :meth:`Comparison.from_json`.
-    ``curves.png`` and, of several methods, ``classes.png`` are the figures.
+    ``comparison.json`` has all their numbers, for :meth:`Comparison.from_json`. The figures are
+    ``curves.png`` and, if there are several methods, ``classes.png``.
 
     Args:
-        comparison: Of runs that have their curves.
+        comparison: A comparison of runs with curves.
         out_dir: The folder.
 
     Returns:
@@ -37,18 +37,18 @@ def write_run_comparison(comparison: Comparison, out_dir: str | Path) -> list[Pa
     for name, figure in figures.items():
         write_figure(out_dir / name, figure)
     for name, text in texts.items():
-        # paths of runs that were left out need not be text
+        # paths of runs that were left out may not be valid text
         write_atomically(out_dir / name, text.encode(errors='backslashreplace'))
     return [out_dir / name for name in (*texts, *figures)]
 
 
 def comparison_latex(comparison: Comparison) -> str:
-    """All tables of a comparison as floats for LaTeX."""
+    """Returns all tables of a comparison as LaTeX floats."""
     return '\n'.join([_LATEX_HEAD, *(table.to_latex() for table in run_tables(comparison))])
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """All tables of a comparison, its figures, and the runs that were left out, as Markdown."""
+    """Returns a comparison's tables, figures and left-out runs as Markdown."""
     tables = list(run_tables(comparison))
     shown = [table for table in tables if not table.title.endswith('(percentage points)')]
     differences = [table for table in tables if table not in shown]
@@ -88,7 +88,7 @@ def _problems(comparison: Comparison) -> list[str]:
 
 
 def _runs_table(comparison: Comparison) -> Table:
-    """Every single run, for whoever wants to look behind the means."""
+    """Returns the means of every single run."""
     rows = []
     for method in comparison.methods:
         for run in method.runs:

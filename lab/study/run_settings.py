@@ -1,9 +1,9 @@
-"""What a training's config says about it, for comparing trainings."""
+"""Reads from configs the settings by which trainings are compared."""
 
 import re
 from collections.abc import Mapping
 
-# What makes the weights and the scores of a run, apart from its seed ...
+# Settings that determine the weights and the scores of a run, apart from its seed ...
 _SETTINGS = (
     'model',
     'data_preprocessor',
@@ -16,7 +16,7 @@ _SETTINGS = (
     'default_hooks',
     'custom_hooks',
 )
-# ... without what makes a difference to its speed, its logs and its files alone.
+# ... without settings that affect only its speed, its logs and its files.
 _VOLATILE = re.compile(
     r'randomness\.seed'
     r'|train_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor)'
@@ -33,7 +33,7 @@ _WATCHING = (
 
 
 def validation_data(config: Mapping) -> dict[str, object]:
-    """What a training is validated on: type of the data set, list of files and folders, if set."""
+    """Returns the validation data: type of the data set and, if set, list of files and folders."""
     dataset = (config.get('val_dataloader') or {}).get('dataset', {})
     names = _flatten({key: dataset.get(key) for key in ('type', 'ann_file', 'data_prefix')})
     unnamed = {'type': 'an unnamed data set'}
@@ -41,11 +41,11 @@ def validation_data(config: Mapping) -> dict[str, object]:
 
 
 def readable_details(config: Mapping) -> dict[str, object]:
-    """Network, optimizer, lr and batch size of a process, None where the config has none."""
+    """Returns network, optimizer, lr and batch size per process, None if the config has none."""
     model = config.get('model') or {}
     optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
     backbone, head = model.get('backbone') or {}, model.get('decode_head') or {}
-    head = head[-1] if isinstance(head, list) else head  # a cascade is known by its last
+    head = head[-1] if isinstance(head, list) else head  # a cascade is named after its last head
     depth = f'-{backbone["depth"]}' if 'depth' in backbone else ''
     return {
         'network': f'{head.get("type")} on {backbone.get("type")}{depth}',
@@ -56,14 +56,14 @@ def readable_details(config: Mapping) -> dict[str, object]:
 
 
 def training_settings(config: Mapping, load_from: str | None = None) -> dict[str, object]:
-    """What determines a training apart from its seed, as far as its config says.
+    """Returns the config settings that determine a training, apart from its seed.
 
     Args:
         config: The config.
-        load_from: The checkpoint that the training started with, also where it was resumed since.
+        load_from: The checkpoint that the training started with, even if it was resumed later.
 
     Returns:
-        Values by dotted key, without those that change only speed, logs and files.
+        Values by dotted key, without settings that affect only speed, logs and files.
     """
     kept = {key: config.get(key) for key in _SETTINGS}
     kept['custom_hooks'] = _steering_hooks(config)
@@ -74,19 +74,19 @@ def training_settings(config: Mapping, load_from: str | None = None) -> dict[str
 
 
 def _steering_hooks(config: Mapping) -> list[dict]:
-    """The hooks that can change what is trained, with the arguments that can."""
+    """Returns the hooks that can change the training, with the arguments that can."""
     sampler = (config.get('train_dataloader') or {}).get('sampler') or {}
     kept = []
     for hook in config.get('custom_hooks') or []:
         name, hook = str(hook.get('type')).rpartition('.')[2], dict(hook)
         if name == 'ClassFeedbackHook':
             if sampler.get('class_prob') != 'performance':
-                continue  # nothing takes its feedback
+                continue  # nothing uses its feedback
             hook.pop('curves', None)
         elif name == 'ClassStatisticsHook':
             hook.pop('nproc', None)
             if hook.get('statistics') is None:
-                continue  # the losses that need it cannot train without it
+                continue  # losses that need this hook cannot train without it
         elif name in _WATCHING:
             continue
         kept.append(hook)

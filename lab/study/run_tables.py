@@ -1,4 +1,4 @@
-"""Tables of compared runs, for Markdown and for LaTeX."""
+"""Tables of compared runs in Markdown and LaTeX."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ _LATEX = {c: f'\\{c}' for c in '&%$#_{}'} | {
 
 
 class Number(NamedTuple):
-    """A cell: digits of the mean and of the standard deviation, '' where there is none."""
+    """A cell with the digits of a mean and of its standard deviation, '' if there is none."""
 
     mean: str
     std: str
@@ -33,21 +33,21 @@ class Number(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A title, names of columns, and rows of text and numbers; the first column is text."""
+    """A table with a title, column names and rows of cells; the first column is text."""
 
     title: str
     header: list[str]
     rows: list[list[str | Number]]
 
     def to_markdown(self) -> str:
-        """The table as Markdown, without its title."""
+        """Returns the table as Markdown, without its title."""
         header, *rows = (
             [_markdown_cell(cell) for cell in row] for row in [self.header, *self.rows]
         )
         return markdown_table(header, rows)
 
     def to_latex(self) -> str:
-        """The table as a float with a booktabs tabular, with its title as the caption."""
+        """Returns the table as a LaTeX float with a booktabs tabular and the title as caption."""
         header, *rows = (
             '    ' + ' & '.join(map(_latex_cell, row)) + r' \\' for row in [self.header, *self.rows]
         )
@@ -68,9 +68,9 @@ class Table:
 
 
 def run_tables(comparison: Comparison) -> Iterator[Table]:
-    """All tables of a comparison, from the means to the scores of every class.
+    """Yields all tables of a comparison, from the means to the scores of every class.
 
-    Classes go from tail to head. The best of the methods is marked where they differ.
+    Classes are ordered from tail to head. The best method is marked where methods differ.
     """
     overall = [key for key in comparison.means if key.rpartition('_')[2] not in GROUPS]
     grouped = [key for key in comparison.means if key not in overall]
@@ -85,7 +85,7 @@ def run_tables(comparison: Comparison) -> Iterator[Table]:
 
 
 def summary_table(comparison: Comparison, means: Sequence[str]) -> Table:
-    """Methods with their number of runs, what differs in their settings, and some means."""
+    """Returns the methods with their number of runs, differing settings and given means."""
     table = _means_table(comparison, 'Means over classes (%)', means)
     differing = [key for key, value in details(comparison).items() if value is None]
     table.header[1:1] = ['runs', *differing]
@@ -95,7 +95,7 @@ def summary_table(comparison: Comparison, means: Sequence[str]) -> Table:
 
 
 def details(comparison: Comparison) -> dict[str, str | None]:
-    """The details of the settings that all runs share, None for those in which they differ."""
+    """Returns the details of settings that all runs share, and None for those that differ."""
     shared = {}
     for key in dict.fromkeys(key for run in comparison.runs for key in run.details):
         values = {method.detail(key) for method in comparison.methods}
@@ -104,25 +104,25 @@ def details(comparison: Comparison) -> dict[str, str | None]:
 
 
 def escape_latex(text: str) -> str:
-    """Text as LaTeX prints it."""
+    """Escapes text so that LaTeX prints it literally."""
     return ''.join(_LATEX.get(character, character) for character in text)
 
 
 def escape_markdown(text: str) -> str:
-    """Text as Markdown shows it, also in a table."""
+    """Escapes text so that Markdown shows it literally, also in a table."""
     text = re.sub(r'([\\|*`<\[\]])', r'\\\1', text)
-    return re.sub(r'(?<![^\W_])_|_(?![^\W_])', r'\\_', text)  # those inside a word mean nothing
+    return re.sub(r'(?<![^\W_])_|_(?![^\W_])', r'\\_', text)  # '_' inside a word is literal
 
 
 def numbers(spreads: Sequence[Spread], digits: int = 1, sign: str = '') -> list[Number]:
-    """Scores as cells, the best, that is the largest, marked where they differ.
+    """Formats scores as cells; if they differ, the largest is marked as the best.
 
     Args:
-        spreads: The scores of a column, or of a row.
+        spreads: The scores of a column or of a row.
         digits: Digits after the decimal point.
-        sign: ``'+'`` writes the sign of positive ones too.
+        sign: ``'+'`` also writes the sign of positive scores.
     """
-    means = [round(s.mean, digits) + 0.0 for s in spreads]  # + 0.0 makes 0 of -0
+    means = [round(s.mean, digits) + 0.0 for s in spreads]  # + 0.0 turns -0 into 0
     texts = ['–' if np.isnan(mean) else f'{mean:{sign}.{digits}f}' for mean in means]
     best = f'{np.nanmax(means):{sign}.{digits}f}' if len(set(texts)) > 1 else None
     return [
@@ -170,7 +170,7 @@ def _first_header(comparison: Comparison) -> list[str]:
 
 
 def _first_columns(comparison: Comparison) -> dict[str, list[str]]:
-    """Name and, if known, share of every class."""
+    """Returns the name and, if known, the share of every class."""
     return {
         name: [name] if share is None else [name, f'{share:#.3g}']
         for name, share in comparison.shares().items()

@@ -31,12 +31,12 @@ from .process import run_process
 from .record import Record, check_trial
 from .run import RunError, none_to_nan, read_run
 
-_WARM_UP = 10  # iterations in which memory is fetched, and code may be compiled
+_WARM_UP = 10  # iterations that allocate memory and may compile code
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where and on what trials are carried out.
+    """The folders, the device and the CPU threads that trials use.
 
     Attributes:
         tools: Folder of ``train.py`` and ``test.py``.
@@ -51,14 +51,14 @@ class Workshop:
     threads: int
 
     def folder(self, trial: Trial) -> Path:
-        """The work dir of a trial."""
+        """Returns the work dir of a trial."""
         return self.work_dir.resolve() / trial.stage / trial.name
 
     def config(self, trial: Trial) -> Config:
-        """The config of a trial; what it was validated on is tested on, too.
+        """Returns the config of a trial, which is tested on its validation data.
 
-        Class statistics are counted on the first call for a data set, which is then no matter of
-        the trainings, of which several may run at once.
+        The first call for a data set counts its class statistics, so the trainings, several of
+        which may run at once, do not have to.
         """
         path, folder = config_path(trial.config), self.folder(trial)
         cfg = load_config(path, head_options(trial.options, load_config(path)))
@@ -71,33 +71,33 @@ class Workshop:
         return cfg
 
     def machine(self, trial: Trial) -> dict[str, str]:
-        """Device and versions, for records."""
-        torch.set_num_threads(self.threads)  # as in the trainings, for the description
+        """Describes device and versions, for records."""
+        torch.set_num_threads(self.threads)  # so that the description matches the trainings
         versions = {name.__name__: name.__version__ for name in (mmengine, mmseg)}
         gpus = {'GPUs': str(trial.gpus)} if trial.gpus > 1 else {}
         return describe_machine(self.device) | gpus | versions
 
     def run(self, trial: Trial, tool: str, *arguments, watch: Callable[[], bool]) -> float:
-        """Runs a tool on the config that lies in the trial's folder; returns its peak memory."""
+        """Runs a tool on the config in the trial's folder and returns its peak memory."""
         config = self.folder(trial) / 'config' / Path(trial.config).name
         words = command(self.tools / tool, config, *arguments, gpus=trial.gpus)
-        # threads that wait by spinning slow a training down where a core is busy otherwise
+        # threads that busy-wait would slow a training down where other work needs a core
         own = {'OMP_NUM_THREADS': str(self.threads), 'OMP_WAIT_POLICY': 'PASSIVE'}
         log = self.folder(trial) / 'output.txt'
         return run_process(words, log, {**os.environ, **own}, watch)
 
 
 def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool]) -> Record:
-    """Trains, scores and measures, going on where an interrupted trial was.
+    """Trains, scores and measures a trial, resuming it if it was interrupted.
 
     Args:
-        workshop: Where.
-        trial: What.
-        watch: Told several times a second how many iterations are done of how many; the trial is
-            interrupted when it returns False.
+        workshop: Folders and device.
+        trial: The trial.
+        watch: Called several times a second with the number of iterations done and in total; the
+            trial is interrupted when it returns False.
 
     Raises:
-        ToolError: A command failed, or left no scores, or the folder is of another trial.
+        ToolError: If a command failed or left no scores, or the folder belongs to another trial.
     """
     cfg, folder = workshop.config(trial), workshop.folder(trial)
     _claim(folder, trial)
@@ -121,12 +121,12 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
     except RunError as error:
         raise ToolError(f'{folder}: {error}', 1) from error
     if trial.hold_out:
-        run.data['ann_file'] = 'val.txt'  # not where on this machine it was
+        run.data['ann_file'] = 'val.txt'  # without its path on this machine
     return Record(**record, run=replace(run, work_dir=trial.name), augmented=augmented)
 
 
 def _claim(folder: Path, trial: Trial) -> None:
-    """Notes whose folder it is, or makes sure that it is this trial's."""
+    """Writes the trial to its folder, or checks that the folder belongs to this trial."""
     noted = folder / 'trial.json'
     if not noted.is_file() and any(folder.glob('*/vis_data')):
         raise ToolError(f'{folder} holds a training of something else; delete it')
@@ -139,7 +139,7 @@ def _dump(cfg: Config, path: Path) -> None:
 
 
 def _statistics(cfg: Config) -> str:
-    """The file of the training set's class statistics, counted where it is missing."""
+    """Returns the file of the training set's class statistics, which is made if missing."""
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     labels = find_label_maps(DATASETS.build(cfg.train_dataloader.dataset))
     path = Path(default_path(labels)).resolve()
@@ -148,7 +148,7 @@ def _statistics(cfg: Config) -> str:
 
 
 def _augmented(workshop: Workshop, trial: Trial, watch: Callable[[], bool]) -> dict[str, float]:
-    """Means with test-time augmentation, of the last checkpoint."""
+    """Scores the last checkpoint with test-time augmentation and returns the means."""
     out = workshop.folder(trial) / 'augmented'
     checkpoint = (workshop.folder(trial) / 'last_checkpoint').read_text().strip()
     workshop.run(trial, 'test.py', checkpoint, '--tta', '--work-dir', out, watch=watch)
@@ -156,7 +156,7 @@ def _augmented(workshop: Workshop, trial: Trial, watch: Callable[[], bool]) -> d
 
 
 def _cost(folder: Path, resident: float) -> dict[str, float | None]:
-    """Median time of an iteration in seconds and peak memory in MiB."""
+    """Reads the median time of an iteration in seconds and the peak memory in MiB."""
     records = [r for r in newest_records(folder) if 'loss' in r][:-_WARM_UP]  # the oldest are last
     seconds = float(np.median([record['time'] for record in records]))
     memory = max(record.get('memory', 0) for record in records) or resident

@@ -1,4 +1,4 @@
-"""The results of a study as tables."""
+"""Tables of the results of a study."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,11 +14,11 @@ from .run_tables import KIND_NAMES, Number, Table, numbers
 
 
 def summary_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
-    """Means over the classes, and over those of the tail; plain and with augmentation.
+    """Returns means over all and over tail classes, also with test-time augmentation.
 
     Args:
         results: The results.
-        methods: The rows, all if None; as in the other tables.
+        methods: The rows, all methods if None; the same holds for the other tables.
     """
     methods = methods or results.methods
     columns = _mean_columns(results, results.mean, methods)
@@ -28,7 +28,7 @@ def summary_table(results: Results, methods: Sequence[Method] | None = None) -> 
 
 
 def gain_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
-    """Differences to the baseline with the same seed."""
+    """Returns the differences to the baseline with the same seed."""
     methods = methods or results.methods[1:]
     columns = _mean_columns(results, results.gain, methods, sign='+')
     title = f'Difference to {results.comparison.baseline} (percentage points)'
@@ -38,7 +38,7 @@ def gain_table(results: Results, methods: Sequence[Method] | None = None) -> Tab
 def class_table(
     results: Results, methods: Sequence[Method] | None = None, kind: str = 'IoU'
 ) -> Table:
-    """IoU (``'IoU'``) or recall (``'Acc'``) of every class, the rarest first."""
+    """Returns IoU (``'IoU'``) or recall (``'Acc'``) of every class, the rarest first."""
     methods = methods or results.methods
     runs = {m.name: m for m in results.comparison.methods}
     columns = {
@@ -50,10 +50,10 @@ def class_table(
 
 
 def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
-    """Time of a training step and peak memory, also as multiples of the baseline's.
+    """Returns time and peak memory of a training step, also as multiples of the baseline's.
 
     Raises:
-        ToolError: The baseline's were not measured.
+        ToolError: If the cost of the baseline was not measured.
     """
     base = results.costs.get(results.plan.baseline)
     if base is None:
@@ -77,7 +77,7 @@ def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Tab
 
 
 def target_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
-    """What was expected before the runs, and what came out."""
+    """Returns the gains that were expected before the runs and those that were measured."""
     wanted = {method.key for method in methods or results.methods}
     rows = []
     for target in results.plan.targets:
@@ -89,7 +89,7 @@ def target_table(results: Results, methods: Sequence[Method] | None = None) -> T
 
 
 def front_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
-    """Of every method of the project the baselines that are better in both mIoU and mAcc."""
+    """Returns, for each of the project's methods, the baselines better in both mIoU and mAcc."""
     ours = [method for method in methods or results.methods if method.ours]
     better = {m.name: [other.name for other in results.dominated(m)] for m in ours}
     rows = [[name, '; '.join(names) or 'none'] for name, names in better.items()]
@@ -97,7 +97,7 @@ def front_table(results: Results, methods: Sequence[Method] | None = None) -> Ta
 
 
 def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
-    """Every value that was tried on the held-out images; what was chosen is marked."""
+    """Returns the scores of all values tried on the held-out images; chosen ones are marked."""
     rows = []
     for method in methods or results.plan.methods.values():
         choices = method.choices()
@@ -121,7 +121,7 @@ TABLES = {
     'cost': cost_table,
     'tuning': tuning_table,
 }
-"""All tables by name: of results and methods, or None for all."""
+"""Functions that make the tables, by name; they take results and methods (None for all)."""
 
 
 def _target_row(results: Results, target: Target) -> list[str]:
@@ -140,7 +140,7 @@ def _target_row(results: Results, target: Target) -> list[str]:
 
 
 def _label(results: Results, method: Method, runs: int) -> str:
-    """The method's name, and the number of its runs where some are missing."""
+    """Returns the method's name, with the number of its runs if some are missing."""
     return method.name if runs == len(results.plan.seeds) else f'{method.name} (n = {runs})'
 
 

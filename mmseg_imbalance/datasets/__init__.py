@@ -1,4 +1,4 @@
-"""Data sets with long-tailed classes, checked loading, and the class statistics of data sets."""
+"""Data sets with long-tailed classes, checked loading of files, and class statistics."""
 
 from ..registry import need_stack
 

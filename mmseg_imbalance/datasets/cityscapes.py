@@ -1,4 +1,4 @@
-"""Cityscapes, with its files checked."""
+"""Cityscapes with a check of its files."""
 
 from mmseg.datasets import CityscapesDataset
 from mmseg.registry import DATASETS
@@ -8,13 +8,13 @@ from .label_check import CheckedFiles
 
 @DATASETS.register_module()
 class CheckedCityscapesDataset(CheckedFiles, CityscapesDataset):
-    """MMSegmentation's ``CityscapesDataset`` that checks the files of each sample.
+    """MMSegmentation's ``CityscapesDataset`` with a check of each sample's files.
 
-    Classes, colours, file names and arguments are those of MMSegmentation, see
-    :class:`CheckedFiles` for the check.
+    Classes, colours, file names and arguments are those of MMSegmentation. For the check, see
+    :class:`CheckedFiles`.
 
     Args:
-        **kwargs: As of mmseg's ``CityscapesDataset``.
+        **kwargs: Arguments of mmseg's ``CityscapesDataset``.
 
     Example:
         In a config::

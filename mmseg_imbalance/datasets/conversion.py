@@ -1,8 +1,8 @@
-"""What the data-set converters share: checked reading, resuming, failing alone, a report.
+"""Common code of the data-set converters: checked reading, resuming, error handling, a report.
 
-A converter is a function from one job to one ``Outcome``, run in worker processes by ``run`` and
-summed up by ``report``. It can be stopped at any moment and run again: files appear under their
-names only when they are complete, and what is complete is kept.
+A converter is a function that turns one job into one ``Outcome``. ``run`` calls it in worker
+processes, and ``report`` sums the outcomes up. A conversion can be stopped at any moment and run
+again: a file gets its final name only when it is complete, and complete files are kept.
 """
 
 import argparse
@@ -30,11 +30,11 @@ IGNORED = 255
 
 @dataclass(frozen=True)
 class Pair:
-    """An image with its label, and where their converted copies go.
+    """The paths of an image, of its label and of their converted copies.
 
     Args:
-        key (str): Path of the label relative to the label folder, without suffix. Base names are
-            no keys: data sets repeat them in different folders.
+        key (str): Path of the label relative to the label folder, without suffix. A base name
+            would not be unique: data sets repeat it in different folders.
         image (Path): Source image.
         label (Path): Source label.
         image_out (Path): Image of the converted data set.
@@ -50,13 +50,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one job.
+    """The result of one job.
 
     Args:
         key (str): The image's name in the report.
-        status (str): ``'written'``, ``'kept'`` (it was there already) or ``'failed'``.
-        counts (np.ndarray, optional): int64 (256,), the pixels of each label value; None if failed.
-        reason (str): Why it failed.
+        status (str): ``'written'``, ``'kept'`` (the files existed already) or ``'failed'``.
+        counts (np.ndarray, optional): Pixels of each label value, int64 (256,); None if failed.
+        reason (str): Why the job failed.
     """
 
     key: str
@@ -66,16 +66,16 @@ class Outcome:
 
 
 def read_complete(path: Path) -> tuple[bytes, tuple[int, int]]:
-    """Reads an image file and makes sure that it is whole.
+    """Reads an image file and checks that it is complete.
 
-    OpenCV returns what it could decode of a truncated PNG. Pillow finds missing pixels when it
-    decodes and, when it verifies, damaged or missing chunks after them.
+    OpenCV cannot do this: of a truncated PNG it returns the part that it could decode. Pillow's
+    ``load`` finds missing pixels, and its ``verify`` finds damaged or missing chunks after them.
 
     Returns:
         tuple: The file's bytes, and the image's (width, height).
 
     Raises:
-        BadFileError: If the file is missing, truncated, damaged or no image.
+        BadFileError: If the file is missing, truncated, damaged or not an image.
     """
     try:
         data = path.read_bytes()
@@ -99,7 +99,7 @@ def read_label(path: Path) -> np.ndarray:
     """Reads a label as stored: uint8 or uint16, (H, W) or (H, W, channels in BGR order).
 
     Raises:
-        BadFileError: If the file is missing, truncated, damaged or no image.
+        BadFileError: If the file is missing, truncated, damaged or not an image.
     """
     data, _ = read_complete(path)
     return decode(data, path, _as_stored)
@@ -110,15 +110,15 @@ def _as_stored(data: bytes) -> np.ndarray | None:
 
 
 def decode(data: bytes, path: Path, decoder: Callable[[bytes], np.ndarray | None]) -> np.ndarray:
-    """Has OpenCV decode an image; its formats and limits are not those of Pillow.
+    """Decodes an image with OpenCV, whose formats and limits differ from Pillow's.
 
     Args:
         data: The file's bytes.
-        path: Its name, for the error.
-        decoder: Makes an array of the bytes, or None.
+        path: The file's name, for the error message.
+        decoder: Turns the bytes into an array, or returns None.
 
     Raises:
-        BadFileError: It cannot.
+        BadFileError: If OpenCV cannot decode the image.
     """
     try:
         image = decoder(data)
@@ -140,7 +140,7 @@ def map_ids(ids: np.ndarray, table: dict[int, int]) -> np.ndarray:
         np.ndarray: Label (H, W), uint8.
 
     Raises:
-        BadFileError: If an id is not in ``table``; the text says which one, and where.
+        BadFileError: If an id is not in ``table``; the message says which id, and where.
 
     Example:
         >>> map_ids(np.array([[0, 15]], np.uint16), {0: 255, 15: 12})
@@ -160,7 +160,7 @@ def map_ids(ids: np.ndarray, table: dict[int, int]) -> np.ndarray:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Writes sorted numbers briefly: ``0-12, 15``."""
+    """Formats sorted numbers as ranges: ``0-12, 15``."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:
@@ -173,13 +173,13 @@ def _ranges(numbers: Sequence[int]) -> str:
 def convert_pair(
     pair: Pair, class_ids: Callable[[Path], np.ndarray], table: dict[int, int], link: bool = False
 ) -> Outcome:
-    """Converts one label and puts its image, byte for byte, beside it.
+    """Converts one label and copies its image byte for byte.
 
     Args:
-        pair (Pair): What to convert.
-        class_ids (callable): Reads a label file into class ids (H, W).
+        pair (Pair): Paths of the image, of the label and of their copies.
+        class_ids (callable): Reads a label file and returns its class ids (H, W).
         table (dict): Label value of each known id.
-        link (bool): Whether the image becomes a hard link instead of a copy.
+        link (bool): Whether to hard-link the image instead of copying it.
 
     Raises:
         BadFileError: If a file is missing or damaged, the sizes differ or an id is unknown.
@@ -205,12 +205,12 @@ def convert_pair(
         write_atomically(pair.image_out, data)
     elif not _same_file(pair.image, pair.image_out):
         place(pair.image_out, lambda temporary: os.link(pair.image, temporary))
-    write_atomically(pair.label_out, encode_png(label))  # last: it stands for the whole pair
+    write_atomically(pair.label_out, encode_png(label))  # last: it marks the pair as complete
     return Outcome(pair.key, 'written', count_pixels(label))
 
 
 def _counts_if_done(pair: Pair, values: set[int]) -> np.ndarray | None:
-    """The label's pixel counts if both outputs are complete and up to date, else None."""
+    """Returns the label's pixel counts if both outputs are complete and up to date, else None."""
     if not (pair.image_out.is_file() and pair.label_out.is_file()):
         return None
     source, copy = pair.image.stat(), pair.image_out.stat()
@@ -238,19 +238,19 @@ def _same_file(a: Path, b: Path) -> bool:
 def run(
     convert: Callable[..., Outcome], jobs: Sequence, nproc: int, description: str
 ) -> list[Outcome]:
-    """Runs ``convert`` on every job in worker processes, behind a progress bar.
+    """Runs ``convert`` on every job in worker processes and shows a progress bar.
 
-    A job is a ``Pair`` or whatever else has a ``key``. A ``BadFileError`` or ``OSError`` fails
-    its job alone; the others go on.
+    A job is a ``Pair`` or any other object with a ``key``. A ``BadFileError`` or ``OSError``
+    makes only its own job fail.
 
     Args:
-        convert (callable): Turns a job into an ``Outcome``; has to be picklable.
+        convert (callable): Turns a job into an ``Outcome``; must be picklable.
         jobs (Sequence): The jobs.
         nproc (int): Number of worker processes.
         description (str): Text before the progress bar.
 
     Returns:
-        list[Outcome]: In the order of ``jobs``.
+        list[Outcome]: Outcomes in the order of ``jobs``.
 
     Raises:
         ToolError: If a worker process dies.
@@ -268,12 +268,12 @@ def _attempt(convert: Callable[..., Outcome], job) -> Outcome:
 def report(
     outcomes: Sequence[Outcome], classes: Sequence[str], lists: dict[str, int] | None = None
 ) -> int:
-    """Prints what was done, the share of each class in all pixels, and every failure.
+    """Prints the numbers of outcomes, the share of each class in all pixels, and every failure.
 
     Args:
         outcomes (Sequence[Outcome]): Results of all jobs.
         classes (Sequence[str]): Names of the label values 0, 1, …
-        lists (dict, optional): Number of frames in each list of the splits.
+        lists (dict, optional): Number of frames in each split's list.
 
     Returns:
         int: The tool's exit code, 1 if any job failed, else 0.
@@ -295,7 +295,7 @@ def report(
 
 
 def check_folders(source: Path, destination: Path) -> None:
-    """Raises ``ToolError`` unless ``source`` is a folder and ``destination`` is another place."""
+    """Raises ``ToolError`` unless ``source`` is a folder and ``destination`` a different one."""
     if not source.is_dir():
         raise ToolError(f'source folder {source} does not exist')
     if destination.exists() and not destination.is_dir():
@@ -305,12 +305,12 @@ def check_folders(source: Path, destination: Path) -> None:
 
 
 def converter_parser(description: str, example: str, source: str) -> argparse.ArgumentParser:
-    """Builds the argument parser that all converters start from.
+    """Builds an argument parser with the arguments that all converters share.
 
     Args:
         description (str): What the tool does.
-        example (str): A command line to show.
-        source (str): What the source folder has to hold.
+        example (str): Example command line for the help text.
+        source (str): Help text that says what the source folder must contain.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -325,7 +325,7 @@ def converter_parser(description: str, example: str, source: str) -> argparse.Ar
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--images``."""
+    """Adds the option ``--images``."""
     parser.add_argument(
         '--images',
         choices=('copy', 'link'),

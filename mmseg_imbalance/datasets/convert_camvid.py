@@ -1,4 +1,4 @@
-"""Converts CamVid from the SegNet tutorial's layout."""
+"""Conversion of CamVid from the SegNet tutorial's layout."""
 
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ TABLE = {**{i: i for i in range(11)}, CamVidDataset.UNLABELLED: 255, 255: 255}
 
 
 def find_pairs(source: Path, destination: Path) -> list[Pair]:
-    """Lists the frames of a folder in the tutorial's layout or in images/ and labels/.
+    """Lists the frames of a folder in the tutorial's layout or with images/ and labels/.
 
     Raises:
         ToolError: If no label is found, or a frame has several images.
@@ -60,7 +60,7 @@ def read_class_ids(path: Path) -> np.ndarray:
     """Reads a label (H, W) of 8-bit class ids.
 
     Raises:
-        BadFileError: If the file is damaged or anything but 8-bit with one channel.
+        BadFileError: If the file is damaged, not 8-bit or has more than one channel.
     """
     label = read_label(path)
     try:
@@ -77,7 +77,7 @@ def read_class_ids(path: Path) -> np.ndarray:
 
 
 def convert_camvid(source: Path, destination: Path, nproc: int) -> list[Outcome]:
-    """Converts the labels (11, unlabelled, becomes 255) and copies the images.
+    """Converts the labels, mapping unlabelled from 11 to 255, and copies the images.
 
     Args:
         source (Path): ``CamVid`` folder of the SegNet tutorial, or one with images/ and labels/.
@@ -85,10 +85,10 @@ def convert_camvid(source: Path, destination: Path, nproc: int) -> list[Outcome]
         nproc (int): Number of worker processes.
 
     Returns:
-        list[Outcome]: One for each frame.
+        list[Outcome]: One outcome per frame.
 
     Raises:
-        ToolError: If ``source`` holds no CamVid.
+        ToolError: If ``source`` does not contain CamVid.
     """
     convert = partial(convert_pair, class_ids=read_class_ids, table=TABLE)
     return run(convert, find_pairs(source, destination), nproc, 'converting')

@@ -1,4 +1,4 @@
-"""Converts SYNTHIA: 16-bit labels to 8-bit ones, and lists of training and test frames."""
+"""Conversion of SYNTHIA's 16-bit labels to 8 bits, and its train, val and test lists."""
 
 import zlib
 from collections import defaultdict
@@ -13,7 +13,7 @@ from ..utils.files import write_atomically
 from .conversion import Outcome, Pair, convert_pair, read_label, run
 
 # Cityscapes train id of each raw id of SYNTHIA-RAND-CITYSCAPES, in the order of the raw ids from
-# void (0) to lane marking (22); parking slot (13) and road work (14) have no counterpart.
+# void (0) to lane marking (22). Parking slot (13) and road work (14) have no counterpart.
 _RAND_TRAIN_IDS = (
     255, 10, 2, 0, 1, 4, 8, 5, 13, 7, 11, 18, 17, 255, 255, 6, 9, 12, 14, 15, 16, 3, 255,
 )  # fmt: skip
@@ -29,10 +29,10 @@ Splits = dict[str, list[str]]
 def read_class_ids(path: Path) -> np.ndarray:
     """Reads the class ids (H, W), uint16, of a raw SYNTHIA label.
 
-    The class is in the first channel (R), which OpenCV puts last; G holds the instance.
+    Class ids are in the file's first channel (R), which OpenCV puts last. G holds instance ids.
 
     Raises:
-        BadFileError: If the file is damaged or anything but 16-bit with three channels.
+        BadFileError: If the file is damaged, not 16-bit or does not have three channels.
     """
     label = read_label(path)
     if label.dtype != np.uint16 or label.ndim != 3 or label.shape[2] != 3:
@@ -51,18 +51,18 @@ def convert_rand(
     """Converts SYNTHIA-RAND-CITYSCAPES and writes splits/{train,val}.txt.
 
     Args:
-        source (Path): ``RAND_CITYSCAPES``, or the folder that holds it.
+        source (Path): The folder ``RAND_CITYSCAPES``, or its parent folder.
         destination (Path): Folder to write.
         nproc (int): Number of worker processes.
-        link (bool): Whether images become hard links instead of copies.
+        link (bool): Whether to hard-link the images instead of copying them.
         val_ratio (float): Share of the validation images, in (0, 1).
         seed (int): Seed of the split.
 
     Returns:
-        tuple: One ``Outcome`` for each image, and the number of images in each list.
+        tuple: One ``Outcome`` per image, and the number of images in each list.
 
     Raises:
-        ToolError: If ``source`` holds no such data set.
+        ToolError: If ``source`` does not contain the data set.
     """
     nested = source / 'RAND_CITYSCAPES'
     root = nested if nested.is_dir() else source
@@ -79,17 +79,17 @@ def convert_seqs(
     """Converts SYNTHIA-SEQS and writes splits/{block,random}/{train,val,test}.txt.
 
     Args:
-        source (Path): A ``SYNTHIA-SEQS-xx-SEASON`` folder, or one that holds several.
+        source (Path): A ``SYNTHIA-SEQS-xx-SEASON`` folder, or a folder of several.
         destination (Path): Folder to write; sequences of an earlier run stay in the lists.
         nproc (int): Number of worker processes.
-        link (bool): Whether images become hard links instead of copies.
+        link (bool): Whether to hard-link the images instead of copying them.
         seed (int): Seed of the random split.
 
     Returns:
-        tuple: One ``Outcome`` for each image, and the number of images in each list.
+        tuple: One ``Outcome`` per image, and the number of images in each list.
 
     Raises:
-        ToolError: If ``source`` holds no such data set.
+        ToolError: If ``source`` does not contain the data set.
     """
     sequences = sorted(path for path in source.glob('SYNTHIA-SEQS-*') if path.is_dir())
     if (source / 'GT' / 'LABELS').is_dir():
@@ -104,7 +104,7 @@ def convert_seqs(
 
 
 def _pairs_below(root: Path, destination: Path, prefix: Path) -> list[Pair]:
-    """All frames of which RGB/ or GT/LABELS/ has a file; ``prefix`` comes before their keys."""
+    """Lists all frames in RGB/ or GT/LABELS/ below ``root``; ``prefix`` starts their keys."""
     images, labels = root / 'RGB', root / 'GT' / 'LABELS'
     if not labels.is_dir():
         return []
@@ -124,7 +124,7 @@ def _pairs_below(root: Path, destination: Path, prefix: Path) -> list[Pair]:
 
 
 def _check_listable(key: str, root: Path) -> None:
-    """Raises a ``ToolError`` if a frame's name, on a line of a list, would be read as another."""
+    """Raises a ``ToolError`` if a list cannot hold the frame's name on one line unchanged."""
     try:
         key.encode()
         fits = key == key.strip() and len(key.splitlines()) == 1
@@ -152,7 +152,7 @@ def _convert(
     failed = {outcome.key for outcome in outcomes if outcome.status == 'failed'}
     sizes = {}
     for name, split in splits.items():
-        # Failed frames take their place in the draw, so that mending one moves no other.
+        # Failed frames take part in the split, so that repairing one does not move the others.
         for part, keys in split(done | failed).items():
             listed = [key for key in keys if key in done - failed]
             text = ''.join(f'{key}\n' for key in listed)
@@ -162,12 +162,12 @@ def _convert(
 
 
 def split_images(keys: Iterable[str], val_ratio: float, seed: int) -> Splits:
-    """Draws a share of validation images.
+    """Splits images at random into training and validation.
 
     Args:
-        keys (Iterable[str]): All images.
+        keys (Iterable[str]): Keys of all images.
         val_ratio (float): Share of the validation images; their number is rounded.
-        seed (int): Seed of the draw.
+        seed (int): Seed of the split.
 
     Returns:
         dict: Sorted keys of ``'train'`` and ``'val'``.
@@ -182,20 +182,20 @@ def split_images(keys: Iterable[str], val_ratio: float, seed: int) -> Splits:
 
 
 def _bounds(count: int) -> tuple[int, int]:
-    """Ends of the first 70 % and of the next 10 % of ``count`` frames, each rounded down."""
+    """Returns the ends of the first 70 % and the next 10 % of ``count`` frames, rounded down."""
     train = count * 7 // 10
     return train, train + count // 10
 
 
 def split_frames(keys: Iterable[str], seed: int) -> Splits:
-    """Draws 70/10/20 % of each view's frames at random, like the recall loss paper's code.
+    """Splits each view's frames at random, 70/10/20 %, like the recall loss paper's code.
 
-    Neighbouring frames are nearly alike, so a model tested on this split has nearly seen the
-    answers. A view's draw depends on its frames and the seed alone, not on the other views.
+    Neighbouring frames are nearly alike, so training frames nearly give away the labels of the
+    test frames. A view's split depends only on its frames and the seed, not on other views.
 
     Args:
         keys (Iterable[str]): ``<sequence>/<stereo>/<omni>/<frame>`` of all frames.
-        seed (int): Seed of the draw.
+        seed (int): Seed of the split.
 
     Returns:
         dict: Sorted keys of ``'train'``, ``'val'`` and ``'test'``.
@@ -215,7 +215,7 @@ def split_frames(keys: Iterable[str], seed: int) -> Splits:
 
 
 def split_blocks(keys: Iterable[str]) -> Splits:
-    """Cuts each sequence in time: the first 70 % train, the next 10 % val, the rest test.
+    """Splits each sequence in time: the first 70 % train, the next 10 % val, the rest test.
 
     All views of a sequence are cut at the same frames, since they see the same moment from
     different sides. Only the frames at the two cuts have a neighbour in another part.

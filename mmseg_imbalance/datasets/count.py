@@ -1,4 +1,4 @@
-"""Counts the pixels of each class in label maps."""
+"""Pixel counts of the classes in label maps."""
 
 from functools import partial
 
@@ -10,26 +10,26 @@ from ..utils.command_line import one_line
 from ..utils.workers import run_in_workers
 from .label_maps import LabelMap, LabelMaps, find_label_maps
 
-_NAMED = 10  # bad label maps that an error names
+_NAMED = 10  # maximum number of bad label maps that an error names
 
 
 def count_classes(dataset, nproc: int | None = None) -> ClassStatistics:
-    """Counts the pixels of each class in every label map of a data set, without keeping them.
+    """Counts the pixels of each class in every label map of a data set, without saving the counts.
 
     Args:
-        dataset: What :func:`find_label_maps` takes.
+        dataset: As in :func:`find_label_maps`.
         nproc: Number of worker processes, one per CPU core if None.
 
     Raises:
         BadLabelsError: If label maps are missing, damaged or hold a label that is neither a class
-            nor the ignored one; names them.
+            nor ``ignore_index``. The error names the label maps.
     """
     return count_listed_label_maps(find_label_maps(dataset), nproc)
 
 
 def count_listed_label_maps(labels: LabelMaps, nproc: int | None = None) -> ClassStatistics:
-    """Does the work of :func:`count_classes` on label maps that are listed already."""
-    file_sizes = labels.file_sizes  # before they are read: a later change is to be noticed
+    """Does the work of :func:`count_classes` for label maps that are already listed."""
+    file_sizes = labels.file_sizes  # taken before reading, so that later changes are noticed
     count = partial(_attempt, num_classes=len(labels.classes))
     results = run_in_workers(
         count, list(labels.maps.values()), nproc, 'counting classes', chunk_size=8
@@ -55,10 +55,10 @@ def count_listed_label_maps(labels: LabelMaps, nproc: int | None = None) -> Clas
 
 
 def _attempt(label: LabelMap, num_classes: int) -> np.ndarray | str:
-    """Counts of the classes and of the ignored label, int64 (C + 1,), or what is wrong."""
+    """Returns pixel counts, int64 (C + 1,), with the ignored ones last, or an error message."""
     try:
         array = label.read()
-    except Exception as error:  # the loader is anybody's, and so are the files
+    except Exception as error:  # users' loaders and files may raise anything
         return one_line(str(error) or type(error).__name__)
     try:
         return count_pixels_of_classes(array, num_classes, label.ignore_index)

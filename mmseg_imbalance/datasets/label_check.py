@@ -1,9 +1,9 @@
-"""Label maps that would be read as other ids than are stored, noticed before they are read.
+"""Checks that label maps will be read as the ids that are stored in them.
 
-MMSegmentation's loader takes 16-bit ids modulo 256, Pillow and OpenCV stretch the ids of 2-bit and
-4-bit grey images over 0 to 255, OpenCV gives the colours of a palette in place of its indices, many
-formats lose a little, and damaged data may well unpack to other pixels. Nobody would notice it
-later: here all is an error but the few ways to store ids that are known to be read as stored.
+MMSegmentation's loader takes 16-bit ids modulo 256. Pillow and OpenCV stretch the ids of 2-bit and
+4-bit grey images over 0 to 255. OpenCV returns a palette's colours instead of its indices. Many
+formats are lossy, and damaged data may decode to other pixels. None of this would be noticed later.
+Therefore only the few storage formats that are known to be read as stored pass these checks.
 """
 
 import os
@@ -18,24 +18,24 @@ from PIL import Image, UnidentifiedImageError
 from ..utils.command_line import first_line
 from ..utils.errors import BadFileError
 
-_ONE_CHANNEL = ('1', 'L', 'P')  # Pillow's modes of up to 8 bits; the ids of P are its indices
-_DEEP = ('I', 'F')  # and I;16 and its like
-# The pixels in a file, in Pillow's words, that come out as they are stored.
+_ONE_CHANNEL = ('1', 'L', 'P')  # Pillow's modes of up to 8 bits; in P the ids are palette indices
+_DEEP = ('I', 'F')  # how Pillow's deeper modes start, such as I;16
+# Pixel formats, in Pillow's notation, that each backend reads as stored.
 _STORED = {'pillow': {'L', 'P', '1', 'P;1', 'P;2', 'P;4'}, 'cv2': {'L'}}
 _SHALLOW = ('1', 'L;2', 'L;4')
 _LOSSLESS_TIFF = {'raw', 'packbits', 'tiff_lzw', 'tiff_deflate', 'tiff_adobe_deflate'}
-_ORIENTATION = 0x0112  # EXIF's; from 5 on width and height are swapped
+_ORIENTATION = 0x0112  # EXIF tag; values from 5 on swap width and height
 
 
 class CheckedFiles(BaseSegDataset):
-    """A ``BaseSegDataset`` that checks the files of a sample, and names them if it cannot be made.
+    """A ``BaseSegDataset`` that checks each sample's files and names them in errors.
 
-    Where its pipeline has MMSegmentation's own ``LoadAnnotations``, each label map is checked by
-    ``check_label_map`` before it is loaded, in training, validation and test alike; that takes
-    a fraction of a millisecond. Derive your data sets from it for the same.
+    If its pipeline has MMSegmentation's own ``LoadAnnotations``, ``check_label_map`` checks each
+    label map before it is loaded, in training, validation and test alike. That takes a fraction
+    of a millisecond. To get the same check for your own data set, derive it from this class.
 
     Raises:
-        BadFileError: When a sample is taken whose files cannot be used; names them.
+        BadFileError: When a sample is loaded whose files cannot be used; names the files.
 
     Example:
         >>> from mmseg_imbalance.datasets import CamVidDataset
@@ -50,13 +50,13 @@ class CheckedFiles(BaseSegDataset):
             for step in self.pipeline.transforms:
                 check_label_map(info, step)
             return self.pipeline(info)
-        except Exception as error:  # a pipeline fails in every way, mostly without naming a file
+        except Exception as error:  # pipelines raise anything, mostly without naming a file
             files = [info[key] for key in ('seg_map_path', 'img_path') if info.get(key)]
             raise BadFileError(f'{" of ".join(files)}: {_reason(error)}') from error
 
 
 def _reason(error: Exception) -> str:
-    """What an error says; of what need not be the file's fault, its class as well."""
+    """Returns an error's message, after its class name if the file may not be the cause."""
     text, name = first_line(error), type(error).__name__
     if isinstance(error, BadFileError | OSError | cv2.error) or text == name:
         return text
@@ -64,18 +64,18 @@ def _reason(error: Exception) -> str:
 
 
 def check_label_map(info: dict, loader) -> None:
-    """Makes sure that a loader reads the ids that are stored in a label map.
+    """Checks that a loader will read the ids that are stored in a label map.
 
     Args:
-        info: A data set's ``seg_map_path`` and, if its size is to be compared, ``img_path``.
-        loader: The transform that is to read it. Only MMSegmentation's own ``LoadAnnotations`` is
-            looked after, with Pillow or OpenCV: others may read what they like.
+        info: A sample's ``seg_map_path`` and, to compare the sizes, ``img_path``.
+        loader: The transform that will read the label map. The check is done only for
+            MMSegmentation's own ``LoadAnnotations`` with Pillow or OpenCV.
 
     Raises:
-        BadFileError: The file is no image, damaged, no 8-bit ids in one channel, stored in
-            a way that need not be read as it is, or of another size than its image; the text does
-            not name it.
-        OSError: It cannot be read.
+        BadFileError: If the file is not an image, is damaged, does not hold ids of up to 8 bits in
+            one channel, may not be read as stored, or differs in size from its image. The message
+            does not name the file.
+        OSError: If the file cannot be read.
     """
     if type(loader) is not LoadAnnotations or loader.imdecode_backend not in ('pillow', 'cv2'):
         return
@@ -89,17 +89,17 @@ def check_label_map(info: dict, loader) -> None:
 
 
 def check_ids(image: Image.Image, backend: str = 'pillow') -> None:
-    """Makes sure that an image is read as the ids that are stored: one channel, no losses.
+    """Checks that an image will be read as the ids that are stored: one channel, no losses.
 
-    That are PNG, TIFF and BMP files of 8 bits, grey or, read by Pillow, with a palette, whose
-    indices are the ids; read by Pillow also PNG and TIFF of 1 bit or with a smaller palette.
+    Both backends accept 8-bit grey PNG, TIFF and BMP files. Pillow also accepts 8-bit palettes,
+    whose indices are the ids, and PNG and TIFF files of 1 bit or with a smaller palette.
 
     Args:
-        image: The file, opened and not loaded yet.
-        backend: Who will read it, ``'pillow'`` or ``'cv2'`` for OpenCV.
+        image: The file, opened but not yet loaded.
+        backend: The library that will read it, ``'pillow'`` or ``'cv2'`` for OpenCV.
 
     Raises:
-        BadFileError: It would not be; the text does not name the file.
+        BadFileError: If it would be read otherwise; the message does not name the file.
     """
     if image.mode.startswith(_DEEP):
         raise BadFileError('more than 8 bits deep, of which 8 would be read; convert it first')
@@ -120,18 +120,18 @@ def check_ids(image: Image.Image, backend: str = 'pillow') -> None:
 
 
 def _pixels(image: Image.Image) -> set[str]:
-    """How the pixels of a PNG, TIFF or BMP are stored, as Pillow calls it; of others nothing."""
+    """Returns Pillow's names of a PNG's, TIFF's or BMP's pixel formats, else an empty set."""
     if image.format not in ('PNG', 'TIFF', 'BMP'):
         return set()
     return {tile.args if isinstance(tile.args, str) else tile.args[0] for tile in image.tile}
 
 
 def _keeps_pixels(image: Image.Image) -> bool:
-    """Whether a PNG, TIFF or BMP keeps its pixels and their order."""
+    """Whether the pixels of a PNG, TIFF or BMP and their order are preserved."""
     if image.format == 'TIFF':
         lossless = image.info['compression'] in _LOSSLESS_TIFF
         return lossless and image.tag_v2.get(_ORIENTATION, 1) == 1
-    # of less than 8 bits Pillow takes some BMP for 8: their rows are shorter
+    # Pillow takes some BMP files of fewer than 8 bits for 8-bit ones; their rows are shorter.
     row = (image.width + 3) // 4 * 4
     return image.format == 'PNG' or [tile.args[1] for tile in image.tile] == [row]
 
@@ -142,9 +142,9 @@ def _checked_size(data: bytes, backend: str) -> tuple[int, int]:
             check_ids(image, backend)
             size = image.size
             if image.format == 'PNG':
-                image.verify()  # Pillow does not compare its checksums when it loads it
+                image.verify()  # Pillow does not compare the checksums when loading
             else:
-                image.load()  # without checksums; OpenCV fills up what is missing
+                image.load()  # no checksums here; OpenCV would fill in missing pixels
     except UnidentifiedImageError as error:
         raise BadFileError('not an image file' if data else 'an empty file') from error
     except BadFileError:
@@ -155,12 +155,12 @@ def _checked_size(data: bytes, backend: str) -> tuple[int, int]:
 
 
 def _image_size(path: str | os.PathLike) -> tuple[int, int] | None:
-    """Width and height of an image as it is read, None if it is elsewhere or Pillow fails."""
+    """Returns an image's (width, height) as read, None if it is not local or Pillow fails."""
     try:
         with Image.open(path) as image:
             width, height = image.size
-            # of a PNG only what is known already: to look for more would load it
+            # Of a PNG, use only EXIF data that are already known; a search would load the image.
             exif = image.getexif() if image.format != 'PNG' or 'exif' in image.info else {}
-    except Exception:  # it is for who reads the image to say what is wrong with it
+    except Exception:  # the code that loads the image will report the error
         return None
     return (height, width) if exif.get(_ORIENTATION, 1) >= 5 else (width, height)

@@ -1,4 +1,4 @@
-"""The label maps behind the indices of a data set, and how the data set reads them."""
+"""Lists of a data set's label maps, with the settings that the data set reads them with."""
 
 import copy
 import hashlib
@@ -23,14 +23,14 @@ _INFO = ('seg_map_path', 'img_path', 'label_map', 'reduce_zero_label')
 
 @dataclass(frozen=True)
 class LabelMap:
-    """One label map and all that its data set needs to read it.
+    """One label map and everything that its data set needs to read it.
 
     Args:
-        path (str): The file, absolute or an address with ``://``.
+        path (str): Absolute path of the file, or an address with ``://``.
         info (dict): ``seg_map_path``, ``img_path``, ``label_map`` and ``reduce_zero_label``, as the
-            data set gives them to its pipeline.
+            data set passes them to its pipeline.
         ignore_index (int): The data set's ignored label.
-        loaders (tuple): Those transforms of its pipeline that load annotations.
+        loaders (tuple): The transforms of its pipeline that load annotations.
     """
 
     path: str
@@ -40,7 +40,7 @@ class LabelMap:
 
     @property
     def reading(self) -> str:
-        """The settings that decide which class a pixel has, as JSON."""
+        """The settings that determine the class of a pixel, as JSON."""
         return json.dumps(
             [
                 sorted((self.info['label_map'] or {}).items()),
@@ -54,14 +54,13 @@ class LabelMap:
         """Loads the label map (H, W) as in training, before any augmentation.
 
         Raises:
-            BadFileError: If a loader would read other ids than are stored, see
-                ``check_label_map``.
-            ValueError: If the loaders give no ``gt_seg_map``.
+            BadFileError: If a loader would not read the stored ids, see ``check_label_map``.
+            ValueError: If the loaders do not produce ``gt_seg_map``.
         """
         results = dict(copy.deepcopy(self.info), seg_fields=[])
         for loader in self.loaders:
             check_label_map(self.info, loader)
-            results = copy.copy(loader)(results)  # LoadAnnotations changes itself
+            results = copy.copy(loader)(results)  # LoadAnnotations modifies itself
             if 'gt_seg_map' in results:
                 return results['gt_seg_map']
         raise ValueError(f'{_names(self.loaders)} load no gt_seg_map')
@@ -73,12 +72,12 @@ class LabelMaps:
 
     Args:
         classes (tuple[str, ...]): The data set's classes.
-        root (str): Folder or address that all label maps lie below: the data root, or what several
-            data roots share.
-        maps (dict): The :class:`LabelMap` of each key; the keys are sorted paths relative to
+        root (str): Folder or address above all label maps: the data root, or the common part of
+            several data roots.
+        maps (dict): The :class:`LabelMap` of each key. The keys are sorted paths relative to
             ``root`` with ``/`` as separator.
-        rows (np.ndarray): int64 (length of the data set,), the position in ``maps`` of each
-            index's label map.
+        rows (np.ndarray): Position in ``maps`` of the label map of each data set index, int64
+            (length of the data set,).
     """
 
     classes: tuple[str, ...]
@@ -88,9 +87,9 @@ class LabelMaps:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the classes, the keys and how labels are read, in hexadecimal digits.
+        """SHA-256 of the classes, the keys and the reading settings, in hexadecimal digits.
 
-        Order, repetition and the place of the data root do not matter.
+        Order, repetition and the location of the data root do not change it.
         """
         keys = defaultdict(list)
         for key, label in self.maps.items():
@@ -100,9 +99,9 @@ class LabelMaps:
 
     @property
     def file_sizes(self) -> np.ndarray | None:
-        """Bytes of each label map in the order of the keys, int64 (n,), -1 of one that is missing.
+        """Size of each label map in bytes, in the order of the keys, int64 (n,); -1 if missing.
 
-        None where label maps lie at addresses, which cannot be asked quickly.
+        It is None if the label maps lie at addresses, where a size cannot be looked up quickly.
         """
         if '://' in self.root:
             return None
@@ -110,20 +109,20 @@ class LabelMaps:
 
 
 def find_label_maps(dataset) -> LabelMaps:
-    """Lists the label maps of a data set, however it is wrapped.
+    """Lists the label maps of a plain or wrapped data set.
 
     Args:
         dataset: A ``BaseSegDataset``, or a ``ConcatDataset``, ``RepeatDataset`` or
-            ``MultiImageMixDataset`` of such, nested or not. What was listed before is returned as
-            it is, so that everything that takes a data set takes its :class:`LabelMaps` too.
+            ``MultiImageMixDataset`` of such data sets, nested or not. :class:`LabelMaps` are
+            returned unchanged, so every function that takes a data set also takes these.
 
     Raises:
-        TypeError: If something else is among them; names its type.
-        ValueError: If a data set has no label maps or does not load them, or two read the same
-            file differently.
+        TypeError: If there is a data set of another type; names the type.
+        ValueError: If a data set has no label maps or does not load them, or if two data sets read
+            the same file differently.
 
     Note:
-        Whatever the pipelines do after loading, such as mosaics, is not looked at.
+        Transforms after loading, such as mosaics, are not considered.
     """
     if isinstance(dataset, LabelMaps):
         return dataset
@@ -152,7 +151,7 @@ def find_label_maps(dataset) -> LabelMaps:
 
 
 def _collect(dataset, found: list[LabelMap], roots: list[str]) -> np.ndarray:
-    """Appends a data set's label maps and roots; returns each index's position in ``found``."""
+    """Appends a data set's label maps and roots; returns the position in ``found`` per index."""
     if isinstance(dataset, ConcatDataset):
         return np.concatenate([_collect(part, found, roots) for part in dataset.datasets])
     if isinstance(dataset, RepeatDataset):
@@ -198,7 +197,7 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
 
 
 def _root(data_root: str | None, paths: Sequence[str]) -> str:
-    """The data root if all paths lie below it, else the folder that they share."""
+    """Returns the data root if all paths lie below it, else their common folder."""
     root = _absolute(data_root) if data_root else ''
     if root and all(path.startswith(f'{root}/') for path in paths):
         return root
@@ -206,7 +205,7 @@ def _root(data_root: str | None, paths: Sequence[str]) -> str:
 
 
 def _absolute(path: str) -> str:
-    """Absolute path with ``/`` as separator; addresses such as ``s3://…`` stay."""
+    """Makes a path absolute, with ``/`` as separator, but keeps addresses such as ``s3://…``."""
     path = os.fspath(path)
     return path.rstrip('/') if '://' in path else Path(os.path.abspath(path)).as_posix()
 
@@ -214,7 +213,7 @@ def _absolute(path: str) -> str:
 def _file_size(path: str) -> int:
     try:
         return os.stat(path).st_size
-    except OSError:  # whoever reads it says why
+    except OSError:  # the code that reads the file will report the error
         return -1
 
 
@@ -230,7 +229,7 @@ def _same(a: LabelMap, b: LabelMap) -> bool:
 
 
 def _settings(loaders: tuple) -> list[str]:
-    # reduce_zero_label is set by the first label read; what it will be is in the info.
+    # The loader sets reduce_zero_label at the first label it reads, from LabelMap.info.
     return [
         repr({key: value for key, value in vars(loader).items() if key != 'reduce_zero_label'})
         for loader in loaders

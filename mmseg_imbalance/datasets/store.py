@@ -1,4 +1,4 @@
-"""Class statistics are counted once and kept in a file."""
+"""Class statistics that are counted once and kept in a file."""
 
 import secrets
 from pathlib import Path
@@ -19,31 +19,31 @@ _COUNT_ANEW = (
 
 
 class StaleStatisticsError(FileError):
-    """The file holds the statistics of other or changed label maps; says which and what to do."""
+    """Raised if statistics do not match the label maps; says which ones and what to do."""
 
 
 def class_statistics(
     dataset, path: str | Path | None = None, nproc: int | None = None
 ) -> ClassStatistics:
-    """Loads a data set's class statistics, or counts and keeps them where the file is missing.
+    """Loads a data set's class statistics; if the file is missing, counts and saves them.
 
-    In a distributed run every process has to call this; one loads or counts, and the others get
-    the result from it. They wait no longer than the process group's timeout (by default 10
-    minutes with NCCL), so the statistics of large data sets are best made before.
+    In a distributed run, every process must call this function. Rank 0 loads or counts and sends
+    the result to the others. They wait no longer than the process group's timeout (by default 10
+    minutes with NCCL), so it is best to count large data sets beforehand.
 
     Args:
-        dataset: What :func:`find_label_maps` takes.
-        path: The file, see :func:`default_path` if None.
+        dataset: As in :func:`find_label_maps`.
+        path: The file; None means :func:`default_path`.
         nproc: Number of worker processes that count, one per CPU core if None.
 
     Raises:
-        StaleStatisticsError: If the file was made from other label maps or by other rules, or a
-            label map has another size in bytes than when it was counted.
+        StaleStatisticsError: If the file was made from other label maps or with other settings, or
+            if a label map's size in bytes has changed since it was counted.
         BadLabelsError: If label maps are missing, damaged or hold other labels.
         ValueError: If the file is damaged.
-        OSError: If it cannot be written.
+        OSError: If the file cannot be written.
         ToolError: If a worker process dies.
-        RuntimeError: If the process that loads or counts has failed; that one says why.
+        RuntimeError: If rank 0 has failed; the error of rank 0 says why.
     """
     labels = find_label_maps(dataset)
     path = Path(path or default_path(labels))
@@ -54,7 +54,7 @@ def class_statistics(
     if is_main_process():
         try:
             outcome = [load_or_count(labels, path, nproc)]
-        except Exception as error:  # or the others would wait for ever
+        except Exception as error:  # without this the other ranks would wait for ever
             failure = error
             outcome = [f'{type(error).__name__}: {error}']
     broadcast_object_list(outcome)
@@ -66,17 +66,17 @@ def class_statistics(
 
 
 def label_rows(dataset, statistics: ClassStatistics) -> np.ndarray:
-    """Returns for every index of a data set the row of its label map in the statistics.
+    """Returns, for each index of a data set, its label map's row in the statistics.
 
     Args:
-        dataset: The data set, or another wrapping of it.
-        statistics: Its statistics.
+        dataset: The data set that was counted, which may now be wrapped differently.
+        statistics: The statistics of the data set.
 
     Returns:
-        np.ndarray: int64 (len(dataset),).
+        np.ndarray: Rows, int64 (len(dataset),).
 
     Raises:
-        StaleStatisticsError: If a label map is not in the statistics; names it.
+        StaleStatisticsError: If a label map is not in the statistics; names the label map.
     """
     labels = find_label_maps(dataset)
     row_of = {key: row for row, key in enumerate(statistics.keys)}
@@ -87,10 +87,10 @@ def label_rows(dataset, statistics: ClassStatistics) -> np.ndarray:
 
 
 def default_path(labels: LabelMaps) -> Path:
-    """Where statistics are kept: ``<data root>/class_statistics/<start of fingerprint>.npz``.
+    """Returns the path ``<data root>/class_statistics/<start of fingerprint>.npz``.
 
     Raises:
-        ValueError: If the data root is no folder but an address, or data roots share no folder.
+        ValueError: If the data root is an address, or if the data roots have no common folder.
     """
     if '://' in labels.root or not labels.root:
         raise ValueError(
@@ -118,11 +118,11 @@ def load_or_count(labels: LabelMaps, path: Path, nproc: int | None = None) -> Cl
 
 
 def count_and_save(labels: LabelMaps, path: Path, nproc: int | None = None) -> ClassStatistics:
-    """Counts label maps and writes the statistics, over an older file if there is one.
+    """Counts label maps and writes the statistics, replacing an older file.
 
     Raises:
         BadLabelsError: If label maps are missing, damaged or hold other labels.
-        OSError: If the file cannot be written; noticed before anything is counted.
+        OSError: If the file cannot be written; raised before the counting starts.
     """
     _check_writable(path)
     print_log(f'Counting the classes of {len(labels.maps)} label maps, once, for {path}', 'current')
@@ -164,7 +164,7 @@ def _difference(statistics: ClassStatistics, labels: LabelMaps) -> str:
 
 
 def _changed(statistics: ClassStatistics, labels: LabelMaps) -> list[str]:
-    """Label maps that are missing or of another size than when they were counted."""
+    """Lists the label maps that are missing or whose size has changed since they were counted."""
     sizes = labels.file_sizes
     if sizes is None or statistics.file_sizes is None:
         return []

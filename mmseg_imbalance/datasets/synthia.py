@@ -1,4 +1,4 @@
-"""SYNTHIA: synthetic street scenes, the still images and the video sequences."""
+"""SYNTHIA's synthetic street scenes: the still images and the video sequences."""
 
 from mmseg.datasets.cityscapes import CityscapesDataset
 from mmseg.registry import DATASETS
@@ -14,7 +14,7 @@ _WITHOUT = {
 
 @DATASETS.register_module()
 class SynthiaRandDataset(CheckedFiles):
-    """SYNTHIA-RAND-CITYSCAPES: 9400 rendered street images of 1280×760 pixels.
+    """The SYNTHIA-RAND-CITYSCAPES data set: 9400 rendered street images of 1280×760 pixels.
 
     Ros et al., "The SYNTHIA dataset" (CVPR 2016). Get ``SYNTHIA-RAND-CITYSCAPES`` from
     https://synthia-dataset.net/downloads and convert its 16-bit labels, which mmseg cannot read,
@@ -27,17 +27,17 @@ class SynthiaRandDataset(CheckedFiles):
         ├── labels/0000000.png …
         └── splits/{train,val}.txt
 
-    Scored are 16 of Cityscapes' 19 classes, those of the domain adaptation literature, or 13 of
-    them (without wall, fence and pole), or all 19. Classes keep their order and are numbered 0 to
-    ``num_classes`` - 1; pixels of the others are ignored.
+    The scored classes are the 16 of Cityscapes' 19 that are usual in the domain adaptation
+    literature, 13 of these (without wall, fence and pole), or all 19. They keep their order and
+    are numbered 0 to ``num_classes`` - 1. Pixels of the other classes are ignored.
 
     Args:
         num_classes (int): 16, 13 or 19.
-        metainfo (dict, optional): As of ``BaseSegDataset``; ``classes`` in it replace the choice
-            made by ``num_classes``.
-        img_suffix (str): What image file names end with.
-        seg_map_suffix (str): What label file names end with.
-        **kwargs: As of mmseg's ``BaseSegDataset``.
+        metainfo (dict, optional): As in ``BaseSegDataset``. Its ``classes`` override
+            ``num_classes``.
+        img_suffix (str): Suffix of image files.
+        seg_map_suffix (str): Suffix of label files.
+        **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
     Raises:
         ValueError: If ``num_classes`` is neither 13, 16 nor 19.
@@ -83,7 +83,7 @@ class SynthiaRandDataset(CheckedFiles):
 
 @DATASETS.register_module()
 class SynthiaSeqDataset(CheckedFiles):
-    """SYNTHIA-SEQS: rendered drives of eight views each, 1280×760 pixels, 13 classes.
+    """The SYNTHIA-SEQS data set: rendered drives, each in eight views, 1280×760 pixels, 13 classes.
 
     Ros et al., "The SYNTHIA dataset" (CVPR 2016). Get one or more ``SYNTHIA-SEQS-xx-SEASON`` from
     https://synthia-dataset.net/downloads and convert their 16-bit labels, which mmseg cannot
@@ -96,18 +96,18 @@ class SynthiaSeqDataset(CheckedFiles):
         ├── labels/<sequence>/<stereo>/<omni>/000000.png …
         └── splits/{block,random}/{train,val,test}.txt
 
-    ``splits/block`` cuts every sequence in time, all views alike: use it. ``splits/random`` draws
-    frames of each view at random, as the recall loss paper (ICRA 2022) did, so that test frames
-    have near twins among the training frames: use it only to compare with that paper, which also
-    scores void as a class.
+    Use ``splits/block``, which cuts all views of a sequence at the same points in time.
+    ``splits/random`` draws frames of each view at random, like the recall loss paper (ICRA 2022),
+    so test frames have near-duplicates among the training frames. Use it only to compare with
+    that paper, which also scores void as a class.
 
     Args:
         score_void (bool): Whether void is the 14th class; otherwise it is ignored.
-        metainfo (dict, optional): As of ``BaseSegDataset``; ``classes`` in it replace the choice
-            made by ``score_void``.
-        img_suffix (str): What image file names end with.
-        seg_map_suffix (str): What label file names end with.
-        **kwargs: As of mmseg's ``BaseSegDataset``.
+        metainfo (dict, optional): As in ``BaseSegDataset``. Its ``classes`` override
+            ``score_void``.
+        img_suffix (str): Suffix of image files.
+        seg_map_suffix (str): Suffix of label files.
+        **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
     Example:
         In a config::

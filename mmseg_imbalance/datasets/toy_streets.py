@@ -1,4 +1,4 @@
-"""Toy streets: small procedural street scenes with a long tail of rare classes."""
+"""The toy streets data set: small procedural street scenes with a long tail of rare classes."""
 
 from mmseg.registry import DATASETS
 
@@ -9,23 +9,23 @@ from .label_check import CheckedFiles
 class ToyStreetsDataset(CheckedFiles):
     """Procedural street scenes, for trying out a method in minutes on a CPU.
 
-    Ten classes, from road and building (a third of the pixels each) to sign (0.3 %) and bicycle
-    (0.2 %). Colours overlap between the classes, objects hide one another, and light, blur and
-    noise change from image to image, so the classes have to be learned. The files are drawn on
-    your machine, the same for the same seed::
+    The ten classes range from road and building (a third of the pixels each) to sign (0.3 %) and
+    bicycle (0.2 %). Classes share colours, objects hide one another, and light, blur and noise
+    vary between images, so the classes must be learned. The files are generated on your machine,
+    and the same seed gives the same files::
 
         python tools/dataset_converters/toy_streets.py data/toy_streets --train 300 --val 60
 
-    The layout is that of Cityscapes; labels hold the class index, 255 is ignored::
+    The layout is that of Cityscapes. Labels hold class indices; 255 is ignored::
 
         data/toy_streets/
         ├── leftImg8bit/{train,val}/<city>/<city>_<index>_leftImg8bit.png
         └── gtFine/{train,val}/<city>/<city>_<index>_gtFine_labelTrainIds.png
 
     Args:
-        img_suffix (str): What image file names end with.
-        seg_map_suffix (str): What label file names end with.
-        **kwargs: As of mmseg's ``BaseSegDataset``.
+        img_suffix (str): Suffix of image files.
+        seg_map_suffix (str): Suffix of label files.
+        **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
     Example:
         In a config::

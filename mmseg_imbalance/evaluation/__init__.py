@@ -1,4 +1,4 @@
-"""Confusion matrices, scores of classes, and a metric of both."""
+"""Confusion matrices, class scores, and a metric with both."""
 
 from ..registry import HAS_STACK
 from .class_groups import class_groups

@@ -1,4 +1,4 @@
-"""Head, medium and tail: the classes by their share of the training pixels."""
+"""Groups of classes by their share of the training pixels: head, medium and tail."""
 
 import numpy as np
 
@@ -14,10 +14,10 @@ def class_groups(share: np.ndarray, head: float = 0.05, tail: float = 0.02) -> t
         tail: A class with less than this share belongs to the tail.
 
     Returns:
-        For every class one of :data:`GROUPS`.
+        One of :data:`GROUPS` per class.
 
     Raises:
-        ValueError: Not 0 ≤ tail ≤ head ≤ 1.
+        ValueError: Unless 0 ≤ tail ≤ head ≤ 1.
 
     Example:
         >>> class_groups(np.array([0.9, 0.01, 0.02]))

@@ -20,7 +20,7 @@ def confusion_matrix(
         int64 (C, C): the entry [t, p] counts the pixels of class t that are predicted as p.
 
     Raises:
-        ValueError: The shapes differ, or a value is not a class.
+        ValueError: If the shapes differ or a value is not a class.
 
     Example:
         >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 255]), num_classes=2)
@@ -42,25 +42,25 @@ def confusion_matrix(
 def class_scores(
     counts: np.ndarray, names: Sequence[str] = ('IoU', 'recall')
 ) -> dict[str, np.ndarray]:
-    """Scores of every class.
+    """Computes scores of every class.
 
     - ``'IoU'`` = TP / (N + P - TP), NaN for a class neither in labels nor in predictions
     - ``'recall'`` = TP / N, NaN for a class not in labels
     - ``'precision'`` = TP / P, NaN for a class not in predictions
     - ``'F1'`` = 2 TP / (N + P), NaN for a class neither in labels nor in predictions
 
-    Means over classes leave out NaN; they are mIoU, mAcc, mPrecision and mDice of MMSegmentation's
-    IoUMetric. Its mFscore, unlike the mean F1 here, leaves out classes that are never hit, and so
-    rises when a rare class is given up.
+    Means over classes leave out NaN. They are mIoU, mAcc, mPrecision and mDice of MMSegmentation's
+    IoUMetric. Unlike the mean F1 here, its mFscore leaves out classes without true positives, and
+    so rises when a rare class is given up.
 
     Args:
         counts: (3, C): pixels N, true positives TP and predicted pixels P of every class, as from
             :func:`confusion_counts` or :func:`mmseg_imbalance.ops.class_counts`, summed over
             images.
-        names: Which of the scores above.
+        names: Names of the scores.
 
     Returns:
-        float64 (C,) in [0, 1] or NaN, for every name.
+        float64 (C,) in [0, 1] or NaN, for each name.
 
     Example:
         >>> class_scores(np.array([[4, 4], [3, 4], [3, 5]]))['IoU'].tolist()
@@ -80,11 +80,11 @@ def class_scores(
 def class_scalars(
     tag: str, scores: Mapping[str, np.ndarray], classes: Sequence[str]
 ) -> dict[str, float]:
-    """Names the scores of every class as curves, ``<tag>/<score>/<class>``; NaN are left out.
+    """Names the scores of every class as curves, ``<tag>/<score>/<class>``; NaN is left out.
 
     Args:
         tag: First part of the names.
-        scores: (C,) for the name of every score.
+        scores: Maps each score's name to (C,).
         classes: C names.
 
     Example:
@@ -100,7 +100,7 @@ def class_scalars(
 
 
 def confusion_counts(confusion: np.ndarray) -> np.ndarray:
-    """Pixels, true positives and predicted pixels of every class.
+    """Returns pixels, true positives and predicted pixels by class.
 
     Args:
         confusion: (C, C) as from :func:`confusion_matrix`.

@@ -1,4 +1,4 @@
-"""Which class is taken for which, as a coloured matrix."""
+"""Draws which class is predicted as which, as a matrix."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ import numpy as np
 from matplotlib.figure import Figure
 
 MAX_NUMBERED = 25
-"""Up to how many classes the cells hold numbers."""
+"""Largest number of classes with numbers in cells."""
 
 
 def confusion_figure(classes: Sequence[str], confusion: np.ndarray) -> Figure:
     """Draws a confusion matrix, every row in percent of its true class.
 
-    Up to 25 classes the cells hold their percentage, but for what rounds to 0. The row of a class
+    With up to 25 classes, the cells show their percentage unless it rounds to 0. The row of a class
     without pixels is grey.
 
     Args:
         classes: C names, from top to bottom and from left to right.
-        confusion: (C, C) counts, the entry [t, p] of the pixels of class t predicted as p.
+        confusion: (C, C), the entry [t, p] counts the pixels of class t predicted as p.
 
     Returns:
-        The figure, as large as the classes and their names need, to be saved by the caller.
+        The figure, sized to fit the classes and their names. The caller saves it.
     """
     total = confusion.sum(1, keepdims=True)
     percent = np.full(confusion.shape, np.nan)
@@ -29,11 +29,11 @@ def confusion_figure(classes: Sequence[str], confusion: np.ndarray) -> Figure:
     numbered = len(classes) <= MAX_NUMBERED
     cell = 0.36 if numbered else 0.15  # inches
     side = max(cell * len(classes), 2.2) + 0.09 * max(map(len, classes))
-    # No pyplot: it would keep the figure, and a training makes one at every validation.
+    # No pyplot, which would keep the figure; training makes one at every validation.
     figure = Figure(figsize=(side + 1.5, side + 0.8), layout='constrained')
     axis = figure.subplots()
     image = axis.imshow(percent, cmap='cividis', vmin=0, vmax=100, interpolation='nearest')
-    axis.set_facecolor('0.85')  # seen through NaN
+    axis.set_facecolor('0.85')  # shown for NaN
     ticks, size = np.arange(len(classes)), 9 if numbered else 7
     axis.set_xticks(ticks, classes, rotation=90, fontsize=size)
     axis.set_yticks(ticks, classes, fontsize=size)

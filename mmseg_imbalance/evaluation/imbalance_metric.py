@@ -1,4 +1,4 @@
-"""Evaluation that shows how rare classes fare."""
+"""A metric that shows how well rare classes are predicted."""
 
 import logging
 from collections.abc import Sequence
@@ -22,45 +22,45 @@ from .scores import Scores
 class ImbalanceMetric(BaseMetric):
     """IoU, recall, precision and F1 of every class, and their means over head, medium and tail.
 
-    Instead of IoUMetric, whose aAcc, mIoU and mAcc it returns as well, or beside it with a prefix
-    (metrics must not share names)::
+    It replaces IoUMetric, whose aAcc, mIoU and mAcc it also returns, or works beside it with a
+    prefix (metrics must not share names)::
 
         val_evaluator = dict(
             _delete_=True, type='ImbalanceMetric', statistics='data/class_statistics/train.npz'
         )
         default_hooks = dict(checkpoint=dict(save_best='mIoU_tail'))
 
-    Returned, and so logged, are means in percent: aAcc, mIoU, mAcc, mPrecision, mF1, and with
+    It returns, and so logs, means in percent: aAcc, mIoU, mAcc, mPrecision, mF1, and with
     statistics those of each group that has classes: mIoU_head, mIoU_medium, mIoU_tail, mAcc_head
-    and so on. Undefined scores (see :func:`class_scores`) are left out of them. mF1 is
-    MMSegmentation's mDice; to ``save_best='mF1'`` add ``rule='greater'``.
+    and so on. They leave out undefined scores (see :func:`class_scores`). mF1 is MMSegmentation's
+    mDice; ``save_best='mF1'`` needs ``rule='greater'``.
 
-    The scores of every class are logged as a table; in validations of a training they are curves
-    too, ``val/IoU/<class>``, ``val/Acc/<class>`` and so on, in all back ends of the visualizer.
-    The table is written as ``class_scores.csv`` and ``class_scores.json``, which has the confusion
-    matrix as well, and that is drawn in ``confusion.png``. With statistics, classes are sorted from
-    head to tail everywhere.
+    The scores of every class are logged as a table. Validation during training also draws them as
+    curves, ``val/IoU/<class>``, ``val/Acc/<class>`` and so on, in all back ends of the visualizer.
+    The table is written as ``class_scores.csv`` and ``class_scores.json``. The latter also has the
+    confusion matrix, which ``confusion.png`` shows. With statistics, classes are sorted from head
+    to tail everywhere.
 
     Args:
         statistics (str, optional): File of the training set's class statistics, from
             ``tools/analysis_tools/class_statistics.py --out``. Without it there are no groups.
         head (float): A class with at least this share of the training pixels belongs to the head.
         tail (float): A class with less than this share belongs to the tail.
-        out_dir (str, optional): Folder of the files; None is the log directory of the run, or, if
-            there is no run that logs to a file, nothing is written. A prefix is a folder in it,
-            and so is the iteration of a validation in training, ``iter_<n>``. Other evaluations
-            replace the files of a former one in the same folder.
+        out_dir (str, optional): Folder of the files. None: the log directory of the run; without a
+            log file, nothing is written. A prefix adds a subfolder, and so does validation during
+            training, named by its iteration, ``iter_<n>``. Other evaluations overwrite earlier
+            files in the same folder.
         ignore_index (int): Label of the pixels to leave out.
         collect_device (str): ``'cpu'`` or ``'gpu'``, where ranks exchange their counts.
-        prefix (str, optional): Precedes the names: ``'<prefix>/mIoU'``.
+        prefix (str, optional): Prefix of names: ``'<prefix>/mIoU'``.
         collect_dir (str, optional): Shared folder for ``collect_device='cpu'``.
 
     Attributes:
-        scores (Scores, optional): Of the last evaluation, on the main process; None before it.
+        scores (Scores, optional): Last evaluation's scores, on the main process; None before it.
 
     Raises:
-        ValueError: The statistics are unreadable, or of other classes than the data set's, or not
-            0 ≤ tail ≤ head ≤ 1.
+        ValueError: If the statistics are unreadable or of other classes than the data set's, or
+            unless 0 ≤ tail ≤ head ≤ 1.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class ImbalanceMetric(BaseMetric):
 
         Args:
             data_batch: Not used.
-            data_samples: For every sample ``pred_sem_seg`` and ``gt_sem_seg``.
+            data_samples: ``pred_sem_seg`` and ``gt_sem_seg`` of each sample.
 
         Raises:
-            ValueError: A label is neither a class nor ``ignore_index``, or label and prediction
-                differ in size; names the label map.
+            ValueError: If a label is neither a class nor ``ignore_index``, or if label and
+                prediction differ in size; names the label map.
         """
         for sample in data_samples:
             self._sum += self._last
@@ -121,13 +121,13 @@ class ImbalanceMetric(BaseMetric):
             The means, on every rank.
 
         Raises:
-            RuntimeError: More samples were evaluated than the data set has.
+            RuntimeError: If more samples were evaluated than the data set has.
         """
         rank, world_size = get_dist_info()
         seen, counts, last = self._seen, self._sum, self._last
         self._forget()
-        # Sample i of this rank is number i * world_size + rank of all, as in collect_results.
-        # Samplers repeat samples from `size` on, for every rank to have equally many: one at most.
+        # Sample i of this rank is sample i * world_size + rank overall, as in collect_results. From
+        # `size` on, samplers repeat samples to give all ranks equally many: at most one per rank.
         if (seen - 2) * world_size + rank >= size:
             raise RuntimeError(
                 f'{seen} samples were evaluated on rank {rank} of {world_size}, more than its part '
@@ -135,14 +135,14 @@ class ImbalanceMetric(BaseMetric):
             )
         if (seen - 1) * world_size + rank < size:
             counts = counts + last
-        self.results = [counts]  # the base class has one result per rank to collect
+        self.results = [counts]  # the base class collects one result per rank
         return super().evaluate(world_size)
 
     def compute_metrics(self, results: Sequence[np.ndarray]) -> dict[str, float]:
-        """Scores confusion matrices; logs, draws and writes what is not returned.
+        """Scores confusion matrices; logs, draws and writes the scores by class.
 
         Args:
-            results: int64 (C, C) of every rank.
+            results: int64 (C, C) from each rank.
 
         Returns:
             The means in percent, without the prefix.
@@ -157,7 +157,7 @@ class ImbalanceMetric(BaseMetric):
         return scores.means()
 
     def _forget(self) -> None:
-        """Starts an evaluation; the last sample is apart, since it may be a repeated one."""
+        """Resets the counts; the last sample is kept apart, since it may be a repeated one."""
         num_classes = len(self.dataset_meta['classes'])
         self._seen = 0
         self._sum, self._last = np.zeros((2, num_classes, num_classes), np.int64)
@@ -201,7 +201,7 @@ class ImbalanceMetric(BaseMetric):
         log_file = MMLogger.get_current_instance().log_file
         if self.out_dir is None and log_file is None:
             return
-        # late: Matplotlib takes its time
+        # imported late: Matplotlib is slow to import
         from .confusion_figure import confusion_figure
 
         folder = Path(self.out_dir or Path(log_file).parent, self.prefix or '')
@@ -212,13 +212,13 @@ class ImbalanceMetric(BaseMetric):
             write_atomically(folder / 'class_scores.csv', scores.to_csv().encode())
             write_atomically(folder / 'class_scores.json', scores.to_json().encode())
             write_figure(folder / 'confusion.png', figure, dpi=130)
-        except OSError as error:  # a full disk is no reason to end a training
+        except OSError as error:  # a full disk must not end a training
             print_log(f'ImbalanceMetric wrote no files: {error}', 'current', logging.WARNING)
 
 
 def _training_iteration() -> int | None:
-    """How many iterations a training has done that validates now, else None."""
+    """Returns the iterations of a training that is now validating, else None."""
     hub = MessageHub.get_current_instance()
     if hub.get_info('loop_stage') != 'val' or hub.get_info('iter') is None:
         return None
-    return hub.get_info('iter') + 1  # of iterations, counted from 0, the last one
+    return hub.get_info('iter') + 1  # 'iter' is the last one, counted from 0

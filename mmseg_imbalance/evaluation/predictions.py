@@ -5,14 +5,14 @@ from pathlib import Path
 
 
 def prediction_path(folder: str | Path, img_path: str, image_dir: str) -> Path:
-    """The PNG of an image's prediction.
+    """Returns the PNG path of an image's prediction.
 
-    Its path below ``folder`` is that of the image below the data set's image folder: SYNTHIA-SEQS
-    repeats base names over views, and files named by them would overwrite one another.
+    Below ``folder``, it is the image's path below the data set's image folder: SYNTHIA-SEQS
+    repeats base names over views, so files named by them would overwrite one another.
 
     Args:
         folder: Folder of the predictions.
-        img_path: The image.
+        img_path: Path of the image.
         image_dir: The data set's image folder, ``data_prefix['img_path']``.
 
     Example:

@@ -1,4 +1,4 @@
-"""Scores of every class and their means, over all classes and over groups of them."""
+"""Scores of every class, and their means over all classes and over groups of classes."""
 
 import csv
 import io
@@ -11,22 +11,22 @@ from .class_groups import GROUPS
 from .confusion import class_scores, confusion_counts
 
 NAMES = {'IoU': 'IoU', 'recall': 'Acc', 'precision': 'Precision', 'F1': 'F1'}
-"""The scores, and what metrics of MMSegmentation call them."""
+"""The scores, and their names in MMSegmentation's metrics."""
 
 
 class Scores:
-    """What a confusion matrix says about classes, in percent.
+    """Class scores and means from a confusion matrix, in percent.
 
     Args:
         classes (Sequence[str]): C names.
         confusion (np.ndarray): (C, C) as from :func:`confusion_matrix`.
         share (np.ndarray, optional): (C,) share of every class in the training pixels, in [0, 1].
-            With it the classes are sorted, rarest last.
+            If given, classes are sorted, rarest last.
         groups (Sequence[str], optional): One of :data:`GROUPS` for every class; needs ``share``.
 
     Attributes:
         classes (list[str]): The names, sorted.
-        confusion (np.ndarray): The matrix, rows and columns sorted alike.
+        confusion (np.ndarray): The matrix, in the order of the names.
         per_class (dict[str, np.ndarray]): ``'IoU'``, ``'Acc'``, ``'Precision'`` and ``'F1'``,
             float64 (C,) in percent, NaN where :func:`class_scores` says so.
     """
@@ -47,9 +47,9 @@ class Scores:
         self.per_class = {NAMES[name]: 100 * values for name, values in scores.items()}
 
     def means(self) -> dict[str, float]:
-        """aAcc, and means over classes, in percent with two decimals, NaN where undefined.
+        """Returns aAcc and means over classes in percent, with two decimals, NaN if undefined.
 
-        The keys are ``'mIoU'``, ``'mAcc'``, ``'mPrecision'`` and ``'mF1'``, and the same with
+        Keys of means are ``'mIoU'``, ``'mAcc'``, ``'mPrecision'`` and ``'mF1'``, and the same with
         ``'_head'``, ``'_medium'`` and ``'_tail'`` for the groups that have classes.
         """
         accuracy = self.confusion.trace() / (self.confusion.sum() or np.nan)
@@ -64,10 +64,10 @@ class Scores:
         return means
 
     def rows(self) -> list[dict[str, str | int | float | None]]:
-        """One row per class: scores in percent with two decimals, None where undefined.
+        """Returns a row per class: scores in percent with two decimals, None if undefined.
 
-        ``pixels`` and ``predicted`` count the evaluated pixels by label and by prediction;
-        ``group`` and ``training %``, the share in the training pixels, are there if known.
+        ``pixels`` and ``predicted`` count the evaluated pixels by label and by prediction.
+        ``group`` and ``training %``, the share in the training pixels, are added if known.
         """
         pixels, _, predicted = confusion_counts(self.confusion)
         rows = []
@@ -82,8 +82,8 @@ class Scores:
         return rows
 
     def to_table(self) -> str:
-        """The rows as a table for the terminal; needs ``prettytable``."""
-        from prettytable import PrettyTable  # late: optional without MMSegmentation
+        """Draws the rows as a table for terminals; needs ``prettytable``."""
+        from prettytable import PrettyTable  # imported late: optional without MMSegmentation
 
         rows = self.rows()
         table = PrettyTable(list(rows[0]), align='r')
@@ -93,7 +93,7 @@ class Scores:
         return table.get_string()
 
     def to_csv(self) -> str:
-        """The rows as comma-separated values; an undefined one is empty."""
+        """Writes the rows as comma-separated values, empty if undefined."""
         rows = self.rows()
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]), lineterminator='\n')
@@ -102,7 +102,7 @@ class Scores:
         return text.getvalue()
 
     def to_json(self) -> str:
-        """Means, rows and the confusion matrix ([true][predicted], in the order of the rows)."""
+        """Writes means, rows and confusion matrix ([true][predicted], in the order of rows)."""
         content = {
             'means': {key: _known(value) for key, value in self.means().items()},
             'classes': self.rows(),

@@ -1,4 +1,4 @@
-"""Hands the statistics of the training data to the losses that are computed from them."""
+"""A hook that passes the class statistics of the training set to the losses that need them."""
 
 from mmengine.hooks import EMAHook, Hook
 from mmseg.registry import HOOKS
@@ -13,29 +13,29 @@ from ..utils.find_loss import unwrapped
 
 @HOOKS.register_module()
 class ClassStatisticsHook(Hook):
-    """Gives losses with ``class_weight='median_frequency'`` and the like their numbers.
+    """Computes ``class_weight='median_frequency'`` and similar settings from class statistics.
 
-    Before the first iteration of a training, also of a resumed one, it looks for every loss of the
-    model that is to be computed from class statistics: in all heads, in lists of losses, and the
-    ``pixel_loss`` of a :class:`LossMaxPooling`. For these it loads the statistics of the training
-    set, or counts and keeps them where the file is missing, and logs what each loss makes of
-    them. A model without such a loss costs nothing::
+    Before the first iteration of a new or resumed training, the hook finds every loss that needs
+    class statistics: in all heads, in lists of losses, and as ``pixel_loss`` of a
+    :class:`LossMaxPooling`. It loads the statistics of the training set or, if the file is
+    missing, counts and saves them. Then it logs the numbers that each loss computes from them. If
+    no loss needs statistics, it does nothing::
 
         custom_hooks = [dict(type='ClassStatisticsHook')]
 
-    In a distributed training one process loads or counts; the others wait for it, no longer than
-    the process group's timeout, so the statistics of a large data set are best made before, with
+    In a distributed training, rank 0 loads or counts. The other ranks wait no longer than the
+    process group's timeout, so it is best to count a large data set beforehand with
     ``tools/analysis_tools/class_statistics.py``.
 
     Args:
-        statistics (str, optional): File of the training set's class statistics. None: beside the
-            data, named after the data set's fingerprint, as the tool and
-            :class:`ClassBalancedInfiniteSampler` do it.
+        statistics (str, optional): File of the training set's class statistics. If None, it is
+            below the data root, named after the data set's fingerprint, as with the tool and
+            :class:`ClassBalancedInfiniteSampler`.
         nproc (int, optional): Number of worker processes that count, one per CPU core if None.
 
     Raises:
         ValueError: At the start of a training, if the file is damaged or was made for other data,
-            or a loss is one of another number of classes.
+            or if a loss has another number of classes.
     """
 
     def __init__(self, statistics: str | None = None, nproc: int | None = None) -> None:
@@ -43,7 +43,7 @@ class ClassStatisticsHook(Hook):
         self.nproc = nproc
 
     def before_train(self, runner) -> None:
-        """Supplies the losses; every process has to get here."""
+        """Passes the statistics to the losses; in a distributed run all ranks must call this."""
         losses = _find_losses(unwrapped(runner.model))
         if not losses:
             return
@@ -52,13 +52,13 @@ class ClassStatisticsHook(Hook):
         computed = {path: _supply(loss, path, statistics) for path, loss in losses.items()}
         runner.logger.info(_describe(statistics, computed))
         for hook in runner.hooks:
-            if isinstance(hook, EMAHook):  # its copy of the model was made before
+            if isinstance(hook, EMAHook):  # it copied the model earlier
                 for path, loss in _find_losses(hook.ema_model.module).items():
                     _supply(loss, path, statistics)
 
 
 def _find_losses(model: nn.Module) -> dict[str, PixelWeightingLoss]:
-    """The losses of a model that need statistics, by their path in it."""
+    """Returns the losses that need statistics, keyed by their path in the model."""
     return {
         path: module
         for path, module in model.named_modules()
@@ -79,7 +79,7 @@ def _supply(
 
 
 def _describe(statistics: ClassStatistics, computed: dict[str, dict[str, list[float]]]) -> str:
-    """A table of the classes with each list of numbers, and where it is used."""
+    """Formats a table of the classes with each list of numbers and the losses that use it."""
     used: dict[tuple[str, tuple[float, ...]], list[str]] = {}
     for path, lists in computed.items():
         for name, values in lists.items():

@@ -1,4 +1,4 @@
-"""Heads that compute losses and accuracy of their logits as they are, without upsampled ones."""
+"""Computation of a head's losses and accuracy without storing upsampled logits."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,14 +17,14 @@ _EPS = torch.finfo(torch.float32).eps
 
 
 def find_heads(model: nn.Module, paths: list[str] | None = None) -> dict[str, BaseDecodeHead]:
-    """The heads of a model that can be fused, by their paths.
+    """Returns the heads of a model that are to be fused, keyed by their paths.
 
     Args:
         model: The segmentor.
-        paths: Those that are wanted; all if None.
+        paths: Paths of the wanted heads; all if None.
 
     Raises:
-        ValueError: One is not there, or cannot be fused.
+        ValueError: If a head does not exist or cannot be fused.
     """
     heads = {path: m for path, m in model.named_modules() if isinstance(m, BaseDecodeHead)}
     paths = list(heads) if paths is None else paths
@@ -45,21 +45,21 @@ def find_heads(model: nn.Module, paths: list[str] | None = None) -> dict[str, Ba
 
 
 def fuse(head: BaseDecodeHead, compile: bool = False) -> Callable[[], None]:
-    """Has a head compute its losses without upsampled logits.
+    """Makes a head compute its losses without storing upsampled logits.
 
     Args:
-        head: One of :func:`find_heads`.
-        compile: Whether ``torch.compile`` makes the code of the stripes.
+        head: A head that :func:`find_heads` returned.
+        compile: Whether to compile the pass over the stripes with ``torch.compile``.
 
     Returns:
-        A function that leaves the head as it was.
+        A function that restores the head.
     """
     replaced = {head: ('loss_by_feat', partial(_loss_by_feat, head, compile))}
     for loss in _losses(head):
         if isinstance(loss, CrossEntropyLoss):
             replaced[loss] = ('forward', partial(_cross_entropy, loss))
     for module, (method, function) in replaced.items():
-        setattr(module, method, function)  # before the method of its class
+        setattr(module, method, function)  # hides the method of its class
 
     def restore() -> None:
         for module, (method, _) in replaced.items():
@@ -71,7 +71,7 @@ def fuse(head: BaseDecodeHead, compile: bool = False) -> Callable[[], None]:
 def _loss_by_feat(
     head: BaseDecodeHead, compile: bool, seg_logits: Tensor, batch_data_samples: list
 ) -> dict[str, Tensor]:
-    """What ``BaseDecodeHead.loss_by_feat`` computes of logits (N, C, h, w)."""
+    """Computes the same as ``BaseDecodeHead.loss_by_feat`` from logits (N, C, h, w)."""
     seg_label = head._stack_batch_gt(batch_data_samples).squeeze(1)
     logits = UpsampledLogits(seg_logits, seg_label.shape[1:], head.align_corners, compile)
     log: dict[str, Tensor] = {}
@@ -92,8 +92,8 @@ def _cross_entropy(
     reduction_override: str | None = None,
     ignore_index: int = -100,
 ) -> Tensor:
-    """What ``CrossEntropyLoss`` computes of logits of label size."""
-    if isinstance(cls_score, Tensor):  # who looks for the cause of a NaN has them
+    """Computes the same as ``CrossEntropyLoss`` does from logits of label size."""
+    if isinstance(cls_score, Tensor):  # such as from NonFiniteLossHook
         return type(loss).forward(
             loss, cls_score, label, weight, avg_factor, reduction_override, ignore_index
         )
@@ -105,7 +105,7 @@ def _cross_entropy(
 
 
 def _accuracy(pred: Tensor, label: Tensor, ignore_index: int) -> Tensor:
-    """What MMSegmentation logs: the percentage of valid pixels that are predicted right, (1,)."""
+    """Computes MMSegmentation's accuracy: the percentage of valid pixels predicted right, (1,)."""
     valid = label != ignore_index
     right = ((pred == label) & valid).sum()
     return (100 * (right + _EPS) / (valid.sum() + _EPS))[None]
@@ -117,7 +117,7 @@ def _losses(head: BaseDecodeHead) -> list[nn.Module]:
 
 
 def _fault_of_head(head: BaseDecodeHead) -> str | None:
-    """Why a head would not compute the same, if so."""
+    """Returns why a head cannot be fused without changing its loss, None if it can."""
     kind = type(head)
     known = (BaseDecodeHead.loss, BaseCascadeDecodeHead.loss)
     if kind.loss_by_feat is not BaseDecodeHead.loss_by_feat or kind.loss not in known:
@@ -128,7 +128,7 @@ def _fault_of_head(head: BaseDecodeHead) -> str | None:
 
 
 def _fault_of_loss(loss: nn.Module) -> str | None:
-    """Why a loss cannot do without upsampled logits."""
+    """Returns why a loss needs the upsampled logits, None if it does not."""
     inner = loss.pixel_loss if isinstance(loss, LossMaxPooling) else None
     if inner is not None and not isinstance(inner, PixelWeightingLoss):
         return f'pools the pixel_loss {type(inner).__name__}, which needs the upsampled logits'

@@ -1,4 +1,4 @@
-"""Random noise that a resumed training draws again as an uninterrupted one would."""
+"""A hook that gives a resumed training the random numbers of an uninterrupted one."""
 
 import random
 
@@ -15,16 +15,16 @@ _LOADING, _STEP = 0, 1
 class IterSeedHook(Hook):
     """Seeds Python's, NumPy's and PyTorch's generators anew for every iteration.
 
-    MMEngine does not save their states, so that after ``--resume`` dropout and augmentation draw
-    other numbers than an uninterrupted run. Here the numbers of an iteration depend on nothing but
-    (seed, rank, iteration), and nothing has to be saved::
+    MMEngine does not save their states. After ``--resume``, dropout and augmentation therefore
+    draw other numbers than in an uninterrupted run. With this hook, the numbers of an iteration
+    depend only on (seed, rank, iteration), and nothing has to be saved::
 
         custom_hooks = [dict(type='IterSeedHook')]
 
-    Exact for dropout, and for augmentation that draws from Python's or NumPy's generator, as
-    MMSegmentation's does, where ``train_dataloader.num_workers`` is 0. Worker processes have
-    generators of their own, which are out of reach, and a runner that replays the past samples on
-    resuming (upstream MMEngine's does) draws augmentation for them.
+    Dropout is then exact, and so is augmentation from Python's or NumPy's generator, such as
+    MMSegmentation's, if ``train_dataloader.num_workers`` is 0: this hook cannot seed the generators
+    of worker processes. A runner that replays past samples on resuming, such as upstream
+    MMEngine's, draws random numbers for their augmentation, too.
     """
 
     def before_train(self, runner) -> None:
@@ -32,7 +32,7 @@ class IterSeedHook(Hook):
         self._seed(runner, runner.iter, _LOADING)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Seeds the training step: a new iterator of the loader has drawn from the generators."""
+        """Seeds the training step, since a new loader iterator has drawn from the generators."""
         self._seed(runner, runner.iter, _STEP)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -40,7 +40,7 @@ class IterSeedHook(Hook):
         self._seed(runner, runner.iter + 1, _LOADING)
 
     def after_val_epoch(self, runner, metrics=None) -> None:
-        """Seeds the loading again: a validation may have drawn numbers in between."""
+        """Seeds the loading again, since the validation may have drawn random numbers."""
         self._seed(runner, runner.iter, _LOADING)
 
     @staticmethod

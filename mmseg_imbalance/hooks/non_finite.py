@@ -1,4 +1,4 @@
-"""Which pixel makes a loss NaN or infinite, and by what."""
+"""Search for the pixel that makes a loss NaN or infinite, and for the cause."""
 
 import inspect
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from ..losses.pixel_weighting_loss import PixelWeightingLoss
 
 
 class Culprit(NamedTuple):
-    """What makes a loss NaN or infinite.
+    """The pixel that makes a loss NaN or infinite.
 
     Attributes:
         pixel: Image, row and column of the first pixel at fault.
-        share: How many pixels are, of how many, in words.
-        fault: What is wrong with it, in words.
+        share: Number of such pixels and of all comparable pixels, in words.
+        fault: What is wrong with the pixel, in words.
     """
 
     pixel: tuple[int, int, int]
@@ -31,17 +31,17 @@ def find_culprit(
     weight: Tensor | None = None,
     ignore_index: int = 255,
 ) -> Culprit | None:
-    """Looks for the first pixel that makes a loss NaN or infinite; waits for the device.
+    """Finds the first pixel that makes a loss NaN or infinite; waits for the device.
 
     Args:
         loss: A loss of this package or of MMSegmentation.
-        seg_logits: (N, C, H, W) that it was called with.
-        seg_label: (N, H, W), as the weight of a pixel sampler if there is one.
-        weight: (N, H, W).
+        seg_logits: Logits that the loss was called with, (N, C, H, W).
+        seg_label: Labels (N, H, W).
+        weight: Weights of a pixel sampler, if there is one, (N, H, W).
         ignore_index: Label of the pixels to leave out.
 
     Returns:
-        None if logits, weights and losses of all pixels are finite.
+        The pixel, None if logits, weights and losses of all pixels are finite.
     """
     valid = seg_label != ignore_index
     for bad, fault in _suspicions(loss, seg_logits, seg_label, weight, valid, ignore_index):
@@ -58,7 +58,7 @@ def find_culprit(
 
 
 def first_non_finite_parameter(model: nn.Module) -> str | None:
-    """The name of a model's first parameter that is not finite."""
+    """Returns the name of a model's first parameter that is not finite, None without one."""
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             return name
@@ -66,7 +66,7 @@ def first_non_finite_parameter(model: nn.Module) -> str | None:
 
 
 def _suspicions(loss, logits, label, weight, valid, ignore_index) -> Iterator:
-    """Masks (N, H, W) of pixels that may be at fault, each with what to say of one."""
+    """Yields masks (N, H, W) of pixels at fault, each with a function that describes a fault."""
 
     def logits_hold(pixel):
         n, row, column = pixel
@@ -74,7 +74,7 @@ def _suspicions(loss, logits, label, weight, valid, ignore_index) -> Iterator:
         wrong = values[~values.isfinite()]
         return f'its logits hold {wrong[0].item()} ({len(wrong)} of {len(values)} classes)'
 
-    # A class of logit -inf has the probability 0, which is fine for any but the label's own.
+    # A logit of -inf means probability 0, which is harmless unless it is the label's own class.
     own = logits.gather(1, label.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
     poisoned = (logits.isnan() | (logits == torch.inf)).any(1)
     yield valid & (poisoned | (own == -torch.inf)), logits_hold
@@ -97,12 +97,12 @@ def _suspicions(loss, logits, label, weight, valid, ignore_index) -> Iterator:
             valid & ~losses.isfinite(),
             lambda pixel: f'its logits are finite, but the loss made of them is {losses[pixel]}',
         )
-    yield ~valid & poisoned, logits_hold  # some losses look at those
+    yield ~valid & poisoned, logits_hold  # some losses use ignored pixels
 
 
 def _pixel_losses(loss, logits: Tensor, label: Tensor, ignore_index: int) -> Tensor | None:
-    """The losses (N, H, W), None of a loss that has no such thing."""
-    if isinstance(loss, PixelWeightingLoss):  # its weighing may wait for other processes
+    """Returns the pixel losses (N, H, W), None if the loss cannot return them."""
+    if isinstance(loss, PixelWeightingLoss):  # score alone: its weighting may wait for other ranks
         return loss.score(logits, label, ignore_index).loss
     arguments = inspect.signature(loss.forward).parameters
     if 'reduction_override' not in arguments or 'ignore_index' not in arguments:

@@ -1,4 +1,4 @@
-"""Ends a training at the first loss that is not finite, and names where it comes from."""
+"""A hook that stops a training at the first loss that is not finite and reports the cause."""
 
 import torch
 from mmengine.dist import get_rank, get_world_size
@@ -13,29 +13,29 @@ from .non_finite import find_culprit, first_non_finite_parameter
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
-    """Raises before a NaN or infinite loss reaches the weights, and names its pixel.
+    """Stops a training before a NaN or infinite loss changes the weights, and names the pixel.
 
-    It listens at every loss of the model, in all heads, of this package or MMSegmentation's own.
-    The first value that is not finite ends the training with one line: iteration, loss, image,
-    pixel, label, and whether its logits, a weight or the loss itself are at fault. Neither the
-    backward pass nor the optimizer has run then, so that the model is still the one that made it::
+    The hook checks every loss of the model, in all heads, of this package or of MMSegmentation.
+    The first value that is not finite ends the training with a one-line error: iteration, loss,
+    image, pixel, label, and whether the logits, a weight or the loss itself are at fault. At this
+    point neither the backward pass nor the optimizer has run, so the model is unchanged::
 
         custom_hooks = [*_base_.custom_hooks, dict(type='NonFiniteLossHook')]
 
-    It is for finding an error, not for every training: a GPU is waited for at each loss that is
-    looked at. Otherwise the training stays the same, bit for bit. In a distributed one the process
-    that sees the value ends with the error, and the launcher ends the others. Code that is compiled
-    breaks its graph there.
+    Use it to find an error, not in every training: on a GPU, each checked loss waits for the
+    device. Apart from that, the training stays the same bit for bit. In a distributed training,
+    the rank that finds the value ends with the error, and the launcher ends the other ranks. In
+    compiled code, each check causes a graph break.
 
-    MMEngine's own ``CheckInvalidLossHook`` sees the sum of all losses, after the optimizer's step.
+    MMEngine's own ``CheckInvalidLossHook`` checks the sum of all losses, after the optimizer step.
 
     Args:
-        interval: Iterations ≥ 1 from one that is looked at to the next. Above 1, what is found may
-            be the consequence of an earlier value that was not looked at.
+        interval: Iterations ≥ 1 from one check to the next. Above 1, the value found may result
+            from an earlier one that was not checked.
 
     Raises:
-        ValueError: ``interval`` < 1; at the start of a training, a model without a loss.
-        FloatingPointError: A loss is not finite.
+        ValueError: If ``interval`` < 1 or, at the start of a training, the model has no loss.
+        FloatingPointError: If a loss is not finite.
     """
 
     def __init__(self, interval: int = 1) -> None:
@@ -43,10 +43,10 @@ class NonFiniteLossHook(Hook):
             raise ValueError(f'interval must be a number of iterations ≥ 1, got {interval}')
         self.interval = interval
         self._handles: list = []
-        self._batch: dict | None = None  # of an iteration that is looked at
+        self._batch: dict | None = None  # of an iteration to be checked, else None
 
     def before_train(self, runner) -> None:
-        """Starts to listen."""
+        """Registers the check with every loss."""
         self._model = unwrapped(runner.model)
         self._classes = runner.train_dataloader.dataset.metainfo['classes']
         losses = _find_all_losses(self._model)
@@ -58,30 +58,30 @@ class NonFiniteLossHook(Hook):
             self._handles.append(loss.register_forward_hook(self._check(path), with_kwargs=True))
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Remembers the batch whose losses are looked at."""
+        """Keeps the batch if its losses are to be checked."""
         looks = self.every_n_train_iters(runner, self.interval)
         self._batch, self._iteration = data_batch if looks else None, runner.iter + 1
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Lets go of it."""
+        """Releases the batch."""
         self._batch = None
 
     def after_train(self, runner=None) -> None:
-        """Stops listening."""
+        """Removes the checks."""
         while self._handles:
             self._handles.pop().remove()
         self._batch = None
 
     def _check(self, path: str):
-        """A forward hook for the loss at a path in the model."""
+        """Returns a forward hook that checks the loss at a path in the model."""
 
         def check(loss: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> None:
-            # OHEM's probing of single pixels is no loss yet; that follows.
+            # OHEM first computes single pixels' losses; the loss itself follows in another call.
             probing = kwargs.get('reduction_override') == 'none'
             if self._batch is None or probing or bool(output.isfinite().all()):
                 return
             batch = self._batch
-            self.after_train()  # no training, no end of it: who goes on is not to be held up
+            self.after_train()  # the error skips after_train; later calls must not be checked
             rank = f' of process {get_rank()}' if get_world_size() > 1 else ''
             values = output.detach().flatten()
             value = values[~values.isfinite()][0].item()
@@ -113,11 +113,11 @@ class NonFiniteLossHook(Hook):
 
 
 def _find_all_losses(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules whose value enters the log under a ``loss_name``, by their path in the model."""
+    """Returns the modules logged under a ``loss_name``, keyed by their path in the model."""
     return {
         path: module
         for path, module in model.named_modules()
-        # a compiled module shows the attributes of the one inside
+        # A compiled module also has the attributes of the module inside it.
         if hasattr(module, 'loss_name') and not path.endswith('_orig_mod')
     }
 
@@ -132,14 +132,14 @@ def _is_pixelwise(args: tuple) -> bool:
 
 
 def _image_name(batch: dict, index: int) -> str:
-    """What to call an image of a batch of the data loader."""
+    """Returns an image's path, or its position in the batch if the path is unknown."""
     samples = batch.get('data_samples', ())
     path = samples[index].get('img_path') if index < len(samples) else None
     return path or f'image {index} of the batch'
 
 
 def _label_name(label: int, num_channels: int, classes: tuple[str, ...]) -> str:
-    """A label, with its class where the logits are those of the data set's classes."""
+    """Formats a label, with its class name if the logits belong to the data set's classes."""
     if num_channels == len(classes) and 0 <= label < num_channels:
         return f'{label} ({classes[label]})'
     return str(label)

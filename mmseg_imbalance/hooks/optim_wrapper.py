@@ -1,4 +1,4 @@
-"""Mixed precision that needs no loss scaling."""
+"""Mixed precision without loss scaling."""
 
 from contextlib import contextmanager
 
@@ -10,13 +10,13 @@ from mmseg.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class BFloat16OptimWrapper(OptimWrapper):
-    """Trains under bfloat16 autocast, on a CPU or on a GPU that has bfloat16.
+    """Trains under bfloat16 autocast, on a CPU or on a GPU that supports bfloat16.
 
-    MMEngine's ``AmpOptimWrapper`` refuses to be built on a CPU. bfloat16 has float32's range of
-    exponents, so that gradients do not underflow and no loss scaler is needed.
+    MMEngine's ``AmpOptimWrapper`` cannot be built on a CPU. bfloat16 has the exponent range of
+    float32, so gradients do not underflow and no loss scaler is needed.
 
     Args:
-        **kwargs: Those of :class:`mmengine.optim.OptimWrapper`.
+        **kwargs: Arguments of :class:`mmengine.optim.OptimWrapper`.
 
     Example:
         >>> optim_wrapper = dict(type='BFloat16OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
@@ -27,7 +27,7 @@ class BFloat16OptimWrapper(OptimWrapper):
         """Runs the forward pass of a training step under autocast.
 
         Args:
-            model: The model that is trained.
+            model: The model in training.
         """
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield

@@ -1,4 +1,4 @@
-"""Saves the predicted label maps of a test run."""
+"""A hook that saves the predicted label maps of a test run."""
 
 import numpy as np
 from mmengine.hooks import Hook
@@ -13,14 +13,14 @@ from ..utils.images import encode_png
 class PredictionWriterHook(Hook):
     """Writes every test prediction as a PNG of class indices.
 
-    The files are named by :func:`mmseg_imbalance.evaluation.prediction_path`: equal base names do
-    not overwrite one another, as they do with ``IoUMetric(output_dir=…)``.
+    :func:`mmseg_imbalance.evaluation.prediction_path` names the files. Unlike with
+    ``IoUMetric(output_dir=…)``, images of the same base name do not overwrite one another.
 
-    They are 8-bit, single-channel, of the original image's size. Of a data set with
-    ``reduce_zero_label`` they hold the index plus one, as its own label files do.
+    The files are 8-bit with one channel and have the original image's size. For a data set with
+    ``reduce_zero_label``, they hold the index plus one, like its label files.
 
     Args:
-        out_dir: Folder to write to; made where missing.
+        out_dir: Folder to write to; created if missing.
 
     Example:
         >>> custom_hooks = [dict(type='PredictionWriterHook', out_dir='predictions')]
@@ -37,5 +37,5 @@ class PredictionWriterHook(Hook):
             if sample.get('reduce_zero_label', False):
                 index = index + 1
             path = prediction_path(self.out_dir, sample.img_path, image_dir)
-            # Ranks may share the last samples, so files have to appear at once.
+            # Several ranks may have the same last samples, so each file is written atomically.
             write_atomically(path, encode_png(index.astype(np.uint8)))

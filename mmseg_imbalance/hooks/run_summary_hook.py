@@ -1,4 +1,4 @@
-"""What a training was and what came out of it, in one file."""
+"""A hook that describes a training and its results in one file."""
 
 import json
 import logging
@@ -19,41 +19,41 @@ from ..utils.machine import describe_machine
 from ..version import __version__
 
 FILE_NAME = 'run.json'
-_POINTS = 100  # of a loss curve, at most
+_POINTS = 100  # maximum number of points of a loss curve
 _RUN_ID = 'run_id'  # in MMEngine's message hub, which checkpoints hold
 
 
 @HOOKS.register_module()
 class RunSummaryHook(Hook):
-    """Writes ``run.json`` into the work dir, from which tools compare trainings.
+    """Writes ``run.json`` into the work dir, so that tools can compare trainings.
 
     The file is replaced when the training starts, after every validation, and at the end. A
-    resumed training carries on with the file of the run that its checkpoint is from; what was
-    noted beyond the checkpoint is dropped. A training that ends without a validation, such as one
-    that was stopped between its last checkpoint and the validation, is validated at the end.
+    resumed training continues the file of the run that its checkpoint comes from; entries after
+    the checkpoint are dropped. If a training would end without a final validation, for example
+    because it was stopped between its last checkpoint and the validation, it is validated then.
 
-    ``run.json`` is an object with these keys; numbers that are not finite are null:
+    ``run.json`` is an object with these keys, where non-finite numbers are null:
 
     - ``config``: name of the config file without suffix; ``settings``: the whole config; ``seed``;
       ``load_from``: the checkpoint that the run started with.
-    - ``versions``: device, Python, PyTorch, the stack and this package; ``processes``: the number
-      of processes, one entry for each change of it.
+    - ``versions``: device, Python, PyTorch, the stack and this package; ``processes``: the world
+      sizes of the run, without repetition.
     - ``unit``: ``'iteration'`` or ``'epoch'``; ``length``: of the training in this unit;
-      ``reached``: how far it had come when the file was written; ``finished``: whether it ended.
-    - ``curves``: lists of [position, value]. ``loss`` counts positions in iterations and has the
-      means over equal stretches of the training; the means of the validations, ``mIoU`` and so on
-      in percent, count them in ``unit``.
+      ``reached``: the position when the file was written; ``finished``: whether the training ended.
+    - ``curves``: lists of [position, value]. ``loss`` has means over equal stretches of the
+      training, with positions in iterations. The validation curves (``mIoU`` and so on, in percent)
+      have positions in ``unit``.
     - ``scores``: of the last validation, null before the first: ``reached``, ``means`` and
       ``classes``, the rows of :meth:`Scores.rows`, empty without :class:`ImbalanceMetric`.
     """
 
-    priority = 'VERY_LOW'  # after CheckpointHook: what it notes of the training is saved
+    priority = 'VERY_LOW'  # after CheckpointHook, which by then has saved what this notes
 
     def __init__(self) -> None:
-        self._summary: dict | None = None  # of a training
+        self._summary: dict | None = None  # of a training, else None
 
     def before_train(self, runner) -> None:
-        """Describes the run, or goes on with the description of the run that is resumed."""
+        """Describes a new run, or continues the description of a resumed one."""
         resumed = runner.iter > 0
         hub = runner.message_hub
         run_id = hub.get_info(_RUN_ID) if resumed else None
@@ -66,8 +66,8 @@ class RunSummaryHook(Hook):
         self._write(runner)
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Notes the scores of a validation in the training."""
-        if self._summary is None:  # no training
+        """Records the scores of a validation during a training."""
+        if self._summary is None:  # validation without a training
             return
         position = _position(runner, self._summary)
         means = {key: _number(value) for key, value in (metrics or {}).items()}
@@ -81,11 +81,11 @@ class RunSummaryHook(Hook):
         self._write(runner)
 
     def after_train(self, runner) -> None:
-        """Notes that the training ended, after a validation of it where there was none."""
+        """Validates the final model if that has not been done, and records the training's end."""
         position, scores = _position(runner, self._summary), self._summary['scores']
         wanted = runner.val_loop is not None and position >= runner.train_loop.val_begin
         if wanted and (scores is None or scores['reached'] < position):
-            runner.message_hub.update_info('iter', runner.iter - 1)  # of the last one, from 0
+            runner.message_hub.update_info('iter', runner.iter - 1)  # the last one, counted from 0
             runner.val_loop.run()
         self._summary['finished'] = True
         self._write(runner)
@@ -98,7 +98,7 @@ class RunSummaryHook(Hook):
         text = json.dumps(self._summary, ensure_ascii=False, allow_nan=False, indent=1)
         try:
             write_atomically(Path(runner.work_dir, FILE_NAME), (text + '\n').encode())
-        except OSError as error:  # a full disk is no reason to end a training
+        except OSError as error:  # a full disk must not end a training
             runner.logger.log(logging.WARNING, f'RunSummaryHook wrote no {FILE_NAME}: {error}')
 
 
@@ -123,7 +123,7 @@ def _describe(runner, resumed: bool) -> dict:
 
 
 def _read(runner, run_id: str) -> dict | None:
-    """The run's own file; None where there is none, or that of another run."""
+    """Returns the content of ``run.json``, None if it is unreadable or of another run."""
     try:
         summary = json.loads(Path(runner.work_dir, FILE_NAME).read_bytes())
         return summary if summary['run_id'] == run_id else None
@@ -135,7 +135,7 @@ def _read(runner, run_id: str) -> dict | None:
 
 
 def _go_on(summary: dict, earlier: dict, position: int) -> None:
-    """Takes over what was noted up to the checkpoint."""
+    """Copies the entries up to the checkpoint from the earlier summary."""
     summary['load_from'] = earlier['load_from']
     summary['processes'] = list(dict.fromkeys(earlier['processes'] + summary['processes']))
     for name, points in earlier['curves'].items():
@@ -155,7 +155,7 @@ def _class_rows(runner) -> list[dict]:
 
 
 def _loss_curve(runner) -> list[list]:
-    """The loss by iteration from MMEngine's history of it, which checkpoints hold."""
+    """Returns the loss curve from MMEngine's history of the loss, which checkpoints hold."""
     hub = runner.message_hub
     if 'train/loss' not in hub.log_scalars:
         return []
@@ -171,7 +171,7 @@ def _number(value: float) -> float | None:
 
 
 def _plain(value):
-    """A config's value as JSON knows it; other objects, and infinity, by their names."""
+    """Converts a config's value to JSON types; other objects and infinity become strings."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set):

@@ -1,4 +1,4 @@
-"""Losses for ``loss_decode`` and for any PyTorch loop: one skeleton, one file per loss."""
+"""Losses for ``loss_decode`` and for any PyTorch loop: one base class, one file per loss."""
 
 from .class_count_loss import ClassCountLoss
 from .logit_adjusted_loss import LogitAdjustedLoss

@@ -1,4 +1,4 @@
-"""Base of losses whose class weights come from how the classes are predicted in the batch."""
+"""Base of losses whose class weights depend on how the batch's classes are predicted."""
 
 import torch
 from torch import Tensor
@@ -11,10 +11,10 @@ _NORMALIZERS = ('valid', 'all', 'weight')
 
 
 class ClassCountLoss(PixelWeightingLoss):
-    """Weighs every pixel by a weight of its class, computed from counts of the arg-max prediction.
+    """Weighs every pixel by a class weight, computed from counts of the arg-max prediction.
 
-    A subclass writes :meth:`class_weights_of`. Counting without a synchronisation, running counts
-    and sums over processes live here::
+    A subclass implements :meth:`class_weights_of`. This base counts without a synchronisation,
+    keeps running counts and sums over processes::
 
         class PrecisionLoss(ClassCountLoss):
             def class_weights_of(self, counts):
@@ -23,26 +23,26 @@ class ClassCountLoss(PixelWeightingLoss):
 
     Args:
         normalizer: The divisor Z. ``'weight'``: the sum of the class weights over the valid
-            pixels, a weighted mean whose scale does not shrink as the classes are learned;
+            pixels, giving a weighted mean whose scale does not shrink as the classes are learned;
             ``'valid'``: the number of valid pixels; ``'all'``: the number of all pixels.
-        momentum: Share in (0, 1] of the current batch in running counts that the weights are made
-            from, as in batch normalisation; only classes present are updated. The counts are saved
-            and resumed with the checkpoint; without ``sync`` every process has its own, and a
-            checkpoint those of the first. They move once a step: not in evaluation, and not with
+        momentum: Share in (0, 1] of the current batch in running counts that give the weights, as
+            in batch normalisation; only classes in the batch are updated. Checkpoints save and
+            resume the counts; without ``sync`` each process has its own, and those of the first
+            are saved. Each step updates them once, but not in evaluation and not with
             ``reduction_override='none'``. None: the counts of the batch.
-        sync: Whether to sum the counts over all processes, in one all-reduce a step.
-        num_classes: Number of classes. With ``momentum``, name it where something copies the
-            model's buffers before the first iteration, such as MMEngine's EMAHook.
+        sync: Whether to sum the counts over all processes, in one all-reduce per step.
+        num_classes: Number of classes. With ``momentum``, set it if something copies the model's
+            buffers before the first iteration, such as MMEngine's EMAHook.
         **kwargs: ``class_weight``, ``loss_weight``, ``loss_name``, ``check_labels``, ``compile``
             and ``kernels``, see :class:`PixelWeightingLoss`; class weights enter the divisor
             ``'weight'``.
 
     Attributes:
-        num_counts: Of the class: how many of the counts it looks at, and keeps in checkpoints: 2
-            for pixels N and true positives TP, 3 for predicted pixels P too.
+        num_counts: Class attribute, how many counts are used and kept in checkpoints: 2 for
+            pixels N and true positives TP, 3 for predicted pixels P too.
 
     Raises:
-        ValueError: Unknown normalizer, momentum outside (0, 1].
+        ValueError: For an unknown normalizer or a momentum outside (0, 1].
     """
 
     needs_predictions = True
@@ -65,15 +65,15 @@ class ClassCountLoss(PixelWeightingLoss):
         self.momentum = momentum
         self.sync = sync
         if momentum is not None:
-            # Without num_classes, empty until the first batch or checkpoint tells.
+            # Without num_classes, empty until the first batch or checkpoint shows it.
             counts = torch.zeros(self.num_counts, num_classes or 0, dtype=torch.float64)
             self.register_buffer('running_counts', counts)
 
     def class_weights_of(self, counts: Tensor) -> Tensor:
-        """The weight of every class.
+        """Returns the weight of every class.
 
         Args:
-            counts: (``num_counts``, C), pixels N, true positives TP and, if asked for, predicted
+            counts: (``num_counts``, C), pixels N, true positives TP and, if used, predicted
                 pixels P of every class; int64, or float64 running averages.
 
         Returns:
@@ -82,7 +82,7 @@ class ClassCountLoss(PixelWeightingLoss):
         raise TypeError(f'{type(self).__name__} has to write class_weights_of')
 
     def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """The class weight of every pixel's label, and the divisor Z."""
+        """Returns the class weight of every pixel's label, and the divisor Z."""
         num_classes = scores.num_classes
         label = seg_label.int().masked_fill_(~valid, num_classes)
         counts = class_counts(scores.pred, label, num_classes, ignore_index=num_classes)
@@ -96,7 +96,7 @@ class ClassCountLoss(PixelWeightingLoss):
         table = torch.cat([class_weight, class_weight.new_zeros(1)]).to(scores.loss.dtype)
         pixel_weight = table.index_select(0, label.flatten()).view_as(label)
         divisor = self._divisor(counts, num_pixels, class_weight)
-        if self.sync:  # every process divides by its share of the union's divisor
+        if self.sync:  # every process divides by its share of the common divisor
             divisor = divisor / get_dist_info()[1]
         return pixel_weight, safe_divisor(divisor.to(scores.loss.dtype))
 
@@ -110,7 +110,7 @@ class ClassCountLoss(PixelWeightingLoss):
         return (counts[0] * class_weight).sum(0, keepdim=True)
 
     def _running(self, counts: Tensor) -> Tensor:
-        """The counts to weigh by: the batch's, or the updated running ones."""
+        """Returns the batch's counts, or the updated running counts."""
         if self.momentum is None:
             return counts
         running = self.running_counts

@@ -1,4 +1,4 @@
-"""Logit adjustment; balanced soft-max."""
+"""Logit adjustment and balanced soft-max."""
 
 import math
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from .upsampled_logits import UpsampledLogits
 
 @MODELS.register_module()
 class LogitAdjustedLoss(PixelWeightingLoss):
-    r"""Cross-entropy of logits that are shifted in training by how frequent the classes are.
+    r"""Cross-entropy of logits that are shifted in training by the class frequencies.
 
     A. K. Menon, S. Jayasumana, A. S. Rawat, H. Jain, A. Veit, S. Kumar, *Long-Tail Learning via
-    Logit Adjustment*, ICLR 2021, arXiv 2007.07314, equation 10; with tau = 1 the balanced soft-max
-    of J. Ren et al., *Balanced Meta-Softmax for Long-Tailed Visual Recognition*, NeurIPS 2020,
-    arXiv 2007.10740. For logits f and the shares π of the classes,
+    Logit Adjustment*, ICLR 2021, arXiv 2007.07314, equation 10. With tau = 1 it is the balanced
+    soft-max of J. Ren et al., *Balanced Meta-Softmax for Long-Tailed Visual Recognition*, NeurIPS
+    2020, arXiv 2007.10740. For logits f and class shares π,
 
     .. math:: \ell = -\log
         \frac{\exp(f_y + \tau \log \pi_y)}{\sum_c \exp(f_c + \tau \log \pi_c)}
 
-    The prior accounts for how frequent a class is, so that the logits themselves, by which the
-    network predicts, need not: they aim at the error averaged over the classes (mean accuracy)
-    instead of over the pixels. Nothing changes at test time::
+    The prior accounts for the class frequencies, so that the logits, by which the network predicts,
+    need not. They aim at the error averaged over the classes (mean accuracy) instead of over the
+    pixels. Nothing changes at test time::
 
         custom_imports = dict(imports=['mmseg_imbalance'])
         model = dict(
@@ -36,20 +36,20 @@ class LogitAdjustedLoss(PixelWeightingLoss):
         custom_hooks = [dict(type='ClassStatisticsHook')]
 
     Args:
-        tau: How much of the prior is used, ≥ 0: 0 gives cross-entropy.
+        tau: Strength of the prior, ≥ 0; 0 gives cross-entropy.
         prior: Share or number of pixels of each class, > 0, or a ``.npy``, ``.json`` or ``.yaml``
-            file with such a list. It should be that of the pixels that training sees: sampling by
-            class changes it. None: from the statistics of the training data, which
-            ``ClassStatisticsHook`` hands over; a class without a pixel is counted as one pixel
-            there, as the logarithm of 0 would take it out of the soft-max: nothing would push its
-            logits down then, and at test time they are compared with all others.
+            file with such a list. It should describe the pixels that training sees; sampling by
+            class changes these. None: from the statistics of the training data, which
+            ``ClassStatisticsHook`` provides. A class without a pixel then counts as one pixel: the
+            logarithm of 0 would take it out of the soft-max, and nothing would push its logits
+            down, although they compete with all others at test time.
         **kwargs: ``class_weight``, ``loss_weight``, ``loss_name`` (``'loss_la'``), ``num_classes``,
             ``check_labels``, ``compile`` and ``kernels``, see :class:`PixelWeightingLoss`. The mean
             is taken over the valid pixels.
 
     Raises:
-        ValueError: tau < 0, or a prior that cannot be read, is not > 0 everywhere or has another
-            number of entries than ``num_classes``.
+        ValueError: For tau < 0, or for a prior that cannot be read, is not > 0 everywhere or does
+            not have ``num_classes`` entries.
 
     Example:
         >>> import torch
@@ -71,7 +71,7 @@ class LogitAdjustedLoss(PixelWeightingLoss):
             raise ValueError(f'tau must be finite and ≥ 0, got {tau}')
         self.tau = float(tau)
         self.prior_from_statistics = prior is None
-        # Configuration, like class weights; empty until the statistics come.
+        # Configuration, like class weights; empty until the statistics are set.
         self.register_buffer('log_prior', torch.tensor([]), persistent=False)
         if prior is not None:
             self._set_prior(_load_prior(prior))
@@ -91,13 +91,13 @@ class LogitAdjustedLoss(PixelWeightingLoss):
     def score(
         self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int
     ) -> PixelScores:
-        """The cross-entropy of the adjusted logits, the predictions of the logits as they are."""
+        """Computes cross-entropy of the adjusted logits, predictions of the unadjusted logits."""
         self._check_length('prior', self.log_prior, seg_logits.shape[1])
         shift = self.tau * self.log_prior
         return super().score(seg_logits, seg_label, ignore_index, shift)
 
     def _set_prior(self, counts: list[float]) -> list[float]:
-        """Keeps the logarithms of the classes' shares, and returns the shares."""
+        """Stores the logarithms of the class shares and returns the shares."""
         self._check_length('prior', counts, self.num_classes)
         total = math.fsum(counts)
         log_prior = [math.log(count) - math.log(total) for count in counts]
@@ -105,7 +105,7 @@ class LogitAdjustedLoss(PixelWeightingLoss):
         return [count / total for count in counts]
 
     def extra_repr(self) -> str:
-        """What a printed model shows."""
+        """Describes the loss in a printed model."""
         return f'tau={self.tau}'
 
 

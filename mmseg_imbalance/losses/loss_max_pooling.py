@@ -14,10 +14,10 @@ _POOLS = ('image', 'batch')
 
 @MODELS.register_module()
 class LossMaxPooling(PixelWeightingLoss):
-    r"""Pools the pixel losses by the worst case over a family of weightings instead of their mean.
+    r"""Pools the pixel losses by the worst case over a family of weightings, not by their mean.
 
-    Cross-entropy averages over the pixels, so a class with few of them hardly counts. Loss
-    max-pooling lets pixels with large losses weigh more, whatever their class: S. Rota Bulò,
+    Cross-entropy averages over the pixels, so a class with few pixels hardly counts. Loss
+    max-pooling gives more weight to pixels with large losses, whatever their class: S. Rota Bulò,
     G. Neuhold, P. Kontschieder, *Loss Max-Pooling for Semantic Image Segmentation*, CVPR 2017,
     arXiv 1704.02966,
 
@@ -40,25 +40,25 @@ class LossMaxPooling(PixelWeightingLoss):
         p: How selective the pooling is, in [1, inf]: inf gives the mean, 1 the mean of the m
             largest losses (top-k, OHEM).
         ratio: m / n in (0, 1], the least share of the valid pixels that has to carry the weight;
-            1 gives the mean, for every p. One pixel's weight is at most (1/ratio)^(1/p) times
-            what the mean gives it.
-        pool: Whether n counts the pixels of one ``'image'`` (independent of the batch size and of
-            the number of GPUs; the loss is the mean over the images) or of the whole ``'batch'``
-            of one process.
+            1 gives the mean, for every p. A pixel weighs at most (1/ratio)^(1/p) times as much as
+            in the mean.
+        pool: Whether to pool each ``'image'`` (the loss is the mean over the images, independent of
+            the batch size and of the number of GPUs) or the whole ``'batch'`` of one process; n
+            counts its pixels.
         pixel_loss: Config of another registered loss to pool instead of soft-max cross-entropy. It
             is called with ``reduction_override='none'`` and has to return losses ≥ 0 of shape
             (N, H, W), as :class:`SoftmaxFocalLoss` does; sigmoid losses return one per class.
         class_weight: See :class:`PixelWeightingLoss`, as for the arguments below.
         loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log.
-        num_classes: Number of classes, to have it checked.
+        num_classes: Number of classes, to be checked.
         check_labels: Whether to check the values of the labels (and that a ``pixel_loss`` is not
-            negative); None does so on a CPU.
-        compile: Whether to compile the pass over the logits; a ``pixel_loss`` has its own.
+            negative); None: only on a CPU.
+        compile: Whether to compile the pass over the logits; ``pixel_loss`` has its own option.
         kernels: Whether to use the Triton kernels on a GPU, also in ``pixel_loss``.
 
     Raises:
-        ValueError: p < 1, ratio outside (0, 1], unknown pool.
+        ValueError: For p < 1, a ratio outside (0, 1] or an unknown pool.
 
     Example:
         >>> import torch
@@ -99,7 +99,7 @@ class LossMaxPooling(PixelWeightingLoss):
     def score(
         self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int
     ) -> PixelScores:
-        """The losses of ``pixel_loss`` if there is one."""
+        """Computes ``pixel_loss``, by default cross-entropy."""
         if self.pixel_loss is None:
             return super().score(seg_logits, seg_label, ignore_index, shift=None)
         losses = self._other_losses(seg_logits, seg_label, ignore_index)
@@ -109,7 +109,7 @@ class LossMaxPooling(PixelWeightingLoss):
     def _other_losses(
         self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int
     ) -> Tensor:
-        """What ``pixel_loss`` returns (N, H, W), checked."""
+        """Computes and checks ``pixel_loss`` (N, H, W)."""
         name = type(self.pixel_loss).__name__
         if not isinstance(self.pixel_loss, PixelWeightingLoss):
             if isinstance(seg_logits, UpsampledLogits):
@@ -117,7 +117,7 @@ class LossMaxPooling(PixelWeightingLoss):
                     f'pixel_loss {name} needs logits of label size: it cannot be used with '
                     'FusedUpsamplingHook'
                 )
-            # Others let what an ignored pixel holds into their gradient, see pixel_cross_entropy.
+            # In other losses ignored pixels can spoil the gradient, see pixel_cross_entropy.
             valid = (seg_label != ignore_index)[:, None]
             seg_logits = torch.where(valid, seg_logits, 0.0).to(working_dtype(seg_logits))
         losses = self.pixel_loss(
@@ -136,7 +136,7 @@ class LossMaxPooling(PixelWeightingLoss):
         return losses
 
     def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """The optimal weights, and the valid pixels of each image or of the batch."""
+        """Returns optimal weights, and the valid pixels of each image or the batch."""
         if self.pool == 'image':
             losses, mask = scores.loss.flatten(1), valid.flatten(1)
         else:
@@ -145,9 +145,9 @@ class LossMaxPooling(PixelWeightingLoss):
         return weights.view_as(scores.loss), mask.sum(1).clamp(min=1)
 
     def curves(self, weighing: Tensor, valid: Tensor) -> dict[str, Tensor]:
-        """``'saturated'``: the share of pixels that pooling gives the largest weight.
+        """Returns ``'saturated'``, the share of pixels with the largest possible weight.
 
-        That is (n / m)^(1/p) for the n valid pixels of an image or batch, m = max(1, ratio · n).
+        It is (n / m)^(1/p) for the n valid pixels of an image or batch, m = max(1, ratio · n).
         """
         start = 1 if self.pool == 'image' else 0
         weighing, valid = weighing.flatten(start), valid.flatten(start)
@@ -157,5 +157,5 @@ class LossMaxPooling(PixelWeightingLoss):
         return {'saturated': share}
 
     def extra_repr(self) -> str:
-        """What a printed model shows."""
+        """Describes the loss in a printed model."""
         return f'p={self.p}, ratio={self.ratio}, pool={self.pool!r}'

@@ -1,4 +1,4 @@
-"""The skeleton of every loss here: pixel loss → weights without a gradient → reduction."""
+"""The base of every loss here: pixel loss → weights without a gradient → reduction."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -23,14 +23,14 @@ _EPS = torch.finfo(torch.float32).eps
 
 
 class WeighedPixels(NamedTuple):
-    """What a loss makes of one batch before it sums up.
+    """Losses and weights of one batch before the reduction.
 
     Attributes:
-        scores: What :meth:`PixelWeightingLoss.score` returned.
+        scores: Result of :meth:`PixelWeightingLoss.score`.
         factor: (N, H, W), the weights of classes and of a pixel sampler; None for 1.
         pixel_loss: (N, H, W), the losses of ``scores`` times ``factor``, 0 where ignored.
-        weighing: (N, H, W), what :meth:`PixelWeightingLoss.weigh` returned.
-        divisor: (G,), likewise.
+        weighing: (N, H, W), weights from :meth:`PixelWeightingLoss.weigh`.
+        divisor: (G,), divisors from ``weigh``.
     """
 
     scores: PixelScores
@@ -43,36 +43,35 @@ class WeighedPixels(NamedTuple):
 class PixelWeightingLoss(nn.Module):
     """Base of losses that weigh the pixel losses by constants that depend on the batch.
 
-    A subclass writes :meth:`weigh`, or :meth:`score`, or both; checks, precision, class and pixel
-    weights, reductions and the contract with MMSegmentation's decode heads live here.
-    Half-precision logits are computed with in float32.
+    A subclass overrides :meth:`weigh`, :meth:`score` or both. This base handles checks, precision,
+    class and pixel weights, reductions and the interface of MMSegmentation's decode heads.
+    Half-precision logits are processed in float32.
 
     Args:
-        class_weight: One factor ≥ 0 per class, or a ``.npy``, ``.json`` or ``.yaml`` file with such
-            a list; it multiplies the pixel loss before the weighting. Or the name of a method of
-            :func:`mmseg_imbalance.datasets.class_weights`, such as ``'median_frequency'``: computed
-            from the statistics of the training data, which ``custom_hooks =
-            [dict(type='ClassStatisticsHook')]`` hands over. None: 1 for all.
+        class_weight: One factor ≥ 0 per class, which multiplies the pixel loss before the
+            weighting, or a ``.npy``, ``.json`` or ``.yaml`` file with such a list. Or the name of a
+            method of :func:`mmseg_imbalance.statistics.class_weights`, such as
+            ``'median_frequency'``: it uses the statistics of the training data, which
+            ``custom_hooks = [dict(type='ClassStatisticsHook')]`` provides. None: 1 for all.
         loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log; the head adds up losses of the same name, and only
-            names with ``loss`` in them are trained.
-        num_classes: Number of classes, to have it checked against the logits. None: taken from the
+            losses with ``loss`` in their name are trained.
+        num_classes: Number of classes, to be checked against the logits. None: taken from the
             logits.
-        compile: Whether ``torch.compile`` makes the code of the pass over the logits, in the first
-            step: on a CPU faster, and slower to start. It needs a C++ compiler. On a GPU it takes
-            the place of the kernels, which are faster.
-        check_labels: Whether to look for labels that are neither a class nor ignored, and to name
-            them. It is always done on a CPU (except in compiled code); on a GPU it costs a
-            synchronisation a step, so None leaves it out there and such a label ends in CUDA's
-            anonymous device-side assert, with the kernels in a loss that is not a number. True:
-            everywhere. False: nowhere.
-        kernels: Whether the package's Triton kernels compute the loss on an NVIDIA GPU, where
-            Triton is installed. The environment variable ``MMSEG_IMBALANCE_KERNELS=0`` turns them
-            off for all losses.
+        compile: Whether to compile the pass over the logits with ``torch.compile``, in the first
+            step. On a CPU this is faster, but slower to start. It needs a C++ compiler. On a GPU it
+            replaces the kernels, which are faster.
+        check_labels: Whether to report labels that are neither a class nor ignored. True: always.
+            False: never. None: only on a CPU, since the check costs a synchronisation per step on a
+            GPU. Without it, such a label ends there in CUDA's unspecific device-side assert or,
+            with the kernels, in a loss that is not a number. Compiled code never checks.
+        kernels: Whether the package's Triton kernels compute the loss on an NVIDIA GPU, if Triton
+            is installed. The environment variable ``MMSEG_IMBALANCE_KERNELS=0`` turns them off for
+            all losses.
 
     Attributes:
-        needs_predictions: Of the class: whether :meth:`weigh` looks at the predicted classes, which
-            take their time.
+        needs_predictions: Class attribute, whether :meth:`weigh` uses the predicted classes, which
+            take time to compute.
 
     Raises:
         ValueError: For class weights that cannot be read, are negative or not finite.
@@ -93,9 +92,9 @@ class PixelWeightingLoss(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.class_weight_method = class_weight if names_a_method(class_weight) else None
-        # Without an entry until the statistics come; training before that is an error.
+        # Empty until the statistics are set; training before that is an error.
         weights = [] if self.class_weight_method else load_class_weight(class_weight)
-        # A buffer follows the model to its device; it is configuration, so not in checkpoints.
+        # A buffer follows the model to its device; as configuration it is not in checkpoints.
         self.register_buffer(
             'class_weight', None if weights is None else torch.tensor(weights), persistent=False
         )
@@ -106,11 +105,11 @@ class PixelWeightingLoss(nn.Module):
             self._check_length(self._weights_source, self.class_weight, num_classes)
         self.loss_weight = loss_weight
         self.check_labels = check_labels
-        self.compile_logits = compile  # a module's own `compile` is a method
+        self.compile_logits = compile  # nn.Module has a method `compile`
         self.kernels = kernels
         self._loss_name = loss_name
-        # Whether single pixels' losses are asked for, as OHEM does before it asks for the loss
-        # itself: what a weighting remembers must then stay as it is.
+        # Whether the losses of single pixels are requested, as OHEM does before it requests the
+        # loss itself. Running values of a weighting must not change then.
         self.probing = False
 
     @property
@@ -120,7 +119,7 @@ class PixelWeightingLoss(nn.Module):
 
     @property
     def weighs_pixels(self) -> bool:
-        """Whether pixels can differ in their weights: nothing is to be seen of them otherwise."""
+        """Whether weights can differ between pixels; otherwise there is nothing to show."""
         own = type(self).weigh is not PixelWeightingLoss.weigh
         return own or self.class_weight is not None
 
@@ -130,16 +129,16 @@ class PixelWeightingLoss(nn.Module):
         return self.class_weight_method is not None
 
     def use_statistics(self, statistics: ClassStatistics) -> dict[str, list[float]]:
-        """Computes what is named after class statistics, such as ``class_weight``.
+        """Computes what depends on class statistics, such as ``class_weight``.
 
         Args:
-            statistics: Those of the training data.
+            statistics: Statistics of the training data.
 
         Returns:
-            What was computed, by its name: one number per class each.
+            The computed values by name, one number per class each.
 
         Raises:
-            ValueError: They are of another number of classes than ``num_classes``.
+            ValueError: If their number of classes is not ``num_classes``.
         """
         if self.class_weight_method is None:
             return {}
@@ -155,17 +154,17 @@ class PixelWeightingLoss(nn.Module):
         ignore_index: int,
         shift: Tensor | None = None,
     ) -> PixelScores:
-        """Loss and prediction of every pixel, here soft-max cross-entropy.
+        """Computes loss and prediction of every pixel, here soft-max cross-entropy.
 
         Args:
-            seg_logits: (N, C, H, W), a floating dtype; or :class:`UpsampledLogits`, of which a
-                method of one's own can take what their ``scores`` give.
+            seg_logits: (N, C, H, W), a floating dtype; or :class:`UpsampledLogits`, whose
+                ``scores`` an overriding method can use.
             seg_label: (N, H, W) int64.
             ignore_index: Label of the pixels to leave out.
             shift: (C,), added to the logits for the loss only.
 
         Returns:
-            Losses ≥ 0 of (N, H, W), 0 where ignored; predictions where ``needs_predictions``.
+            Losses ≥ 0 of (N, H, W), 0 where ignored; predictions if ``needs_predictions``.
         """
         if isinstance(seg_logits, UpsampledLogits):
             return seg_logits.scores(seg_label, ignore_index, shift)
@@ -179,27 +178,27 @@ class PixelWeightingLoss(nn.Module):
         )
 
     def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Weighs the pixels of a batch, here all valid ones alike; called without gradients.
+        """Weighs the pixels of a batch, here all valid ones equally; called without gradients.
 
         Args:
-            scores: What :meth:`score` returned: ``loss`` (N, H, W), ≥ 0, here with class and pixel
-                weights included, 0 where not valid; ``pred`` (N, H, W) where
-                ``needs_predictions``; ``num_classes``.
+            scores: Result of :meth:`score`: ``loss`` (N, H, W), ≥ 0, here multiplied by class and
+                pixel weights, 0 where not valid; ``pred`` (N, H, W) if ``needs_predictions``;
+                ``num_classes``.
             seg_label: (N, H, W) int64.
             valid: (N, H, W) bool, False where the label is ignored.
 
         Returns:
             The weights (N, H, W) and G divisors (G,). For the mean, the batch is cut into G equal
-            groups of images; each sum of weighted losses is divided by its divisor, and the mean
-            over the groups is taken.
+            groups of images. Each group's sum of weighted losses is divided by its divisor, and
+            the mean over the groups is taken.
         """
         return valid.float(), valid.sum().clamp(min=1)[None]
 
     def curves(self, weighing: Tensor, valid: Tensor) -> dict[str, Tensor]:
-        """Numbers of this loss's own for the curves of :class:`WeightingCurvesHook`, here none.
+        """Returns this loss's own numbers for :class:`WeightingCurvesHook`, here none.
 
         Args:
-            weighing: (N, H, W), what :meth:`weigh` returned for a batch.
+            weighing: (N, H, W), weights from :meth:`weigh` for a batch.
             valid: (N, H, W) bool, False where the label is ignored.
 
         Returns:
@@ -216,27 +215,27 @@ class PixelWeightingLoss(nn.Module):
         reduction_override: str | None = None,
         ignore_index: int = 255,
     ) -> Tensor:
-        """Computes the loss as MMSegmentation's decode heads ask for it.
+        """Computes the loss with the arguments of MMSegmentation's decode heads.
 
         Args:
-            seg_logits: (N, C, H, W), any floating dtype; or what stands for it.
+            seg_logits: (N, C, H, W), any floating dtype; or ``UpsampledLogits``.
             seg_label: (N, H, W) int64, classes 0 … C - 1 or ``ignore_index``.
             weight: (N, H, W) factors of the pixel loss from a pixel sampler; they do not enter the
                 divisor of the mean, as in MMSegmentation's own losses.
             avg_factor: Divides the sum of the weighted pixel losses instead of the loss's own
                 divisor; only for the mean.
             reduction_override: ``'mean'`` (the default), ``'sum'`` of the weighted pixel losses, or
-                ``'none'`` for them one by one.
+                ``'none'`` for each of them.
             ignore_index: Label of the pixels to leave out.
 
         Returns:
             A scalar, or (N, H, W) for ``'none'``; float32 (float64 for float64 logits). 0 with a
-            zero gradient where no pixel is valid.
+            zero gradient if no pixel is valid.
 
         Raises:
-            TypeError: The labels are not int64.
-            ValueError: Shapes that do not fit, an unknown reduction, ``avg_factor`` with another
-                reduction than the mean, labels out of range (see ``check_labels``).
+            TypeError: If the labels are not int64.
+            ValueError: For shapes that do not fit, an unknown reduction, ``avg_factor`` with the
+                sum, or labels out of range (see ``check_labels``).
         """
         reduction = reduction_override or 'mean'
         if reduction not in _REDUCTIONS:
@@ -266,7 +265,7 @@ class PixelWeightingLoss(nn.Module):
         weight: Tensor | None = None,
         ignore_index: int = 255,
     ) -> WeighedPixels:
-        """Losses and weights of the pixels of a batch; the arguments are those of the loss."""
+        """Computes losses and weights of a batch's pixels, from arguments as in :meth:`forward`."""
         self._check_input(seg_logits, seg_label, weight, ignore_index)
         valid = seg_label != ignore_index
         with nullcontext() if self.kernels or is_compiling() else without_kernels():
@@ -293,7 +292,7 @@ class PixelWeightingLoss(nn.Module):
         return weighted_mean(loss, weight, divisor.contiguous(), float(self.loss_weight))
 
     def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
-        """Class weight times the pixel sampler's weight, None where there is neither."""
+        """Returns class weight times the pixel sampler's weight, None if both are missing."""
         if self.class_weight is None:
             return weight
         factor = self.class_weight[seg_label.masked_fill(~valid, 0)]
@@ -341,7 +340,7 @@ class PixelWeightingLoss(nn.Module):
             raise ClassValuesError(f'{name} has {len(values)} entries for {num_classes} classes')
 
     def _checks_values(self, tensor: Tensor) -> bool:
-        """Whether to look at values: never inside a compiled graph, which it would break."""
+        """Whether to check values: never in a compiled graph, which a check would break."""
         if is_compiling():
             return False
         return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels

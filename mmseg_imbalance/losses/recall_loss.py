@@ -9,16 +9,16 @@ from .class_count_loss import ClassCountLoss
 
 @MODELS.register_module()
 class RecallLoss(ClassCountLoss):
-    r"""Cross-entropy whose classes weigh as much as they are missed, 1 - recall.
+    r"""Cross-entropy with a weight per class, its share of missed pixels, 1 - recall.
 
-    A class that is recalled perfectly needs no further push, one that is always missed gets the
+    A perfectly recalled class needs no further push, while a class that is always missed gets the
     full weight of cross-entropy: J. Tian, N. C. Mithun, Z. Seymour, H.-P. Chiu, Z. Kira, *Striking
     the Right Balance: Recall Loss for Semantic Segmentation*, ICRA 2022, arXiv 2106.14917,
 
     .. math:: L = -\frac{1}{Z} \sum_n w_{y_n} \log p_n(y_n), \qquad
         w_c = \frac{\max(FN_c, floor)}{\max(N_c, floor)}
 
-    with the pixels N_c and false negatives FN_c of class c in the batch, from the arg-max
+    where N_c and FN_c are the pixels and false negatives of class c in the batch, by the arg-max
     prediction. The weights are constants in the backward pass.
 
     Use it in any decode or auxiliary head that computes its loss on (N, C, H, W) logits::
@@ -27,34 +27,34 @@ class RecallLoss(ClassCountLoss):
         model = dict(decode_head=dict(loss_decode=dict(_delete_=True, type='RecallLoss')))
 
     Args:
-        floor: Least number of missed pixels that a class is credited with, in pixels, ≥ 0: 0 is
-            the paper's definition, 1 what the authors' released code does (a class that is
-            recalled perfectly keeps the weight 1 / N_c).
+        floor: Minimum number of missed pixels that is counted for a class, ≥ 0. 0 is the paper's
+            definition; 1 is what the authors' released code does (a class that is recalled
+            perfectly keeps the weight 1 / N_c).
         normalizer: The divisor Z. ``'weight'``: the sum of the class weights over the valid
-            pixels, a weighted mean whose scale does not shrink as the recall grows; ``'valid'``:
-            the number of valid pixels (``avg_non_ignore=True`` in MMSegmentation's cross-entropy);
-            ``'all'``: the number of all pixels (the released code).
-        momentum: Share in (0, 1] of the current batch in running counts that the recall is taken
-            from, as in batch normalisation; only classes present are updated. Steadier where crops
-            show few classes. The counts are saved and resumed with the checkpoint; without
-            ``sync`` every process has its own, and a checkpoint those of the first. They move once
-            a step: not in evaluation, and not with ``reduction_override='none'``. None: the recall
-            of the batch.
-        sync: Whether to sum the counts over all processes, in one all-reduce a step: recall and
-            divisor are then those of the union of their batches, and so is the gradient that
-            DistributedDataParallel averages.
+            pixels, giving a weighted mean whose scale does not shrink as the recall grows;
+            ``'valid'``: the number of valid pixels (``avg_non_ignore=True`` in MMSegmentation's
+            cross-entropy); ``'all'``: the number of all pixels (the released code).
+        momentum: Share in (0, 1] of the current batch in running counts that give the recall, as
+            in batch normalisation; only classes in the batch are updated. This is steadier if
+            crops show few classes. Checkpoints save and resume the counts; without ``sync`` each
+            process has its own, and those of the first are saved. Each step updates them once, but
+            not in evaluation and not with ``reduction_override='none'``. None: the recall of the
+            batch.
+        sync: Whether to sum the counts over all processes, in one all-reduce per step. Recall,
+            divisor and the gradient that DistributedDataParallel averages are then those of all
+            batches together.
         class_weight: See :class:`PixelWeightingLoss`, as for the arguments below; class weights
             enter the divisor ``'weight'``, as they do in MMSegmentation's cross-entropy.
         loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log.
-        num_classes: Number of classes. With ``momentum``, name it where something copies the
-            model's buffers before the first iteration, such as MMEngine's EMAHook.
-        check_labels: Whether to check the values of the labels; None does so on a CPU.
+        num_classes: Number of classes. With ``momentum``, set it if something copies the model's
+            buffers before the first iteration, such as MMEngine's EMAHook.
+        check_labels: Whether to check the values of the labels; None: only on a CPU.
         compile: Whether to compile the pass over the logits.
         kernels: Whether to use the Triton kernels on a GPU.
 
     Raises:
-        ValueError: floor < 0, unknown normalizer, momentum outside (0, 1].
+        ValueError: For floor < 0, an unknown normalizer or momentum outside (0, 1].
 
     Example:
         >>> import torch
@@ -98,11 +98,11 @@ class RecallLoss(ClassCountLoss):
         self.floor = floor
 
     def class_weights_of(self, counts: Tensor) -> Tensor:
-        """1 - recall of every class, see :func:`recall_class_weights`."""
+        """Returns 1 - recall of every class, see :func:`recall_class_weights`."""
         return recall_class_weights(counts, self.floor)
 
     def extra_repr(self) -> str:
-        """What a printed model shows."""
+        """Describes the loss in a printed model."""
         return (
             f'floor={self.floor}, normalizer={self.normalizer!r}, momentum={self.momentum}, '
             f'sync={self.sync}'

@@ -11,15 +11,15 @@ from .upsampled_logits import UpsampledLogits
 
 @MODELS.register_module()
 class SoftmaxFocalLoss(PixelWeightingLoss):
-    r"""Cross-entropy that fades where the right class is likely already, one loss per pixel.
+    r"""Cross-entropy that fades where the true class is already likely, one loss per pixel.
 
     T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár, *Focal Loss for Dense Object Detection*,
     ICCV 2017, arXiv 1708.02002, equation 4, with the probability of the soft-max over all classes:
 
     .. math:: \ell = -(1 - p(y))^\gamma \log p(y)
 
-    The mean is taken over the valid pixels. MMSegmentation's own ``FocalLoss`` is the sigmoid form,
-    one loss per pixel and class; this one fits ``pixel_loss`` of :class:`LossMaxPooling`.
+    The mean is taken over the valid pixels. MMSegmentation's own ``FocalLoss`` is the sigmoid form
+    with one loss per pixel and class; this loss can be ``pixel_loss`` of :class:`LossMaxPooling`.
 
     Args:
         gamma: Exponent ≥ 0; 0 gives cross-entropy.
@@ -28,7 +28,7 @@ class SoftmaxFocalLoss(PixelWeightingLoss):
             :class:`PixelWeightingLoss`.
 
     Raises:
-        ValueError: gamma < 0.
+        ValueError: If gamma < 0.
 
     Example:
         >>> loss = SoftmaxFocalLoss(gamma=2)
@@ -45,14 +45,14 @@ class SoftmaxFocalLoss(PixelWeightingLoss):
     def score(
         self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int
     ) -> PixelScores:
-        """The focal loss of every pixel, see :meth:`PixelWeightingLoss.score`."""
+        """Computes the focal loss of every pixel, see :meth:`PixelWeightingLoss.score`."""
         scores = super().score(seg_logits, seg_label, ignore_index, shift=None)
         cross_entropy, pred, num_classes = scores
-        # Below 1e-7 the gradient of the power is infinite for gamma < 1; no float32 loss shows it.
+        # The power's gradient is infinite at 0 for gamma < 1; no float32 loss shows the clamp.
         missing = -torch.expm1(-cross_entropy)
         loss = missing.clamp(min=1e-7) ** self.gamma * cross_entropy
         return PixelScores(loss, pred, num_classes)
 
     def extra_repr(self) -> str:
-        """What a printed model shows."""
+        """Describes the loss in a printed model."""
         return f'gamma={self.gamma}'

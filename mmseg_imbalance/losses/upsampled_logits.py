@@ -1,4 +1,4 @@
-"""Logits of label size that are never made."""
+"""Upsampled logits that are never stored."""
 
 from typing import NamedTuple
 
@@ -11,16 +11,16 @@ from ..ops.pixel_cross_entropy import PixelScores, working_dtype
 
 
 class UpsampledLogits:
-    """Stands for what bilinear upsampling makes of logits, without holding it.
+    """Represents bilinearly upsampled logits without storing them.
 
-    Every :class:`PixelWeightingLoss` takes it instead of logits (N, C, H, W); several losses of
+    Every :class:`PixelWeightingLoss` accepts it instead of logits (N, C, H, W). Several losses of
     one head share the pass over the pixels.
 
     Args:
         low_resolution: (N, C, h, w), a floating dtype.
         size: H, W, those of the labels.
         align_corners: As in ``F.interpolate``.
-        compile: Whether ``torch.compile`` makes the code of the pass, see
+        compile: Whether to compile the pass with ``torch.compile``, see
             :func:`pixel_cross_entropy`.
 
     Attributes:
@@ -48,16 +48,16 @@ class UpsampledLogits:
         self._losses, self._predictions = _Kept(), _Kept()
 
     def dim(self) -> int:
-        """4."""
+        """Returns 4."""
         return len(self.shape)
 
     def detach(self) -> 'UpsampledLogits':
-        """The same without a gradient."""
+        """The same logits without a gradient."""
         low = self.low_resolution.detach()
         return UpsampledLogits(low, self.shape[2:], self.align_corners, self.compile)
 
     def resized(self) -> Tensor:
-        """The logits (N, C, H, W) themselves: for looking at them, not for training steps."""
+        """Upsamples to (N, C, H, W), for inspecting the logits, not for training steps."""
         return F.interpolate(
             self.low_resolution.to(working_dtype(self.low_resolution)),
             size=self.shape[2:],
@@ -68,16 +68,16 @@ class UpsampledLogits:
     def scores(
         self, seg_label: Tensor, ignore_index: int, shift: Tensor | None = None
     ) -> PixelScores:
-        """Losses and predictions of the pixels, see :func:`pixel_cross_entropy`.
+        """Computes losses and predictions, see :func:`pixel_cross_entropy`.
 
-        Those without a shift are kept for the next call with the same labels; the predictions, that
-        a shift does not change, of every call.
+        Results without a shift are cached for the next call with the same labels. Predictions,
+        which a shift does not change, are always cached.
         """
         of_labels = (seg_label, ignore_index)
         if shift is None and self._losses.of(*of_labels):
             return self._losses.kept
         resized = self.low_resolution.shape != self.shape
-        with torch.enable_grad():  # who asks first may need no gradient, and the next one may
+        with torch.enable_grad():  # the first caller may need no gradient, but the next one may
             scores = pixel_cross_entropy(
                 self.low_resolution,
                 *of_labels,
@@ -92,14 +92,14 @@ class UpsampledLogits:
         return scores
 
     def predictions(self, seg_label: Tensor, ignore_index: int) -> Tensor:
-        """The predicted classes (N, H, W), of the last pass with these labels if there was one."""
+        """Returns the predicted classes (N, H, W), cached by an earlier pass if possible."""
         if not self._predictions.of(seg_label, ignore_index):
             self.scores(seg_label, ignore_index)
         return self._predictions.kept
 
 
 class _Kept(NamedTuple):
-    """What was computed, and of which labels."""
+    """A cached result, and the labels it is of."""
 
     kept: PixelScores | Tensor | None = None
     seg_label: Tensor | None = None

@@ -16,8 +16,8 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
 
     .. math:: L = -\frac{1}{Z} \sum_n w_{y_n} \log p_n(y_n)
 
-    over the valid pixels n. The baseline of losses against class imbalance; in segmentation since
-    D. Eigen, R. Fergus, *Predicting Depth, Surface Normals and Semantic Labels with a Common
+    over the valid pixels n. It is the baseline of losses against class imbalance, in segmentation
+    since D. Eigen, R. Fergus, *Predicting Depth, Surface Normals and Semantic Labels with a Common
     Multi-Scale Convolutional Architecture*, ICCV 2015, arXiv 1411.4734, with the weights
     ``'median_frequency'``::
 
@@ -31,14 +31,14 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
         class_weight: One weight ≥ 0 per class, a file with such a list, or the name of a method,
             see :class:`PixelWeightingLoss`. None: 1 for all, which is plain cross-entropy.
         normalizer: The divisor Z. ``'weight'``: the sum of the class weights over the valid pixels,
-            as in PyTorch's ``cross_entropy(weight=…)``; it does not change with a common factor of
-            the weights. ``'valid'``: the number of valid pixels; a batch of rare classes then has
-            a larger loss than one of frequent classes. Weights of a pixel sampler do not enter it.
+            as in PyTorch's ``cross_entropy(weight=…)``; a common factor of the weights then cancels
+            out. ``'valid'``: the number of valid pixels; a batch of rare classes then has a larger
+            loss than one of frequent classes. Weights of a pixel sampler do not enter Z.
         **kwargs: ``loss_weight``, ``loss_name`` (``'loss_ce'``), ``num_classes``,
             ``check_labels``, ``compile`` and ``kernels``, see :class:`PixelWeightingLoss`.
 
     Raises:
-        ValueError: Unknown normalizer.
+        ValueError: If normalizer is unknown.
 
     Example:
         >>> import torch
@@ -66,7 +66,7 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
         return self.class_weight is not None
 
     def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """All valid pixels alike, since their losses are weighted already; and the divisor Z."""
+        """Returns 1 for valid pixels, whose losses are already weighted, and the divisor Z."""
         weight, pixels = super().weigh(scores, seg_label, valid)
         if self.normalizer == 'valid' or self.class_weight is None:
             return weight, pixels
@@ -74,5 +74,5 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
         return weight, safe_divisor(total)
 
     def extra_repr(self) -> str:
-        """What a printed model shows."""
+        """Describes the loss in a printed model."""
         return f'normalizer={self.normalizer!r}'

@@ -1,4 +1,4 @@
-"""Tensors in, tensors out: what the losses compute, without registries, configs or mmseg."""
+"""The losses' computations on tensors, independent of registries, configs and mmseg."""
 
 from .class_counts import class_counts
 from .histogram import histogram

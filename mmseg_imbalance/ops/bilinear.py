@@ -10,18 +10,18 @@ from torch import Tensor
 
 
 class Bilinear:
-    """Maps (C, h, w) to any rows of what ``F.interpolate(mode='bilinear')`` makes (C, H, W) of it.
+    """Computes any rows of ``F.interpolate(mode='bilinear')`` from (C, h, w) to (C, H, W).
 
-    A row is a mixture of two rows, each of which is interpolated linearly. Back go the gradients
-    by the transposed matrices. Other than PyTorch's own gradient on a GPU, products of matrices
-    add up in the same order in every run; with TF32 allowed they are rounded to it.
+    A new row mixes two old rows, each interpolated linearly. Gradients are mapped back with the
+    transposed matrices. Unlike PyTorch's own gradient on a GPU, these matrix products add up in
+    the same order in every run; where TF32 is allowed, they are rounded to it.
 
     Args:
         size: h, w.
         new_size: H, W.
         align_corners: As in ``F.interpolate``.
-        device: Where the maps are.
-        dtype: Their dtype, or the one to compute in.
+        device: Device of the maps.
+        dtype: Dtype of the computation.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Bilinear:
         )
 
     def up(self, low: Tensor, rows: slice) -> Tensor:
-        """(C, h, w) → (C, len(rows), W)."""
+        """Upsamples (C, h, w) to the rows (C, len(rows), W)."""
         share = self._share[rows].movedim(0, 1)
         upper, lower = (low.index_select(1, tap).to(share.dtype) for tap in self._taps[:, rows])
         mixed = upper * (1 - share) + lower * share
@@ -52,20 +52,20 @@ class Bilinear:
         )
 
     def add_down(self, grad: Tensor, rows: slice, total: Tensor) -> None:
-        """Adds to ``total`` (C, h, w) what the gradient (C, len(rows), W) of rows is to it."""
+        """Maps the gradient (C, len(rows), W) back and adds it to ``total`` (C, h, w)."""
         source = slice(self._upper[rows.start], self._lower[rows.stop - 1] + 1)
         with _full_precision(grad.device):
             total[:, source] += self._matrix[rows, source].T @ (grad @ self._columns)
 
 
-@functools.lru_cache(maxsize=64)  # a training has one size or some
+@functools.lru_cache(maxsize=64)  # a training has one or a few sizes
 def bilinear(*args) -> Bilinear:
-    """The :class:`Bilinear` of these arguments, made once."""
+    """Returns the cached :class:`Bilinear` of these arguments."""
     return Bilinear(*args)
 
 
 def neighbours(old: int, new: int, align_corners: bool) -> tuple[list[int], list[int], list[float]]:
-    """For each new row the old ones above and below it, and the share of the latter."""
+    """Returns each new row's old rows above and below, and the share of the one below."""
     inside = [max(place, 0) for place in places(old, new, align_corners)]
     upper = [min(math.floor(place), old - 1) for place in inside]
     lower = [min(above + 1, old - 1) for above in upper]
@@ -73,19 +73,19 @@ def neighbours(old: int, new: int, align_corners: bool) -> tuple[list[int], list
 
 
 def places(old: int, new: int, align_corners: bool) -> list[float]:
-    """Where each new row lies between the old ones; before the first of them, below 0."""
+    """Returns each new row's position among the old ones, below 0 before the first one."""
     if align_corners:
         return [i * (old - 1) / max(new - 1, 1) for i in range(new)]
     return [(i + 0.5) * old / new - 0.5 for i in range(new)]
 
 
 def _interpolation(old: int, new: int, align_corners: bool, dtype: torch.dtype) -> Tensor:
-    """The matrix (new, old) of linear interpolation."""
+    """Returns the matrix (new, old) of linear interpolation."""
     unit = torch.eye(old, dtype=dtype)[None]
     return F.interpolate(unit, size=new, mode='linear', align_corners=align_corners)[0].T
 
 
 def _full_precision(device: torch.device):
-    """Autocast would round products to half precision."""
+    """A context without autocast, which would round products to half precision."""
     known = device.type in ('cpu', 'cuda')
     return torch.autocast(device.type, enabled=False) if known else nullcontext()

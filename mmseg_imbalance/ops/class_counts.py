@@ -1,4 +1,4 @@
-"""Pixels of every class, how many of them are predicted right, and how many are predicted."""
+"""Counts of the pixels, true positives and predicted pixels of every class."""
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ from .stripes import cache_slices
 def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> Tensor:
     """Counts the pixels N_c, the true positives TP_c and the predicted pixels P_c of every class.
 
-    Recall is TP / N, precision TP / P, IoU TP / (N + P - TP). No host synchronisation: ignored
-    pixels are counted in a place of their own and dropped.
+    Recall is TP / N, precision TP / P, IoU TP / (N + P - TP). There is no host synchronisation:
+    ignored pixels are counted in a bin of their own, which is dropped.
 
     Args:
         pred: Predicted classes 0 … ``num_classes`` - 1, an integer dtype, any shape.
@@ -46,6 +46,6 @@ def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: in
 
 
 def _pair(label: Tensor, pred: Tensor, num_classes: int, ignore_index: int) -> Tensor:
-    """A number for label and prediction; ignored pixels have the label C."""
+    """Encodes label and prediction as one number; ignored pixels get label C."""
     place = torch.where(label == ignore_index, num_classes, label).int()
     return place.mul_(num_classes).add_(pred)

@@ -1,4 +1,4 @@
-"""Counting without a sort and without a host synchronisation."""
+"""Histograms without sorting and without a host synchronisation."""
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +23,8 @@ def histogram(bucket: Tensor, size: int) -> Tensor:
                 [0, 3, 0]])
     """
     groups, numbers = bucket.shape
-    # Several tables a row, added up at the end: more cores of a CPU take part, and fewer additions
-    # in a row wait for one another at the same place. What fills the last part up is counted apart.
+    # Each row has several tables, added up at the end: more cores of a CPU take part, and fewer
+    # successive additions wait for the same entry. Padding has a column of its own.
     missing = -numbers % _PARTS
     if missing:
         bucket = F.pad(bucket, (0, missing), value=size)

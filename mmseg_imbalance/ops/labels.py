@@ -1,21 +1,21 @@
-"""The check against labels that are neither a class nor ignored."""
+"""A check for labels that are neither a class nor ignored."""
 
 import torch
 from torch import Tensor
 
 
 def check_labels(label: Tensor, num_classes: int, ignore_index: int) -> None:
-    """Makes sure that every label is a class or ``ignore_index``.
+    """Checks that every label is a class or ``ignore_index``.
 
-    Reads its result on the host: on a GPU it waits for the device.
+    The host reads the result, so on a GPU it waits for the device.
 
     Args:
         label: Labels of any shape, an integer dtype.
         num_classes: Classes are 0 … ``num_classes`` - 1.
-        ignore_index: The one further value that is allowed.
+        ignore_index: The only other value that is allowed.
 
     Raises:
-        ValueError: Names the first offending value and how many pixels are out of range.
+        ValueError: If not; names the first wrong value and how many pixels are out of range.
 
     Example:
         >>> check_labels(torch.tensor([0, 2, 255]), num_classes=3, ignore_index=255)

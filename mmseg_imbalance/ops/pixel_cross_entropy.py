@@ -15,13 +15,13 @@ from .stripes import stripe_elements
 
 
 class PixelScores(NamedTuple):
-    """What the logits say of every pixel.
+    """Losses and predicted classes of all pixels.
 
     Attributes:
         loss: (N, H, W), float32, or float64 for float64 logits; 0 where the label is ignored.
-        pred: (N, H, W), the class of the largest logit, the first of several such, any where one is
-            NaN; in the smallest dtype that holds it, uint8 for up to 256 classes. None where it was
-            not asked for.
+        pred: (N, H, W), the class of the largest logit, the first one if several are equal, any
+            class if one is NaN. It has the smallest dtype that fits, uint8 for up to 256 classes.
+            None if not requested.
         num_classes: C.
     """
 
@@ -41,29 +41,29 @@ def pixel_cross_entropy(
 ) -> PixelScores:
     """Computes -log softmax(logits)[label] of every pixel, and the predicted class.
 
-    Eager code on a CPU, or of half precision, goes over the logits in stripes, so that nothing else
-    of their size is made but their gradient. With ``align_corners`` the logits may be smaller than
-    the labels: they are resized on the way, and no tensor of the size of resized logits
-    (N, C, H, W) ever exists. Kept for the backward pass are the logits. Half precision is computed
-    with in float32.
+    On a CPU or in half precision, eager code processes the logits in stripes, so that the only
+    other tensor of their size is their gradient. With ``align_corners``, the logits may be smaller
+    than the labels: they are resized on the fly, and no tensor of the resized size (N, C, H, W)
+    ever exists. The logits are saved for the backward pass. Half-precision logits are processed in
+    float32.
 
-    PyTorch's own cross-entropy gives an ignored pixel whose logits are not finite the gradient
+    For an ignored pixel with non-finite logits, PyTorch's own cross-entropy has the gradient
     0 · NaN = NaN, which then spreads over the network; here that gradient is 0.
 
     Args:
         seg_logits: (N, C, H, W), or (N, C, h, w) with ``align_corners``; a floating dtype.
         seg_label: (N, H, W) int64, classes 0 … C - 1 or ``ignore_index``.
         ignore_index: Label of the pixels to leave out.
-        align_corners: How to resize the logits to the labels' size, as
-            ``F.interpolate(mode='bilinear')`` does with its argument of this name. None: not.
-        shift: (C,), added to every pixel's logits for the loss, not for the prediction; constant in
-            the backward pass.
-        predict: Whether to name the predicted class too.
-        compile: Whether ``torch.compile`` makes the code that does it, at the first call.
+        align_corners: How to resize the logits to the labels' size, as the same argument of
+            ``F.interpolate(mode='bilinear')`` does. None: no resizing.
+        shift: (C,), added to every pixel's logits for the loss but not for the prediction; a
+            constant in the backward pass.
+        predict: Whether to return the predicted classes too.
+        compile: Whether to compile the computation with ``torch.compile``, at the first call.
 
     Raises:
-        RuntimeError: In a backward pass with ``create_graph=True``. IndexError or RuntimeError: on
-            a CPU, for a label that is neither a class nor ignored.
+        RuntimeError: In a backward pass with ``create_graph=True``.
+        IndexError, RuntimeError: On a CPU, for a label that is neither a class nor ignored.
 
     Example:
         >>> logits = torch.tensor([[0.0, torch.nan], [0.0, 1.0]]).view(1, 2, 1, 2)
@@ -178,7 +178,7 @@ def _backward_in_kernels(ctx, grad_loss: Tensor) -> Tensor:
 def _score(
     logits: Tensor, label: Tensor, shift: Tensor | None, ignore_index: int, predict: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Loss and prediction, (…, H, W), of logits (…, C, H, W)."""
+    """Computes loss and prediction, (…, H, W), of logits (…, C, H, W)."""
     pred = _first_of_largest(logits) if predict else None
     if shift is not None:
         logits = logits + shift.view(-1, 1, 1).to(working_dtype(logits))
@@ -192,7 +192,7 @@ def _score(
 def _traceable_score(
     logits: Tensor, label: Tensor, shift: Tensor | None, ignore_index: int, predict: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """:func:`_score` whose gradient autograd finds, at the cost of a masked copy of the logits."""
+    """Computes :func:`_score` for autograd's own gradient, with a masked copy of the logits."""
     ignored = (label == ignore_index).unsqueeze(-3)
     return _score(torch.where(ignored, 0.0, logits), label, shift, ignore_index, predict)
 
@@ -208,13 +208,13 @@ def _gradient(
     label = label.unsqueeze(-3).masked_fill(ignored, 0)
     grad_loss = grad_loss.unsqueeze(-3).masked_fill(ignored, 0)
     probability = F.softmax(logits, -3, dtype=working_dtype(logits))
-    if is_compiling():  # one loop over the logits, which a scatter would end
+    if is_compiling():  # one loop over the logits, which a scatter would split
         classes = torch.arange(logits.shape[-3], device=logits.device).view(-1, 1, 1)
         gradient = (probability - (classes == label).to(probability.dtype)) * grad_loss
         return torch.where(ignored, 0.0, gradient).to(dtype)
     gradient = probability.mul_(grad_loss).scatter_add_(-3, label, -grad_loss)
-    # Only NaN is not 0 yet. The soft-max is NaN for all classes or none, and on a CPU to look is
-    # quicker than to write.
+    # Ignored pixels are 0 already, unless NaN. The soft-max is NaN for all classes or none, and on
+    # a CPU checking is quicker than writing.
     poisoned = gradient.narrow(-3, 0, 1).isnan() & ignored
     if gradient.device.type != 'cpu' or poisoned.any():
         gradient.masked_fill_(poisoned, 0)
@@ -222,25 +222,25 @@ def _gradient(
 
 
 def _first_of_largest(logits: Tensor) -> Tensor:
-    """The class (…, H, W) of the largest of logits (…, C, H, W); any class where one is NaN."""
+    """Returns the class (…, H, W) of the largest logit (…, C, H, W), any class if one is NaN."""
     num_classes = logits.shape[-3]
     dtype = _class_dtype(num_classes)
     if logits.device.type != 'cpu' or is_compiling():
         return logits.max(-3).indices.to(dtype)
-    # In a fraction of that one's time on a CPU, whose vector units do nothing for it
+    # On a CPU this takes a fraction of the time of max, which gains nothing from vector units.
     logits = logits.to(working_dtype(logits))
     rank = torch.arange(num_classes, 0, -1, dtype=logits.dtype, device=logits.device)
     is_largest = logits.clone().eq_(logits.amax(-3, keepdim=True))
     best = is_largest.mul_(rank.view(-1, 1, 1)).amax(-3)
-    # NaN is not equal to itself
+    # NaN is not equal to itself, so best is 0 there
     return (num_classes - best).clamp(max=num_classes - 1).to(dtype)
 
 
 def _at_once(seg_logits: Tensor, compile: bool) -> bool:
-    """Whether stripes would gain nothing.
+    """Whether to process all logits at once, since stripes would gain nothing.
 
-    Compiled code is one loop over the pixels. A GPU's caches are small beside a map of logits, and
-    without a conversion from half precision its eager code makes little of their size.
+    Compiled code is one loop over the pixels. A GPU's caches are small compared with the logits,
+    and its eager code makes little else of their size unless it converts half precision.
     """
     on_a_gpu = seg_logits.device.type != 'cpu'
     whole = on_a_gpu and seg_logits.dtype == working_dtype(seg_logits)
@@ -250,7 +250,7 @@ def _at_once(seg_logits: Tensor, compile: bool) -> bool:
 def _stripes(
     seg_logits: Tensor, seg_label: Tensor, align_corners: bool | None
 ) -> Iterator[tuple[tuple[int, slice], Tensor]]:
-    """Cuts a batch: (image, rows) and the logits (C, len(rows), W) there."""
+    """Cuts a batch into stripes: (image, rows) and their logits (C, len(rows), W)."""
     images, height, width = seg_label.shape
     row = max(1, seg_logits.shape[1] * width)
     step = max(1, stripe_elements(seg_logits.device, images * height * row) // row)
@@ -271,12 +271,12 @@ def _resizing(seg_logits: Tensor, seg_label: Tensor, align_corners: bool):
 
 
 def working_dtype(logits: Tensor) -> torch.dtype:
-    """What logits are computed with in: float64 stays, all else is float32."""
+    """Returns the dtype to compute in: float64 for float64 logits, else float32."""
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
 def _class_dtype(num_classes: int) -> torch.dtype:
-    """The smallest dtype for class numbers."""
+    """Returns the smallest dtype that fits all class indices."""
     return next(
         dtype
         for dtype in (torch.uint8, torch.int16, torch.int32)

@@ -10,17 +10,17 @@ def recall_class_weights(counts: Tensor, floor: float = 1.0) -> Tensor:
     .. math:: w_c = \max(FN_c, floor) / \max(N_c, floor)
 
     With floor 0 this is the definition in J. Tian et al., *Striking the Right Balance: Recall Loss
-    for Semantic Segmentation*, ICRA 2022, arXiv 2106.14917, section III; with floor 1 it is what
-    the authors' released code computes (its counters start at 1), so that a class that is recalled
+    for Semantic Segmentation*, ICRA 2022, arXiv 2106.14917, section III. With floor 1 it is what
+    the authors' released code computes (its counters start at 1), and a class that is recalled
     perfectly keeps the weight 1 / N_c.
 
     Args:
         counts: (2, C), pixels N_c and true positives TP_c of every class, the first two rows of
             :func:`class_counts`; integers or running averages.
-        floor: Least number of missed pixels that a class is credited with, in pixels, ≥ 0.
+        floor: Minimum number of missed pixels that is counted for a class, ≥ 0.
 
     Returns:
-        float64 tensor (C,) in [0, 1]; a class without pixels gets 0 where the floor is 0.
+        float64 tensor (C,) in [0, 1]; a class without pixels gets 0 if the floor is 0.
 
     Example:
         >>> recall_class_weights(torch.tensor([[4, 2, 1], [3, 1, 1]]), floor=0).tolist()
@@ -30,6 +30,6 @@ def recall_class_weights(counts: Tensor, floor: float = 1.0) -> Tensor:
     """
     total, true_positive = counts.double()
     missed = (total - true_positive).clamp(min=floor)
-    # Where total is 0 and so is the floor, so is missed: any divisor gives the 0 that is meant.
+    # If total and floor are 0, so is missed, and any divisor gives the intended 0.
     total = total.clamp(min=floor)
     return missed / torch.where(total > 0, total, 1.0)

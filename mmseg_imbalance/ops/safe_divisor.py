@@ -1,17 +1,17 @@
-"""Divisors that a batch can always be divided by."""
+"""Divisors that are safe to divide by."""
 
 import torch
 from torch import Tensor
 
 
 def safe_divisor(divisor: Tensor) -> Tensor:
-    """Replaces the divisors of batches in which nothing weighs by 1.
+    """Replaces by 1 the divisors of batches without any weight.
 
     Args:
         divisor: (G,) ≥ 0, a floating dtype.
 
     Returns:
-        (G,), 1 where it was 0 or so small that its reciprocal is infinite.
+        (G,), 1 where the divisor is 0 or so small that its reciprocal is infinite.
 
     Example:
         >>> safe_divisor(torch.tensor([0.0, 1e-42, 0.5]))

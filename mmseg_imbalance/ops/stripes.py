@@ -1,4 +1,4 @@
-"""How much is worked on at a time."""
+"""Sizes of the stripes that are processed at a time."""
 
 from collections.abc import Iterator
 
@@ -7,22 +7,22 @@ from torch import Tensor
 
 from .compiling import is_compiling
 
-# What the caches of a CPU's cores hold, so that only the first of several operations reads from
-# memory, and their intermediate results take none.
+# Fits the caches of a CPU's cores, so that only the first of several operations reads from memory
+# and intermediate results take up none.
 CPU_ELEMENTS = 1 << 18
-# A GPU has to be kept busy, and its memory is what matters: a small share of the whole.
+# On a GPU, stripes have to keep it busy, but be a small share of the whole to save memory.
 GPU_ELEMENTS, GPU_STRIPES = 1 << 20, 32
 
 
 def stripe_elements(device: torch.device, total: int) -> int:
-    """The number of elements of a stripe of ``total`` elements."""
+    """Returns how many of ``total`` elements a stripe has."""
     if device.type == 'cpu':
         return CPU_ELEMENTS
     return max(GPU_ELEMENTS, total // GPU_STRIPES)
 
 
 def cache_slices(numbers: Tensor) -> Iterator[slice]:
-    """Cuts the columns of (G, S) into slices that a CPU's caches hold; elsewhere there is one.
+    """Cuts the columns of (G, S) into slices that fit a CPU's caches; elsewhere into one slice.
 
     Example:
         >>> list(cache_slices(torch.empty(2, 300000)))

@@ -1,11 +1,11 @@
-"""What a weighting of pixels comes to, for curves; not meant for every training step."""
+"""Summaries of pixel weights for curves; not meant for every training step."""
 
 import torch
 from torch import Tensor
 
 
 def class_mean(weight: Tensor, label: Tensor, num_classes: int) -> Tensor:
-    """The mean weight of each class's pixels.
+    """Returns the mean weight of each class's pixels.
 
     Args:
         weight: Weights of any shape, a floating dtype.
@@ -28,9 +28,9 @@ def class_mean(weight: Tensor, label: Tensor, num_classes: int) -> Tensor:
 
 
 def weight_support(weight: Tensor, valid: Tensor, share: float = 0.9) -> Tensor:
-    """The least fraction of the valid pixels that carries a share of the weight.
+    """Returns the smallest fraction of valid pixels that carries a share of the weight.
 
-    1/10 says that a tenth of the pixels decides; uniform weights give about ``share`` itself.
+    1/10 means that a tenth of the pixels dominates; uniform weights give about ``share``.
 
     Args:
         weight: (G, S) weights ≥ 0 of G groups (images), 0 where not valid.
@@ -50,7 +50,7 @@ def weight_support(weight: Tensor, valid: Tensor, share: float = 0.9) -> Tensor:
         largest_first = largest_first.cpu()  # a GPU adds floats up in no fixed order
     carried = largest_first.cumsum(1)
     total = largest_first.sum(1, keepdim=True)
-    # rounding must not ask for one more pixel
+    # rounding must not require one more pixel
     pixels = (carried < share * total * (1 - 1e-12)).sum(1) + 1
     fraction = pixels.clamp(max=weight.shape[1]).double() / valid.sum(1).to(pixels.device)
     return torch.where(total[:, 0] > 0, fraction, torch.nan).to(weight.device)

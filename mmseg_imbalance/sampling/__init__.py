@@ -1,4 +1,4 @@
-"""Which images are trained on and which part of them, driven by the classes that they hold."""
+"""Samples training images, and crops of them, by the classes that they hold."""
 
 from ..registry import HAS_STACK
 from .class_aware_window import class_aware_window

@@ -1,4 +1,4 @@
-"""A random crop that shows a class that was chosen before."""
+"""A random crop that shows a previously chosen class."""
 
 from collections.abc import Sequence
 
@@ -16,30 +16,30 @@ from .class_probability import FREQUENCY_MODES, frequency_probability
 class ClassAwareRandomCrop(RandomCrop):
     """Chooses a class that the image shows, then a window with pixels of that class.
 
-    In the place of MMSegmentation's RandomCrop, with the same keys and the same random generator
-    (NumPy's global one, which the data loader's workers seed). The class is the one that
-    :class:`ClassBalancedInfiniteSampler` drew the image for, where it did and the image still shows
-    it; else one of the classes shown, by ``class_prob``. Then one of the class's pixels is drawn,
-    and one of the windows that it lies in: the more pixels of the class a window holds, the more
-    likely it is. An image smaller than the window is kept whole; without a labelled pixel, and
-    without a class, the window is RandomCrop's.
+    It replaces MMSegmentation's RandomCrop, with the same keys and the same random generator
+    (NumPy's global one, which the data loader's workers seed). If
+    :class:`ClassBalancedInfiniteSampler` drew the image for a class that it still shows, this class
+    is chosen; otherwise one of the classes shown, by ``class_prob``. Then one of the class's pixels
+    is drawn, and one of the windows that contain it: the more pixels of the class a window holds,
+    the more likely it is. An image smaller than the window is kept whole. Without a labelled pixel
+    or without a class, the window is RandomCrop's.
 
     Args:
         crop_size: (height, width) of the window in pixels, or one number for both.
         cat_max_ratio: Windows in which one class covers at least this share of the labelled pixels
-            are drawn anew, up to ten times; 1 takes every window.
+            are redrawn, up to ten times; 1 accepts every window.
         ignore_index: Label of pixels that belong to no class.
-        class_prob: Probabilities of the classes where no class came along: ``'uniform'``,
+        class_prob: Class probabilities if the sampler's class cannot be used: ``'uniform'``,
             ``'inverse'``, ``'sqrt'`` or ``'rare'`` as in :func:`frequency_probability`, a list of
-            one number ≥ 0 per class, or None for a plain random crop there. The sampler's
-            ``'performance'`` reaches the crop with the classes that it draws, and not otherwise.
+            one number ≥ 0 per class, or None for a plain random crop. The sampler's
+            ``'performance'`` affects the crop only through the classes that the sampler draws.
         statistics: File of class statistics, as from
             ``tools/analysis_tools/class_statistics.py``; for ``class_prob`` by frequency.
         temperature: T > 0 of ``'rare'``.
 
     Raises:
-        ValueError: Unknown ``class_prob``, no statistics where they are needed, probabilities that
-            are negative, or too few for the labels of an image.
+        ValueError: For an unknown ``class_prob``, missing statistics, or probabilities that are
+            negative or too few for the labels of an image.
 
     Example:
         >>> crop = ClassAwareRandomCrop(crop_size=(2, 2))
@@ -51,7 +51,7 @@ class ClassAwareRandomCrop(RandomCrop):
                [255,   7]], dtype=uint8)
     """
 
-    # cache_randomness would add crop_bbox to RandomCrop's list once more and take one call for two.
+    # With RandomCrop's list, cache_randomness would add crop_bbox again and take one call for two.
     _methods_with_randomness: list[str] = []
 
     def __init__(
@@ -76,8 +76,8 @@ class ClassAwareRandomCrop(RandomCrop):
                 ``sample_idx``.
 
         Returns:
-            First row, row after the last, first column, column after the last; reaching over the
-            border of a smaller image, as RandomCrop's.
+            First row, row after the last, first column, column after the last. Like RandomCrop's,
+            the window reaches beyond a smaller image.
         """
         drawn_class = getattr(results.get('sample_idx'), 'drawn_class', None)
         label = results['gt_seg_map']
@@ -94,7 +94,7 @@ class ClassAwareRandomCrop(RandomCrop):
         return super().crop_bbox(results) if window is None else window
 
     def __repr__(self) -> str:
-        """What a printed pipeline shows."""
+        """Describes the crop in a printed pipeline."""
         return (
             f'{self.__class__.__name__}(crop_size={self.crop_size}, '
             f'cat_max_ratio={self.cat_max_ratio}, class_prob={self.class_prob!r})'
@@ -102,7 +102,7 @@ class ClassAwareRandomCrop(RandomCrop):
 
 
 def _probability(class_prob, statistics, temperature) -> np.ndarray | None:
-    """Checks the arguments; None where all classes are alike."""
+    """Returns checked probabilities, None if all are equal."""
     if isinstance(class_prob, str):
         if class_prob not in FREQUENCY_MODES:
             raise ValueError(

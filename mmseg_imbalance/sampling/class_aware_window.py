@@ -1,4 +1,4 @@
-"""A random window that shows a class, on arrays."""
+"""Chooses a random window that shows a class."""
 
 import numpy as np
 
@@ -18,27 +18,27 @@ def class_aware_window(
 ) -> tuple[int, int, int, int] | None:
     """Chooses a class that a label map shows, then a window with pixels of that class.
 
-    One of the class's pixels is drawn, and one of the windows that it lies in: the more pixels of
+    One of the class's pixels is drawn, and one of the windows that contain it: the more pixels of
     the class a window holds, the more likely it is.
 
     Args:
         label: (H, W) integers.
         size: Height and width of the window in pixels.
-        drawn_class: The class, such as the ``drawn_class`` of a :class:`DrawnIndex`. None, or a
-            class that the label map does not show: one of the classes shown is drawn.
-        class_probability: (C,) numbers ≥ 0 by which it is drawn; None takes all alike.
+        drawn_class: The class, such as the ``drawn_class`` of a :class:`DrawnIndex`. If it is None
+            or not in the label map, one of the classes shown is drawn.
+        class_probability: (C,) numbers ≥ 0 for this draw; None: all classes are equal.
         cat_max_ratio: Windows in which one class covers at least this share of the labelled pixels
-            are drawn anew, up to ten times; 1 takes every window.
+            are redrawn, up to ten times; 1 accepts every window.
         ignore_index: Label of the pixels that belong to no class.
-        random: What draws: a ``np.random.RandomState``, or NumPy's global generator, which
-            PyTorch's data loader seeds in its workers.
+        random: Generator: a ``np.random.RandomState``, or NumPy's global one, which PyTorch's data
+            loader seeds in its workers.
 
     Returns:
-        First row, row after the last, first column, column after the last, reaching over the border
-        of a smaller image; None where there is no class to draw.
+        First row, row after the last, first column, column after the last; the window reaches
+        beyond a smaller image. None if there is no class to draw.
 
     Raises:
-        ValueError: There are fewer probabilities than a class shown needs.
+        ValueError: If there is no probability for a class shown.
 
     Example:
         >>> label = np.full((4, 6), 255)
@@ -82,7 +82,7 @@ def _choose_class(label, class_probability, ignore_index: int, random) -> int | 
 
 
 def _is_mixed(label: np.ndarray, cat_max_ratio: float, ignore_index: int) -> bool:
-    """Whether no class covers too much of a window, as MMSegmentation's RandomCrop sees it."""
+    """Whether no class covers too much of a window, by the rule of MMSegmentation's RandomCrop."""
     pixels = pixels_of_values(label)
     pixels.pop(ignore_index, None)
     most, total = max(pixels.values(), default=0), sum(pixels.values())
@@ -90,6 +90,6 @@ def _is_mixed(label: np.ndarray, cat_max_ratio: float, ignore_index: int) -> boo
 
 
 def _offset(pixel: int, window: int, size: int, random) -> int:
-    """Draws the first row (column) of a window inside the image that a pixel's row lies in."""
+    """Draws the first row (column) of a window in the image that includes a pixel's row."""
     last = max(size - window, 0)
     return random.randint(max(pixel - window + 1, 0), min(pixel, last) + 1)

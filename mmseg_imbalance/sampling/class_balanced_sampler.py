@@ -19,37 +19,37 @@ PERFORMANCE = 'performance'
 
 @DATA_SAMPLERS.register_module()
 class ClassBalancedInfiniteSampler(Sampler):
-    r"""Draws part of the images in shuffled epochs, part of them by the classes that they hold.
+    r"""Draws some images in shuffled epochs, others by the classes that they hold.
 
-    An auxiliary class-driven sampling beside the uniform one, in the spirit of S. Rota Bulò,
-    G. Neuhold, P. Kontschieder, *Loss Max-Pooling for Semantic Image Segmentation*, CVPR 2017,
-    arXiv 1704.02966, section 4, which does not give its details: the design is this package's own.
-    The share ``uniform_ratio`` of the draws sees every image equally often; each of the others
-    draws a class c with probability P_c, then one of the images that hold at least ``min_pixels``
-    of it. It works with any loss. Together with :class:`ClassAwareRandomCrop`, which learns the
-    drawn class, pixels of that class are in the crop::
+    It adds class-driven sampling to the uniform one, in the spirit of S. Rota Bulò, G. Neuhold,
+    P. Kontschieder, *Loss Max-Pooling for Semantic Image Segmentation*, CVPR 2017, arXiv
+    1704.02966, section 4. The paper gives no details: the design is this package's own. The share
+    ``uniform_ratio`` of the draws takes every image equally often; each of the others draws a class
+    c with probability P_c, then one of the images that hold at least ``min_pixels`` of it. The
+    sampler works with any loss. :class:`ClassAwareRandomCrop` receives the drawn class and keeps
+    pixels of it in the crop::
 
         custom_imports = dict(imports=['mmseg_imbalance'])
         train_dataloader = dict(sampler=dict(_delete_=True, type='ClassBalancedInfiniteSampler'))
 
-    The draws are one endless stream, a pure function of the seed, sliced by rank: the same on 1, 2
-    or 8 ranks, and continued where it was by a resumed run (:meth:`skip`).
+    The draws are one endless stream, a pure function of the seed, which is sliced by rank. It is
+    the same on 1, 2 or 8 ranks, and a resumed run continues it (:meth:`skip`).
 
     ``class_prob='performance'`` needs ``dict(type='ClassFeedbackHook')`` in ``custom_hooks``, which
-    measures the classes in the training itself and tells the sampler; until it first does, all
-    classes are equal. What it tells holds from the first batch that is not yet with the workers,
+    scores the classes during training and passes the scores to the sampler. Until the first scores
+    arrive, all classes are equal. Scores take effect with the first batch that no worker has yet,
     ``num_workers * prefetch_factor`` iterations later (``prefetch_factor`` is 2 by default). The
-    hook also keeps the sampler's state in checkpoints; a run without it that is to be resumed needs
-    a fixed seed (``randomness=dict(seed=…)``), since MMEngine draws a new one for the sampler.
+    hook also saves the sampler's state in checkpoints. Without it, a run to be resumed needs a
+    fixed seed (``randomness=dict(seed=…)``), since MMEngine draws a new one for the sampler.
 
     Args:
-        dataset: The training set; wrappers that concatenate or repeat are looked through.
+        dataset: The training set, with or without wrappers that concatenate or repeat.
         seed: Seed of the stream; None draws one that all ranks share. The runner sets it.
         statistics: File of class statistics, as from ``tools/analysis_tools/class_statistics.py``.
-            None: a file beside the data, named after the data set's fingerprint. Counted and saved
-            by the first process where the file does not exist. Without MMSegmentation, the
-            statistics themselves, a row for every image in the order of the data set, as
-            :func:`mmseg_imbalance.statistics.count_label_maps` makes them.
+            None: a file beside the data, named after the data set's fingerprint. If the file does
+            not exist, the first process counts and saves. Without MMSegmentation: the statistics
+            themselves, with one row per image in the order of the data set, as from
+            :func:`mmseg_imbalance.statistics.count_label_maps`.
         uniform_ratio: Share of the draws from shuffled epochs, in [0, 1].
         class_prob: P_c of the other draws by pixel share f_c: ``'uniform'``, ``'inverse'``
             (∝ 1 / f_c), ``'sqrt'`` (∝ 1 / √f_c) or ``'rare'`` (∝ exp((1 - f_c) / T)), see
@@ -58,13 +58,13 @@ class ClassBalancedInfiniteSampler(Sampler):
         temperature: T > 0 of ``'rare'``.
         score: ``'IoU'`` or ``'recall'`` for ``'performance'``.
         gamma: γ ≥ 0 for ``'performance'``.
-        floor: Share in [0, 1] that all classes get alike for ``'performance'``.
-        min_pixels: Pixels ≥ 1, in the label map's own resolution, that an image has to hold of a
-            class to be drawn for it. A class that no image holds so often is named in the log and
+        floor: Share in [0, 1] spread equally over all classes for ``'performance'``.
+        min_pixels: Pixels ≥ 1 of a class, in the label map's own resolution, that an image needs to
+            be drawn for it. A class for which no image has enough pixels is named in the log and
             left out.
 
     Raises:
-        ValueError: Arguments out of range, an empty data set, no class to draw, or a statistics
+        ValueError: For arguments out of range, an empty data set, no class to draw, or a statistics
             file that cannot be read or was made for other data.
     """
 
@@ -105,7 +105,7 @@ class ClassBalancedInfiniteSampler(Sampler):
         else:
             share = counted.pixel_share
             probability = frequency_probability(class_prob, share, self._available, temperature)
-        # Class probabilities, and the position in the common stream from which they hold.
+        # Positions in the common stream, and the class probabilities that hold from there on.
         self._schedule = [(0, probability)]
         self._drawn = 0  # by this rank
         self._fed = self._warned = False
@@ -116,7 +116,7 @@ class ClassBalancedInfiniteSampler(Sampler):
         return dict(zip(self.classes, self._schedule[-1][1].tolist(), strict=True))
 
     def __iter__(self) -> Iterator[int]:
-        """Goes on with this rank's draws; those made for a class are :class:`DrawnIndex`."""
+        """Continues this rank's draws; draws for a class are of type :class:`DrawnIndex`."""
         while True:
             position = self._drawn * self.world_size + self.rank
             number, offset = divmod(position, BLOCK)
@@ -129,14 +129,14 @@ class ClassBalancedInfiniteSampler(Sampler):
             yield index if drawn_class == UNIFORM else DrawnIndex(index, drawn_class)
 
     def __len__(self) -> int:
-        """Number of images in the data set, as of MMEngine's InfiniteSampler."""
+        """Returns the number of images, like MMEngine's InfiniteSampler."""
         return self.size
 
     def set_epoch(self, epoch: int) -> None:
         """Does nothing: the stream is endless."""
 
     def skip(self, num_samples: int) -> None:
-        """Moves to a position, as MMEngine does on resuming; takes no time.
+        """Moves to a position at no cost; MMEngine calls it on resuming.
 
         Args:
             num_samples: Draws ≥ 0 of this rank since the start of the training.
@@ -146,46 +146,46 @@ class ClassBalancedInfiniteSampler(Sampler):
         self._drawn = num_samples
 
     def expect_feedback(self) -> None:
-        """To be called before training by who will call :meth:`update`."""
+        """Announces calls of :meth:`update`; to be called before training."""
         self._fed = True
 
     def update(self, scores: dict[str, np.ndarray], num_samples: int) -> None:
-        """Takes feedback on the classes; it holds for all draws that are not made yet.
+        """Computes the class probabilities for all future draws from new scores.
 
-        To be called at the same point of the training by all ranks, with the same scores. Does
+        All ranks have to call it at the same point of the training, with the same scores. It does
         nothing unless ``class_prob`` is ``'performance'``.
 
         Args:
             scores: ``'IoU'`` and ``'recall'`` of all classes, each (C,) in [0, 1] or NaN.
             num_samples: Draws of this rank that training has used up. Loader and workers hold
-                later ones, made with earlier probabilities, which a run that is resumed here has
-                to know; older ones are forgotten.
+                later draws, made with earlier probabilities, which a run that is resumed here
+                needs; older probabilities are dropped.
         """
         if not self.adaptive:
             return
         probability = performance_probability(
             scores[self.score], self._available, self.gamma, self.floor
         )
-        # All ranks have drawn equally often, so this is where the common stream stands.
+        # All ranks have drawn equally often, so this is the position in the common stream.
         now, used = self._drawn * self.world_size, num_samples * self.world_size
-        # After resuming on fewer ranks, what was pending may lie beyond.
+        # After resuming on fewer ranks, pending entries may lie beyond it.
         schedule = [entry for entry in self._schedule if entry[0] < now]
         outdated = sum(since <= used for since, _ in schedule[1:])
         self._schedule = [*schedule[outdated:], (now, probability)]
         self._block = (-1, None, None)
 
     def state_dict(self) -> dict:
-        """What a resumed run needs beside its position, in plain types."""
+        """Returns what a resumed run needs besides its position, in plain types."""
         state = dict(seed=self.seed, classes=list(self.classes))
         if self.adaptive:
             state['schedule'] = [(since, p.tolist()) for since, p in self._schedule]
         return state
 
     def load_state_dict(self, state: dict) -> None:
-        """Restores what :meth:`state_dict` returned; a changed ``class_prob`` stays as it is.
+        """Restores what :meth:`state_dict` returned, but keeps a changed ``class_prob``.
 
         Raises:
-            ValueError: The state is one of other classes, or has probabilities of classes that
+            ValueError: If the state is of other classes, or has probabilities of classes that
                 cannot be drawn here.
         """
         if state['classes'] != list(self.classes):
@@ -226,7 +226,7 @@ class ClassBalancedInfiniteSampler(Sampler):
             )
 
     def _warn_without_feedback(self, block: int) -> None:
-        # Not at once: loaders that start early draw their first batches before a training begins.
+        # Not in the first block: some loaders draw their first batches before training begins.
         if self.adaptive and not self._fed and not self._warned and block > 0 and self.rank == 0:
             self._warned = True
             log(
@@ -252,7 +252,7 @@ def _check(uniform_ratio, class_prob, score, gamma, floor, min_pixels) -> None:
 
 
 def _count(dataset: Sized, statistics: str | ClassStatistics | None):
-    """The statistics of a data set, and the row in them of every image."""
+    """Returns the statistics of a data set, and every image's row in them."""
     if isinstance(statistics, ClassStatistics):
         if len(statistics.keys) != len(dataset):
             raise ValueError(
@@ -260,8 +260,8 @@ def _count(dataset: Sized, statistics: str | ClassStatistics | None):
                 f'{len(dataset)} images; count the label maps of the data set in its order'
             )
         return statistics, np.arange(len(dataset))
-    from ..datasets import class_statistics, find_label_maps, label_rows  # late: optional
+    from ..datasets import class_statistics, find_label_maps, label_rows  # imported late
 
-    labels = find_label_maps(dataset)  # once: large data sets take a while
+    labels = find_label_maps(dataset)  # once, since large data sets take a while
     counted = class_statistics(labels, statistics)
     return counted, label_rows(labels, counted)

@@ -1,4 +1,4 @@
-"""Measures every class during training, shows it, and tells the sampler."""
+"""Scores every class during training, for curves and for the sampler."""
 
 import logging
 
@@ -15,48 +15,48 @@ from ..utils.curves import write_curves
 from ..utils.find_loss import find_loss
 
 KEY = 'class_feedback'
-"""Where checkpoints have the hook's state."""
+"""Key of the hook's state in checkpoints."""
 
 
 @HOOKS.register_module()
 class ClassFeedbackHook(Hook):
     """Running recall and IoU of every class on the training batches, as curves and as feedback.
 
-    It listens at a loss of the decode head, where logits and labels of full size are at hand
-    anyway, and counts with the arg-max prediction; the objective, the model and its weights stay as
-    they are. It works with every loss that a head calls with (logits, label)::
+    It hooks into a loss of the decode head, which gets logits and labels of full size anyway, and
+    counts with the arg-max prediction. The objective, the model and its weights stay unchanged. It
+    works with every loss that a head calls with (logits, label)::
 
         custom_hooks = [dict(type='ClassFeedbackHook', interval=50)]
 
-    Of the batches of ``count_interval`` iterations one is counted, and a few numbers are summed
-    over all processes, so that any of them can save a checkpoint that is right for all. Counting
-    waits for nothing; every ``interval`` iterations the counts are read. Then
+    One batch in ``count_interval`` iterations is counted. A few numbers are summed over all
+    processes, so that any of them can save a checkpoint that is right for all. Counting does not
+    block; every ``interval`` iterations the counts are read. Then
 
-    - ``train/recall/<class>`` and ``train/iou/<class>``, and ``train/class_prob/<class>`` where the
+    - ``train/recall/<class>`` and ``train/iou/<class>``, and ``train/class_prob/<class>`` if the
       training set is sampled by class, go to every back end of the visualizer;
     - a :class:`ClassBalancedInfiniteSampler` with ``class_prob='performance'`` gets the scores. The
-      loader's workers hold ``num_workers * prefetch_factor`` batches that were drawn before, so
-      feedback shows that many iterations later, the next one without workers.
+      loader's workers hold ``num_workers * prefetch_factor`` batches drawn before, so feedback
+      takes effect that many iterations later; without workers, in the next iteration.
 
-    Scores are those of the crops that are trained on, while the model learns from them: higher than
-    on validation images, and of the class mix that the sampler makes. Counts and the sampler's
-    state are saved and resumed with the checkpoint (under ``'class_feedback'``, which a test or a
-    training without the hook ignores).
+    Scores are measured on the training crops while the model learns from them. They are higher than
+    on validation images, and reflect the sampler's class mix. Checkpoints save and resume the
+    counts and the sampler's state (under ``'class_feedback'``, which a test or a training without
+    the hook ignores).
 
     Args:
         interval: Iterations ≥ 1 between readings.
         momentum: Share in (0, 1] of a counted batch in the running counts.
         curves: Whether to write the curves.
-        loss: The module to listen at, as a path in the model. None: the first loss of
-            ``decode_head``, of the last one if there are several. To be named where that does not
-            get the prediction itself: ``'decode_head.loss_decode.1'`` for PIDNet,
-            ``'decode_head.0.loss_decode'`` for PointRend, whose last head sees chosen points only.
-        count_interval: Iterations ≥ 1 from one counted batch to the next. Every second one takes
-            0.2 to 0.8 % of a training step of the small networks shipped, on a CPU.
+        loss: Path in the model of the loss to hook into. None: the first loss of ``decode_head``,
+            of the last head if there are several. Set it if that loss does not get the prediction
+            itself: ``'decode_head.loss_decode.1'`` for PIDNet, ``'decode_head.0.loss_decode'`` for
+            PointRend, whose last head sees selected points only.
+        count_interval: Iterations ≥ 1 from one counted batch to the next. On a CPU, counting every
+            second batch takes 0.2 to 0.8 % of a training step of the small networks shipped.
 
     Raises:
-        ValueError: Arguments out of range; at the start of a training, a model without such a
-            module; at its first iteration, a loss that is not called with the logits of all
+        ValueError: For arguments out of range; at the start of training, if the model has no such
+            module; at the first iteration, if the loss is not called with the logits of all
             classes.
     """
 
@@ -85,11 +85,11 @@ class ClassFeedbackHook(Hook):
         self._loaded: dict | None = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Remembers the saved state; whether it is wanted shows when training starts."""
+        """Stores the saved state, since only the start of training shows if it is used."""
         self._loaded = checkpoint.get(KEY)
 
     def before_train(self, runner) -> None:
-        """Starts to listen, where a resumed training left off."""
+        """Hooks into the loss; a resumed run restores its counts."""
         self._classes = runner.train_dataloader.dataset.metainfo['classes']
         self._sampler = _find_sampler(runner.train_dataloader)
         loss = find_loss(runner.model, self.loss, type(self).__name__)
@@ -101,11 +101,11 @@ class ClassFeedbackHook(Hook):
             self._resume(runner)
 
     def after_train(self, runner) -> None:
-        """Stops listening."""
+        """Unhooks the loss."""
         self._handle.remove()
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Decides whether the batch is counted; the first one is."""
+        """Decides whether a batch is counted; the first one is."""
         self._counting = self._counts is None or runner.iter % self.count_interval == 0
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -121,7 +121,7 @@ class ClassFeedbackHook(Hook):
                 write_curves(runner, self._scalars(scores))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Saves counts and the sampler's state; every process has the same."""
+        """Saves counts and the sampler's state, the same in every process."""
         if self._counts is None:
             return
         state = dict(counts=self._counts.cpu())
@@ -141,7 +141,7 @@ class ClassFeedbackHook(Hook):
         if self._counts is None:
             self._counts = batch.double()
         else:
-            # Old pixels fade in all counts alike: the recall of an absent class stays.
+            # Old pixels fade equally in all counts, so an absent class keeps its recall.
             counts = self._counts.to(batch.device)
             self._counts = torch.lerp(counts, batch.double(), self.momentum)
 
@@ -185,10 +185,10 @@ class ClassFeedbackHook(Hook):
 
     @staticmethod
     def _predict(logits: Tensor, num_classes: int, loss: str) -> Tensor:
-        """The predicted class of every pixel, from logits (N, C, …), or (N, 1, …) of two."""
+        """Predicts every pixel's class from logits (N, C, …), or (N, 1, …) for two classes."""
         channels = logits.shape[1] if logits.dim() > 1 else 0
         if channels == num_classes:
-            return logits.max(1).indices  # as argmax, and many times faster on a CPU
+            return logits.max(1).indices  # like argmax, but many times faster on a CPU
         if channels == 1 and num_classes == 2:
             return (logits[:, 0] > 0).long()  # the sigmoid's probability is above one half
         raise ValueError(
@@ -198,7 +198,7 @@ class ClassFeedbackHook(Hook):
 
     def _scalars(self, scores: dict) -> dict[str, float]:
         curves = {name.lower(): values for name, values in scores.items()}
-        scalars = class_scalars('train', curves, self._classes)  # none of unseen classes
+        scalars = class_scalars('train', curves, self._classes)  # without unseen classes
         if self._sampler is not None:
             for cls, probability in self._sampler.class_prob.items():
                 scalars[f'train/class_prob/{cls}'] = probability
@@ -206,7 +206,7 @@ class ClassFeedbackHook(Hook):
 
 
 def _find_sampler(dataloader):
-    """The sampler that takes feedback, None if the training has another one."""
+    """Returns the sampler that takes feedback, None if there is no such sampler."""
     batch_sampler = getattr(dataloader, 'batch_sampler', None)
     for sampler in (dataloader.sampler, getattr(batch_sampler, 'sampler', None)):
         if hasattr(sampler, 'update') and hasattr(sampler, 'class_prob'):

@@ -1,4 +1,4 @@
-"""How likely every class is to be drawn: by its frequency, or by how well it is predicted."""
+"""Class probabilities for sampling, by frequency or by how well a class is predicted."""
 
 import numpy as np
 
@@ -8,14 +8,14 @@ FREQUENCY_MODES = ('uniform', 'inverse', 'sqrt', 'rare')
 def frequency_probability(
     mode: str, pixel_share: np.ndarray, available: np.ndarray, temperature: float = 0.01
 ) -> np.ndarray:
-    r"""Probabilities of the classes from their pixel shares f.
+    r"""Computes class probabilities from pixel shares f.
 
     ============= ============================ ==================================================
     mode          probability of class c       source
     ============= ============================ ==================================================
     ``'uniform'`` constant
     ``'inverse'`` ∝ 1 / f_c
-    ``'sqrt'``    ∝ 1 / √f_c                   as LVIS's repeat factors: A. Gupta, P. Dollár,
+    ``'sqrt'``    ∝ 1 / √f_c                   like LVIS's repeat factors: A. Gupta, P. Dollár,
                                                R. Girshick, CVPR 2019, arXiv 1908.03195
     ``'rare'``    ∝ exp((1 - f_c) / T)         rare-class sampling: L. Hoyer, D. Dai, L. Van Gool,
                                                *DAFormer*, CVPR 2022, arXiv 2111.14887, eq. 9
@@ -25,13 +25,13 @@ def frequency_probability(
         mode: One of the above.
         pixel_share: (C,), share in [0, 1] of every class in all labelled pixels.
         available: (C,) bool, whether the class can be drawn; the others get 0.
-        temperature: T > 0 of ``'rare'``; the smaller, the more the rarest classes take.
+        temperature: T > 0 of ``'rare'``; a smaller T favours the rarest classes more.
 
     Returns:
         float64 (C,), sum 1 (0 if no class is available).
 
     Raises:
-        ValueError: Unknown mode, temperature ≤ 0, or an available class without pixels.
+        ValueError: For an unknown mode, T ≤ 0, or an available class without pixels.
 
     Example:
         >>> frequency_probability('inverse', np.array([0.8, 0.2, 0]), np.array([1, 1, 0], bool))
@@ -60,18 +60,18 @@ def frequency_probability(
 def performance_probability(
     score: np.ndarray, available: np.ndarray, gamma: float = 1.0, floor: float = 0.1
 ) -> np.ndarray:
-    r"""Probabilities of the classes from how well they are predicted.
+    r"""Computes class probabilities from how well classes are predicted.
 
     .. math:: P_c = (1 - floor) \frac{(1 - score_c)^γ}{\sum_k (1 - score_k)^γ} + \frac{floor}{C}
 
-    over the C available classes. A design of this package: the loss max-pooling paper mixes
+    over the C available classes. This is the package's design: the loss max-pooling paper mixes
     uniform sampling with sampling by the model's current performance, but gives no formula.
 
     Args:
-        score: (C,), IoU or recall of every class in [0, 1]; NaN, not known yet, counts as 0.
+        score: (C,), IoU or recall of every class in [0, 1]; NaN (not yet known) counts as 0.
         available: (C,) bool, whether the class can be drawn; the others get 0.
-        gamma: Exponent ≥ 0; 0 makes all classes equal, more turns to the worst ones.
-        floor: Share in [0, 1] of the draws that all classes get alike, so that none starves.
+        gamma: Exponent ≥ 0; 0 makes all classes equal, larger values favour the worst.
+        floor: Share in [0, 1] of the draws that is spread equally, so that no class is neglected.
 
     Returns:
         float64 (C,), sum 1 (0 if no class is available).

@@ -1,9 +1,9 @@
 """The order of samples as a pure function of seed, position and class probabilities.
 
-Draws come in blocks, and all that is random in a block comes from a counter-based generator keyed
-by the seed and the block's number. So any position can be computed without those before it, which
-makes resuming arithmetic instead of replay, and every rank can compute its slice of one common
-stream. Only ``random_raw`` of NumPy's Philox is used, whose values no release may change.
+Draws come in blocks. All random numbers of a block come from a counter-based generator keyed by
+the seed and the block's number. So any position can be computed without those before it: resuming
+needs no replay, and every rank can compute its slice of one common stream. Only ``random_raw`` of
+NumPy's Philox is used, whose values must not change between releases.
 """
 
 import bisect
@@ -12,20 +12,20 @@ from collections.abc import Sequence
 import numpy as np
 
 BLOCK = 1024
-UNIFORM = -1  # the class of a draw that no class was drawn for
+UNIFORM = -1  # the class of a draw without a class
 _EPOCHS, _DRAWS = 0, 1  # streams of random numbers
 
 
 class DrawStream:
-    """An endless stream of image indices, part of them in epochs, part of them by class.
+    """An endless stream of image indices, some drawn in epochs and some by class.
 
-    Of every ``BLOCK`` consecutive draws the share ``uniform_ratio``, at random places, takes the
-    next images of an endless row of shuffled epochs: of those draws, every image gets as many as
-    any other, up to one. Each of the rest draws a class, then one of the images that hold it, all
-    of these alike.
+    Of every ``BLOCK`` consecutive draws, the share ``uniform_ratio``, at random places, takes the
+    next images of an endless sequence of shuffled epochs. These draws take all images equally
+    often, up to one. Each other draw takes a class, then one of the images that hold it, all
+    equally likely.
 
     Args:
-        holders: For every class the indices of the images that hold it, ascending.
+        holders: Ascending indices of the images that hold each class.
         size: Number of images.
         uniform_ratio: Share of the draws that are taken from the epochs, in [0, 1].
         seed: Seed ≥ 0 of the stream.
@@ -50,15 +50,15 @@ class DrawStream:
 
         Args:
             number: Number of the block, from 0.
-            schedule: Class probabilities (C,) and the position in the stream from which they hold,
-                ascending; the first holds from the start.
+            schedule: Ascending positions in the stream, each with the class probabilities (C,) from
+                there on; the first ones hold from the start.
 
         Returns:
-            Image indices (BLOCK,), and the classes (BLOCK,) that they were drawn for or
+            Image indices (BLOCK,), and the classes (BLOCK,) that they were drawn for, or
             ``UNIFORM``.
         """
         place, u_class, u_image = self._random(_DRAWS, number, 3 * BLOCK).reshape(3, BLOCK)
-        # Whole blocks take exact shares, so that the epochs' position is known without counting.
+        # Whole blocks take exact shares, so the position in the epochs is known without counting.
         taken, after = (int(self._uniform_ratio * BLOCK * n) for n in (number, number + 1))
         uniform = np.zeros(BLOCK, bool)
         uniform[np.argsort(place, kind='stable')[: after - taken]] = True
@@ -84,7 +84,7 @@ class DrawStream:
         return images, classes
 
     def _from_epochs(self, start: int, stop: int) -> np.ndarray:
-        """The entries ``start`` … ``stop - 1`` of the row of shuffled epochs."""
+        """Returns entries ``start`` … ``stop - 1`` of the shuffled epochs."""
         pieces = []
         while start < stop:
             epoch, first = divmod(start, self._size)
@@ -97,6 +97,6 @@ class DrawStream:
         return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
 
     def _random(self, stream: int, number: int, n: int) -> np.ndarray:
-        """The first n numbers in [0, 1), multiples of 2^-53, of a part of a stream."""
+        """Returns a part's first n random numbers in [0, 1), multiples of 2^-53."""
         generator = np.random.Philox(key=[self._seed, stream], counter=[0, 0, 0, number])
         return (generator.random_raw(n) >> np.uint64(11)) * 2.0**-53

@@ -1,16 +1,16 @@
-"""An index that remembers for which class it was drawn."""
+"""An index that stores the class it was drawn for."""
 
 
 class DrawnIndex(int):
     """Index of an image that was drawn because it holds a class.
 
-    It travels through the data loader into ``results['sample_idx']``, where
-    :class:`ClassAwareRandomCrop` finds the class again. Wrappers of data sets address the wrapped
-    one by subtraction (concatenation) or modulo (repetition); both keep the class.
+    The data loader passes it on as ``results['sample_idx']``, where :class:`ClassAwareRandomCrop`
+    reads the class. Wrappers compute an index of the wrapped data set by subtraction
+    (concatenation) or modulo (repetition); both keep the class.
 
     Args:
         index: The index.
-        drawn_class: The class, an index too.
+        drawn_class: Index of the class.
 
     Example:
         >>> index = DrawnIndex(12, drawn_class=3)
@@ -19,19 +19,19 @@ class DrawnIndex(int):
     """
 
     def __new__(cls, index: int, drawn_class: int) -> 'DrawnIndex':
-        """Makes an int with an attribute."""
+        """Creates an int with an attribute."""
         self = super().__new__(cls, index)
         self.drawn_class = drawn_class
         return self
 
     def __getnewargs__(self) -> tuple[int, int]:
-        """Arguments of a copy, which worker processes are sent."""
+        """Returns the arguments of a copy for worker processes."""
         return int(self), self.drawn_class
 
     def __sub__(self, other: int) -> 'DrawnIndex':
-        """Index in a part of a concatenation."""
+        """Returns the index in a part of a concatenation."""
         return DrawnIndex(int(self) - other, self.drawn_class)
 
     def __mod__(self, other: int) -> 'DrawnIndex':
-        """Index in a data set that is repeated."""
+        """Returns the index in a repeated data set."""
         return DrawnIndex(int(self) % other, self.drawn_class)

@@ -1,4 +1,4 @@
-"""How often a training sees each class: after sampling, augmentation and cropping."""
+"""Counts how often training sees each class, after sampling, augmentation and cropping."""
 
 import itertools
 from collections.abc import Iterable
@@ -11,11 +11,11 @@ from rich.progress import track
 def count_seen(
     dataloader: Iterable, draws: int, num_classes: int, ignore_index: int = 255
 ) -> np.ndarray:
-    """Counts the pixels of each class in the samples that a training's data loader gives.
+    """Counts the pixels of each class in the samples of a training data loader.
 
     Args:
-        dataloader: Of a training, with batches as MMSegmentation's ``PackSegInputs`` makes them.
-        draws: Number of samples to look at.
+        dataloader: Training data loader, with batches as from MMSegmentation's ``PackSegInputs``.
+        draws: Number of samples to count.
         num_classes: Number of classes C.
         ignore_index: Label of pixels that belong to no class.
 
@@ -23,7 +23,7 @@ def count_seen(
         int64 (draws, C).
 
     Raises:
-        ValueError: A label is neither a class nor ignored, or there are fewer samples than draws.
+        ValueError: If a label is neither a class nor ignored, or if there are too few samples.
     """
     samples = itertools.islice(_samples(dataloader), draws)
     counts = np.zeros((draws, num_classes), np.int64)

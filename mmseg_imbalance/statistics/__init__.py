@@ -1,4 +1,4 @@
-"""How often each class occurs, and the class weights and priors that follow from it."""
+"""Class frequencies, and the class weights and priors that follow from them."""
 
 from .class_statistics import ClassStatistics, class_shares
 from .class_values import ClassValuesError, load_class_values

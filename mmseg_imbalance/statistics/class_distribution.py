@@ -1,4 +1,4 @@
-"""How often each class occurs, as a table and as bars, for one data set or several side by side."""
+"""Class frequencies as a table and as bars, for one data set or several side by side."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,12 +18,12 @@ def class_distribution_table(
 
     Args:
         classes: C names.
-        shares: For the name of every distribution ``'pixels'`` and ``'images'``, (C,) each in
+        shares: Maps the name of a distribution to ``'pixels'`` and ``'images'``, (C,) each in
             [0, 1]: a class's share of all pixels, and the share of images that hold it. Rows are
-            sorted by the first one's pixels, rarest last.
+            sorted by the first distribution's pixels, rarest last.
 
     Returns:
-        Markdown, values in percent.
+        Markdown, with values in percent.
     """
     several = len(shares) > 1
     columns = [
@@ -45,11 +45,11 @@ def class_distribution_figure(
 
     Args:
         classes: C names.
-        shares: As :func:`class_distribution_table` takes them; the bars are sorted alike, the
-            most frequent class on top.
+        shares: As in :func:`class_distribution_table`; the bars are sorted alike, with the most
+            frequent class on top.
 
     Returns:
-        The figure, as large as the classes and their names need, to be saved by the caller.
+        The figure, sized to fit the classes and their names. The caller saves it.
     """
     order = _from_head_to_tail(shares)
     width = 8.5 + 0.07 * max(map(len, classes))  # inches
@@ -74,7 +74,7 @@ def _bars(axis, kind: str, shares: Mapping[str, np.ndarray]) -> None:
         rows = np.arange(len(share))
         bars = axis.barh(
             rows + (i - (len(shares) - 1) / 2) * width,
-            np.maximum(share, lowest),  # a log scale has no place for 0
+            np.maximum(share, lowest),  # a log scale cannot show 0
             width,
             color=COLOURS[1 + i % (len(COLOURS) - 1)],
             label=name,
@@ -97,13 +97,13 @@ def _from_head_to_tail(shares: Mapping[str, Mapping[str, np.ndarray]]) -> np.nda
 
 
 def _axis_start(shares: Sequence[np.ndarray]) -> float:
-    """A power of ten at which even the shortest bar has some length."""
+    """Returns a power of ten from which even the shortest bar has some length."""
     smallest = np.concatenate([values[values > 0] for values in shares]).min(initial=0.1)
     return 10.0 ** np.floor(np.log10(smallest / 1.5))
 
 
 def _percent(share: float) -> str:
-    """Two digits or three, never 0 for what occurs: 29.5, 0.12, 0.00034."""
+    """Formats a share with two or three digits, as 0 only if 0: 29.5, 0.12, 0.00034."""
     percent = 100 * share
     if percent == 0:
         return '0'

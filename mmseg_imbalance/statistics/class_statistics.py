@@ -1,4 +1,4 @@
-"""How many pixels of each class every label map of a data set has."""
+"""The number of pixels of each class in every label map of a data set."""
 
 import json
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from ..utils.errors import BadFileError
 from ..utils.files import numpy_reason, read_bytes, write_atomically
 
 FORMAT = 1
-"""To be raised when the file changes its arrays or their meaning."""
+"""File format version, to be increased with any change of the arrays or their meaning."""
 
 _MEMBERS = {'format', 'classes', 'keys', 'pixels', 'ignored', 'fingerprint', 'file_sizes'}
-_MAX_BYTES = 1 << 30  # of a file and of its arrays; a damaged or hostile one can claim any size
-_MAX_PIXELS = 1 << 53  # of all label maps; up to there sums and shares are exact
+_MAX_BYTES = 1 << 30  # of a file and of its arrays; a damaged or hostile file can claim any size
+_MAX_PIXELS = 1 << 53  # of all label maps; up to this number, sums and shares are exact
 
 
 def class_shares(pixels: np.ndarray, min_pixels: int = 1) -> dict[str, np.ndarray]:
-    """Shares of every class, from pixel counts.
+    """Computes shares of every class from pixel counts.
 
     Args:
         pixels: (n, C), pixels of each class in each of n label maps.
-        min_pixels: From how many pixels on a label map holds a class.
+        min_pixels: Least number of pixels for a label map to hold a class.
 
     Returns:
-        ``'pixels'``, the share in all pixels counted, and ``'images'``, the share of the label maps
+        ``'pixels'``, the share of all counted pixels, and ``'images'``, the share of the label maps
         that hold the class; float64 (C,) in [0, 1] each.
 
     Example:
@@ -44,17 +44,17 @@ class ClassStatistics:
 
     Args:
         classes (tuple[str, ...]): Names of the C classes.
-        keys (tuple[str, ...]): For each of the n label maps its path relative to the data root,
-            with ``/`` as separator.
+        keys (tuple[str, ...]): Path of each of the n label maps relative to the data root, with
+            ``/`` as separator.
         pixels (np.ndarray): int64 (n, C), pixels of each class in each label map.
         ignored (np.ndarray): int64 (n,), pixels of each label map with the ignored label.
         fingerprint (str): Identifies the list of label maps and how they are read, see
             :class:`LabelMaps`.
-        file_sizes (np.ndarray, optional): int64 (n,), bytes of each label map when it was counted,
-            None if they are not known.
+        file_sizes (np.ndarray, optional): int64 (n,), bytes of each label map when it was counted;
+            None if unknown.
 
     Raises:
-        ValueError: If the parts do not fit one another; says which and why.
+        ValueError: If the parts do not fit together; the message says which and why.
     """
 
     classes: tuple[str, ...]
@@ -97,12 +97,12 @@ class ClassStatistics:
         """Share of the label maps that hold a class, float64 (C,) in [0, 1].
 
         Args:
-            min_pixels: From how many pixels on a label map holds a class.
+            min_pixels: Least number of pixels for a label map to hold a class.
         """
         return class_shares(self.pixels, min_pixels)['images']
 
     def save(self, path: str | Path) -> None:
-        """Writes a compressed ``.npz``, which is there completely or not at all."""
+        """Writes a compressed ``.npz`` file, either completely or not at all."""
         write_atomically(Path(path), self.to_bytes())
 
     @classmethod
@@ -110,7 +110,7 @@ class ClassStatistics:
         """Reads what :meth:`save` wrote.
 
         Raises:
-            ValueError: If the file is missing, damaged or of another kind; names it.
+            ValueError: If the file is missing, damaged or of another kind; the message names it.
         """
         try:
             data = read_bytes(Path(path), _MAX_BYTES)
@@ -121,7 +121,7 @@ class ClassStatistics:
         return cls.from_bytes(data, str(path))
 
     def to_bytes(self) -> bytes:
-        """The content of a file; the same statistics give the same bytes."""
+        """Returns the file content; the same statistics give the same bytes."""
         buffer = BytesIO()
         known = {} if self.file_sizes is None else {'file_sizes': self.file_sizes}
         np.savez_compressed(
@@ -138,21 +138,21 @@ class ClassStatistics:
 
     @classmethod
     def from_bytes(cls, data: bytes, source: str) -> 'ClassStatistics':
-        """Reads the content of a file; nothing in it is run or unpickled.
+        """Reads the file content without running or unpickling any of it.
 
         Args:
-            data: What :meth:`to_bytes` gave.
-            source: Name of the file, for the error.
+            data: Result of :meth:`to_bytes`.
+            source: Name of the file, for errors.
 
         Raises:
-            ValueError: If ``data`` are damaged or of another kind; names ``source``.
+            ValueError: If ``data`` are damaged or of another kind; the message names ``source``.
         """
         try:
             with np.load(BytesIO(data), allow_pickle=False) as archive:
                 if sum(member.file_size for member in archive.zip.infolist()) > _MAX_BYTES:
                     raise ValueError(f'more than {_MAX_BYTES >> 30} GiB when unpacked')
                 strange = set(archive.files) - _MEMBERS
-                if strange:  # damage can rename a member that need not be there
+                if strange:  # damage can rename an optional member
                     raise ValueError(f'unknown member {min(strange)!r:.80}')
                 if archive['format'] != FORMAT:
                     raise ValueError(f'format {archive["format"]}, this version reads {FORMAT}')
@@ -169,7 +169,7 @@ class ClassStatistics:
 
 
 def _pack(value: str | tuple[str, ...]) -> np.ndarray:
-    """Text as uint8 array; arrays of text would be padded to the longest, or pickled."""
+    """Encodes text as uint8; text arrays would be padded to the longest text, or pickled."""
     return np.frombuffer(json.dumps(value).encode(), np.uint8)
 
 

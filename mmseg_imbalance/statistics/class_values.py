@@ -15,11 +15,11 @@ from ..utils.files import read_array, read_bytes
 SUFFIXES = ('.npy', '.json', '.yaml', '.yml')
 
 _WANTED = 'must be a list of numbers, one number per class'
-_MAX_BYTES = 1 << 20  # of a file: there are no data sets of more classes
+_MAX_BYTES = 1 << 20  # of a file: no data set has that many classes
 
 
 class ClassValuesError(FileError):
-    """Numbers per class that cannot be used; the text names the file and says why."""
+    """Numbers per class cannot be used; the message names the file and says why."""
 
 
 def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
@@ -28,13 +28,13 @@ def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
     Args:
         values: The numbers, or the path of a ``.npy``, ``.json`` or ``.yaml`` file that holds such
             a list. Pickles are refused: they run code when read.
-        name: What they are, for errors.
+        name: Name of the numbers, for errors.
 
     Returns:
         The numbers, finite and ≥ 0.
 
     Raises:
-        ClassValuesError: Names the file and what is wrong with it or with a number.
+        ClassValuesError: If the file or a number is invalid; names the file and says why.
 
     Example:
         >>> load_class_values([1, 0.5], 'prior')
@@ -51,7 +51,7 @@ def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
 
 
 def source_of(values: Sequence[float] | str | None, name: str) -> str:
-    """What errors call numbers per class, with the file that they are from.
+    """Returns the name of numbers per class for errors, with their file if any.
 
     Example:
         >>> source_of('weights.json', 'class_weight'), source_of([1, 0.5], 'class_weight')
@@ -73,7 +73,7 @@ def _number(value: object, index: int, source: str) -> float:
 
 
 def _brief(value: object) -> str:
-    # no list's text: in YAML, a few bytes can stand for a list of billions of entries
+    # never a list's text: a few bytes of YAML can stand for a list of billions of entries
     if value is None or isinstance(value, str | bool | Real):
         return repr(value)[:80]
     return f'a {type(value).__name__}' + (' without entries' if not value else '')
@@ -98,6 +98,6 @@ def _read(path: Path, source: str):
 
 
 def _parse_yaml(text: str):
-    import yaml  # late: optional without MMSegmentation
+    import yaml  # imported late: optional without MMSegmentation
 
     return yaml.safe_load(text)

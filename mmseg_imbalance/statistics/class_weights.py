@@ -1,4 +1,4 @@
-"""Class weights from how often the classes occur."""
+"""Class weights from class frequencies."""
 
 import json
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from .class_statistics import ClassStatistics
 
 
 def inverse_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """1 / f."""
+    """Computes 1 / f."""
     return 1 / statistics.pixel_share
 
 
 def sqrt_inverse_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """1 / √f."""
+    """Computes 1 / √f."""
     return statistics.pixel_share**-0.5
 
 
 def median_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """The median of all g, divided by g."""
+    """Computes median(g) / g."""
     pixels = statistics.pixels
     around = pixels.sum(1) @ (pixels > 0)
     frequency = pixels.sum(0) / around
@@ -30,13 +30,13 @@ def median_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
 
 
 def effective_number(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """(1 − β) / (1 − βⁿ)."""
+    """Computes (1 − β) / (1 − βⁿ)."""
     images = (statistics.pixels > 0).sum(0)
     return (1 - beta) / (1 - beta**images)
 
 
 def enet(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """1 / ln(1.02 + f)."""
+    """Computes 1 / ln(1.02 + f)."""
     return 1 / np.log(1.02 + statistics.pixel_share)
 
 
@@ -59,8 +59,8 @@ METHODS = tuple(_FORMULAS)
 def class_weights(statistics: ClassStatistics, method: str, beta: float = 0.999) -> list[float]:
     """Computes a weight for every class.
 
-    With f the share of a class in all pixels that are not ignored, g its share in those of the
-    images that hold it, and n the number of these images:
+    Of all pixels that are not ignored, f is a class's share, and g its share in the images that
+    hold it; n is the number of these images:
 
     ==========================  ===================  ==============================================
     method                      weight               source
@@ -68,13 +68,13 @@ def class_weights(statistics: ClassStatistics, method: str, beta: float = 0.999)
     ``inverse_frequency``       1 / f, mean 1
     ``sqrt_inverse_frequency``  1 / √f, mean 1
     ``median_frequency``        median(g) / g        Eigen and Fergus, ICCV 2015, arXiv:1411.4734
-    ``effective_number``        (1 − β) / (1 − βⁿ),  Cui et al., CVPR 2019, arXiv:1901.05555; of
-                                mean 1               images, as neighbouring pixels are no
-                                                     independent samples
+    ``effective_number``        (1 − β) / (1 − βⁿ),  Cui et al., CVPR 2019, arXiv:1901.05555; n
+                                mean 1               counts images, since neighbouring pixels are
+                                                     not independent samples
     ``enet``                    1 / ln(1.02 + f)     Paszke et al. 2016, arXiv:1606.02147
     ==========================  ===================  ==============================================
 
-    A class without a pixel gets 0, as it has no label to weigh, and takes no part in means and
+    A class without a pixel gets 0, since it has no label to weigh, and is left out of means and
     median.
 
     Args:
@@ -86,7 +86,7 @@ def class_weights(statistics: ClassStatistics, method: str, beta: float = 0.999)
         C weights, finite and ≥ 0.
 
     Raises:
-        ValueError: If the method is unknown, ``beta`` out of range or no class has a pixel.
+        ValueError: If method is unknown, ``beta`` is out of range or no class has a pixel.
     """
     if method not in _FORMULAS:
         raise ValueError(f'unknown method {method!r}, known are {", ".join(METHODS)}')
@@ -95,7 +95,7 @@ def class_weights(statistics: ClassStatistics, method: str, beta: float = 0.999)
     present = statistics.pixels.any(0)
     if not present.any():
         raise ValueError('no class has a pixel, so none can be weighed')
-    with np.errstate(divide='ignore', invalid='ignore'):  # of the classes without a pixel
+    with np.errstate(divide='ignore', invalid='ignore'):  # for classes without a pixel
         weights = np.where(present, _FORMULAS[method](statistics, beta), 0)
     if method in _OF_MEAN_1:
         weights = weights / weights[present].mean()
@@ -103,7 +103,7 @@ def class_weights(statistics: ClassStatistics, method: str, beta: float = 0.999)
 
 
 def save_class_weights(weights: Sequence[float], path: str | Path) -> None:
-    """Writes weights as the losses' ``class_weight`` reads them: .json, .yaml, .yml or .npy.
+    """Writes weights to a file for the losses' ``class_weight``: .json, .yaml, .yml or .npy.
 
     Raises:
         ValueError: If the file has another suffix.
@@ -113,7 +113,7 @@ def save_class_weights(weights: Sequence[float], path: str | Path) -> None:
 
 
 def check_suffix(path: str | Path) -> None:
-    """Makes sure that :func:`save_class_weights` can write a file of this name.
+    """Checks that :func:`save_class_weights` can write a file of this name.
 
     Raises:
         ValueError: If it cannot.
@@ -134,7 +134,7 @@ def _encoder(path: Path):
 
 
 def _yaml(weights: list[float]) -> bytes:
-    import yaml  # late: optional without MMSegmentation
+    import yaml  # imported late: optional without MMSegmentation
 
     return yaml.safe_dump(weights).encode()
 

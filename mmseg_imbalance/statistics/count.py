@@ -1,4 +1,4 @@
-"""Counts the classes in label maps that are at hand as arrays."""
+"""Counts the classes in label maps that are given as arrays."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,26 +10,26 @@ from .class_statistics import ClassStatistics
 
 
 class BadLabelsError(FileError):
-    """Label maps that cannot be counted; the text names them and says why."""
+    """Label maps cannot be counted; the message names them and says why."""
 
 
 def count_label_maps(
     label_maps: Iterable, classes: Sequence[str], ignore_index: int = 255
 ) -> ClassStatistics:
-    """Counts the pixels of every class in any label maps, one after the other.
+    """Counts the pixels of every class in label maps, one after the other.
 
     Args:
-        label_maps: Arrays or CPU tensors (H, W) of integers, such as a generator over a PyTorch
-            data set; their order is that of the statistics' rows.
+        label_maps: Arrays or CPU tensors (H, W) of integers, such as from a generator over a
+            PyTorch data set; the rows of the statistics have their order.
         classes: The names of the C classes 0 … C - 1.
         ignore_index: Label of the pixels that belong to no class.
 
     Returns:
-        The statistics; keys are the positions, ``'0'``, ``'1'`` and so on.
+        The statistics, whose keys are the positions ``'0'``, ``'1'``, ….
 
     Raises:
-        BadLabelsError: There is no label map, or one is not (H, W) or holds a label that is neither
-            a class nor ignored; names its position.
+        BadLabelsError: If there is no label map, or one is not (H, W) or holds a label that is
+            neither a class nor ignored; names its position.
 
     Example:
         >>> statistics = count_label_maps([np.array([[0, 0], [1, 255]])], ['road', 'pole'])
@@ -55,7 +55,7 @@ def count_label_maps(
 
 
 def count_pixels_of_classes(label: np.ndarray, num_classes: int, ignore_index: int) -> np.ndarray:
-    """Counts the pixels of every class of one label map, and of the ignored label.
+    """Counts the pixels of every class and of the ignored label in one label map.
 
     Args:
         label: (H, W) integers.
@@ -66,14 +66,14 @@ def count_pixels_of_classes(label: np.ndarray, num_classes: int, ignore_index: i
         int64 (C + 1,).
 
     Raises:
-        ValueError: It is not (H, W), or holds another label; the text continues a sentence.
+        ValueError: If it is not (H, W) or has another label; the message continues a sentence.
     """
     if label.ndim != 2:
         raise ValueError(f'has shape {label.shape}, not (height, width)')
     counts = pixels_of_values(label)
     classes = [counts.pop(c, 0) for c in range(num_classes)]
     ignored = counts.pop(ignore_index, 0)
-    if ignore_index in range(num_classes):  # then it is both, and the loss ignores it
+    if ignore_index in range(num_classes):  # this label is both, and the loss ignores it
         ignored, classes[ignore_index] = classes[ignore_index], 0
     if counts:
         found = ', '.join(f'{value} ({number} pixels)' for value, number in counts.items())

@@ -12,7 +12,7 @@ _LARGEST = torch.finfo(torch.float32).max
 
 
 def names_a_method(class_weight: Sequence[float] | str | None) -> bool:
-    """Whether class weights are to be computed from class statistics.
+    """Whether class weights have to be computed from class statistics.
 
     Example:
         >>> names_a_method('median_frequency'), names_a_method('weights.json')
@@ -22,16 +22,16 @@ def names_a_method(class_weight: Sequence[float] | str | None) -> bool:
 
 
 def load_class_weight(class_weight: Sequence[float] | str | None) -> list[float] | None:
-    """Reads and checks class weights that are given.
+    """Reads and checks given class weights.
 
     Args:
-        class_weight: What :func:`load_class_values` takes, or None.
+        class_weight: As in :func:`load_class_values`, or None.
 
     Returns:
         The weights, ≥ 0 and finite in single precision, or None.
 
     Raises:
-        ClassValuesError: Names the file and what is wrong with it or with a weight.
+        ClassValuesError: If the file or a weight is invalid; names the file and says why.
 
     Example:
         >>> load_class_weight([1, 0.5])

@@ -1,4 +1,4 @@
-"""DAFormer's files of class statistics, for code that samples rare classes as it does."""
+"""Class statistics in DAFormer's file format, for code with its rare-class sampling."""
 
 import json
 from pathlib import Path
@@ -12,17 +12,17 @@ from .class_statistics import ClassStatistics
 def write_rare_class_files(statistics: ClassStatistics, folder: str | Path) -> list[Path]:
     """Writes ``sample_class_stats.json`` and ``samples_with_class.json``.
 
-    The first is a list with the pixels of the classes in each label map,
-    ``{"0": 5120, "7": 33, "file": "labels/a.png"}``; the second has for each class the label maps
-    that hold it, ``{"0": [["labels/a.png", 5120], …], …}``. DAFormer's readers go by the files'
-    base names.
+    The first file lists the pixels of the classes for every label map,
+    ``{"0": 5120, "7": 33, "file": "labels/a.png"}``. The second one lists the label maps that hold
+    each class, ``{"0": [["labels/a.png", 5120], …], …}``. DAFormer's readers identify label maps by
+    their base names.
 
     Args:
-        statistics: What to write; classes are written as numbers, files as its keys.
-        folder: Where to write, made if missing.
+        statistics: Statistics to write, with numbers for classes and keys for files.
+        folder: Output folder, created if missing.
 
     Returns:
-        The two files.
+        Both paths.
     """
     per_file = []
     per_class: dict[str, list] = {}

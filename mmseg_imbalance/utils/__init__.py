@@ -1,1 +1,1 @@
-"""Files, errors, command lines, checkpoints: what the other parts and the tools share."""
+"""Helpers that the package and the tools share: files, errors, command lines, checkpoints."""

@@ -1,8 +1,8 @@
 """Reading checkpoints without running code that is in them.
 
 A checkpoint is a pickle, which can name any function of any module and have it called. PyTorch's
-``weights_only=True`` refuses all but tensors and plain containers; the checkpoints of MMEngine hold
-a few harmless things more, the history of the logged values above all, which are allowed here.
+``weights_only=True`` refuses everything except tensors and plain containers. MMEngine's checkpoints
+hold a few other harmless types, mainly for the history of logged values; this module allows these.
 """
 
 import os
@@ -21,56 +21,56 @@ from .command_line import first_line
 from .errors import ToolError
 
 TRUST = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
-"""The environment variable by which a user trusts all files that are loaded."""
+"""The environment variable with which a user declares that all loaded files are trusted."""
 _REFUSE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
-_STATISTICS = ('min', 'max', 'current', 'mean')  # of a HistoryBuffer, its own methods
+_STATISTICS = ('min', 'max', 'current', 'mean')  # methods of HistoryBuffer
 _ZIP = b'PK\x03\x04'
-_NUMBERS = '?bBhHiIlLqQefd'  # NumPy's codes of what a checkpoint may hold
+_NUMBERS = '?bBhHiIlLqQefd'  # NumPy's codes of the dtypes that a checkpoint may hold
 _FORKS_LIST = 'get_torch_safe_globals'
-# 2.4 has add_safe_globals, but makes no objects of the classes that are allowed.
+# PyTorch 2.4 has add_safe_globals, but cannot create objects of the allowed classes.
 _CAN_TELL = hasattr(torch.serialization, 'safe_globals')
 
 
 class CheckpointError(ToolError):
-    """A checkpoint cannot be used; the message names it and says why, in one line."""
+    """Raised if a checkpoint cannot be used; the message names it and says why, in one line."""
 
 
 class DamagedCheckpointError(CheckpointError):
-    """A checkpoint that is missing, cut off, or no checkpoint at all."""
+    """Raised if a checkpoint is missing, truncated or not a checkpoint at all."""
 
 
 def allow_checkpoint_types() -> None:
-    """Allows what MMEngine's checkpoints hold to ``torch.load(…, weights_only=True)``.
+    """Makes ``torch.load(…, weights_only=True)`` accept the types in MMEngine's checkpoints.
 
-    Done when the package is imported. It is without effect before PyTorch 2.5, which cannot do it.
+    It is called when the package is imported. It has no effect in PyTorch older than 2.5.
     """
     if _CAN_TELL:
         torch.serialization.add_safe_globals(_HARMLESS)
 
 
 def trusted() -> bool:
-    """Whether the user trusts all files, by ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1``."""
+    """Whether the user has set ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1`` to trust all files."""
     return os.environ.get(TRUST, '0').lower() in ('1', 'y', 'yes', 'true')
 
 
 @contextmanager
 def harmless_loads() -> Iterator[None]:
-    """Has every ``torch.load`` refuse what could run code, whatever it is told.
+    """Makes every ``torch.load`` refuse files that could run code, whatever its arguments.
 
-    The fork's runner allows the true ``getattr``, with which a file can run code, and loads what
-    was refused once more, without the check. Nothing changes where the user trusts all files.
-    Before PyTorch 2.5, what is more than tensors and plain containers is refused.
+    The runner of the MMEngine fork allows the real ``getattr``, with which a file can run code,
+    and loads refused files again without the check. If the user trusts all files, nothing changes.
+    PyTorch older than 2.5 refuses everything except tensors and plain containers.
     """
     if trusted():
         yield
         return
-    from mmengine.runner import checkpoint as mmengine_checkpoint  # late: it takes a second
+    from mmengine.runner import checkpoint as mmengine_checkpoint  # late: takes a second
 
     before, forks_list = os.environ.get(_REFUSE), getattr(mmengine_checkpoint, _FORKS_LIST, None)
     os.environ[_REFUSE] = '1'
-    if forks_list is not None:  # upstream has none
+    if forks_list is not None:  # upstream MMEngine has no such list
         setattr(mmengine_checkpoint, _FORKS_LIST, list)
-    allow_checkpoint_types()  # anew: an earlier load of the fork's has taken some back
+    allow_checkpoint_types()  # again: an earlier load by the fork has revoked some types
     try:
         yield
     finally:
@@ -82,7 +82,7 @@ def harmless_loads() -> Iterator[None]:
 
 
 def check_checkpoint(checkpoint: str) -> None:
-    """Makes sure that a checkpoint is there, whole and harmless, unless it is a URL.
+    """Checks that a checkpoint exists, is complete and cannot run code, unless it is a URL.
 
     Raises:
         CheckpointError: As :func:`read_checkpoint` does.
@@ -92,27 +92,27 @@ def check_checkpoint(checkpoint: str) -> None:
 
 
 def read_checkpoint(path: str | Path) -> dict:
-    """Reads a checkpoint and runs no code that is in it, unless the user trusts all files.
+    """Reads a checkpoint without running code that is in it, unless the user trusts all files.
 
-    The content of every part is compared with its check sum, where the file has such, which
-    PyTorch does not look at.
+    If the file has checksums, every part of it is compared with its checksum. PyTorch does not do
+    this.
 
     Args:
         path: The file.
 
     Returns:
-        What it holds, on the CPU; tensors stay in the file until they are used.
+        The content, on the CPU; tensors stay in the file until they are used.
 
     Raises:
-        DamagedCheckpointError: There is no such file, or it cannot be read.
-        CheckpointError: It holds what could run code, or something else than a checkpoint; or
-            PyTorch is older than 2.5, which cannot tell.
+        DamagedCheckpointError: If the file does not exist or cannot be read.
+        CheckpointError: If the file could run code or is not a checkpoint, or if PyTorch is older
+            than 2.5, which cannot tell whether it could.
     """
     path = Path(os.path.expanduser(path))
     damage = _damage(path)
     if damage:
         raise DamagedCheckpointError(damage)
-    allow_checkpoint_types()  # anew: a load of the fork's takes its own list back
+    allow_checkpoint_types()  # again: a load by the fork revokes the types on its list
     safe = not trusted()
     if safe:
         _check_readable(path)
@@ -127,7 +127,7 @@ def read_checkpoint(path: str | Path) -> dict:
 
 
 def _check_readable(path: Path) -> None:
-    """Refuses everything where PyTorch cannot tell whether it runs code."""
+    """Refuses every file if this PyTorch cannot tell whether the file would run code."""
     if not _CAN_TELL:
         raise CheckpointError(
             f'checkpoint {path} could run code when it is loaded, which PyTorch {torch.__version__}'
@@ -137,21 +137,21 @@ def _check_readable(path: Path) -> None:
 
 
 def _damage(path: Path) -> str:
-    """What is wrong with a file, without a look at what is pickled in it; '' if nothing is."""
+    """Returns what is wrong with a file, without unpickling it; '' if nothing is."""
     try:
         if not path.is_file():
             return f'checkpoint not found: {path}'
         if path.stat().st_size == 0:
             return f'checkpoint {path} is damaged: it is empty'
-        if not _starts_with(path, _ZIP):  # PyTorch's format before 1.6, which has no check sums
+        if not _starts_with(path, _ZIP):  # PyTorch's format before 1.6, which has no checksums
             return ''
     except OSError as error:
         return f'checkpoint {str(path)[:200]} cannot be read: {error.strerror}'
     try:
         with zipfile.ZipFile(path) as archive:
-            with_sums = any(part.CRC for part in archive.infolist())  # torch.save can do without
+            with_sums = any(part.CRC for part in archive.infolist())  # torch.save can omit them
             part = archive.testzip() if with_sums else None
-    except Exception as error:  # of many types
+    except Exception as error:  # damaged archives raise many types
         return f'checkpoint {path} is damaged or cut off: {first_line(error)}'
     return f'checkpoint {path} is damaged: the check sum of {part} is wrong' if part else ''
 
@@ -162,7 +162,7 @@ def _starts_with(path: Path, magic: bytes) -> bool:
 
 
 def _refusal(path: Path, error: Exception) -> CheckpointError:
-    """The error for what PyTorch says of a file that it does not load."""
+    """Turns PyTorch's error for a file that it does not load into one to show to the user."""
     found = re.search(r'GLOBAL ([\w.]+)', str(error))
     if isinstance(error, pickle.UnpicklingError) and found:
         return CheckpointError(
@@ -175,9 +175,9 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
 
 
 def _statistic(owner: type, name: str) -> Callable:
-    """The ``getattr`` of a checkpoint: a HistoryBuffer is saved with references to its methods.
+    """Replaces ``getattr`` for a checkpoint, where a HistoryBuffer refers to its own methods.
 
-    The true one would give out what belongs to no checkpoint, such as the globals of a function.
+    The real ``getattr`` would give a file access to more, such as the globals of a function.
     """
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise pickle.UnpicklingError(f'GLOBAL getattr of {owner!r} and {name!r}')
@@ -185,10 +185,10 @@ def _statistic(owner: type, name: str) -> Callable:
 
 
 def _dtype(code: str, *_) -> np.dtype:
-    """The ``numpy.dtype`` of a checkpoint: of plain numbers, and the one that NumPy itself uses.
+    """Replaces ``numpy.dtype`` for a checkpoint: returns only NumPy's built-in number dtypes.
 
-    That one stays as it is, whatever state it is given; of another, a file could set the size to
-    less than nothing, or have numbers taken for pointers.
+    A file cannot change the state of these. In other dtypes, it could set a negative size or have
+    numbers taken for pointers.
     """
     if code not in _CODES:
         raise pickle.UnpicklingError(f'GLOBAL numpy.dtype of {code!r}')
@@ -196,7 +196,7 @@ def _dtype(code: str, *_) -> np.dtype:
 
 
 def _named(function: Callable, path: str) -> Callable:
-    """A function that a pickle finds under a name; the form of it that PyTorch 2.5 knows too."""
+    """Wraps a function so that a pickle finds it under a name, in a form known to PyTorch 2.5."""
 
     def call(*args):
         return function(*args)
@@ -207,7 +207,7 @@ def _named(function: Callable, path: str) -> Callable:
 
 
 def _harmless() -> list:
-    """All that a checkpoint of MMEngine holds beside what PyTorch itself allows."""
+    """Lists the types in MMEngine's checkpoints that PyTorch itself does not allow."""
     scalar, array = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
     numpy = ('numpy._core.multiarray', 'numpy.core.multiarray')  # of NumPy 2 and 1
     return [

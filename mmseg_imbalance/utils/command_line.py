@@ -1,4 +1,4 @@
-"""What the command-line tools share: how they end, and arguments that several take."""
+"""Error handling and shared arguments of the command-line tools."""
 
 import argparse
 import io
@@ -17,7 +17,7 @@ _CLASS_OF_ERROR = re.compile(r'^[\w.]+(Error|Exception): ')
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turns a :class:`ToolError` into one line and its exit code; other errors pass."""
+    """Turns a :class:`ToolError` into one line and its exit code; other errors pass through."""
     try:
         yield
     except ToolError as error:
@@ -31,7 +31,7 @@ def run_tool(main: Callable[[], int]) -> int:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
-    # file names need not be text, and a terminal need not know every letter
+    # File names may not be valid text, and a terminal may not support every character.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors='backslashreplace')
     try:
@@ -46,9 +46,9 @@ def run_tool(main: Callable[[], int]) -> int:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line; its name if it says nothing.
+    """Returns the first line of an error's message, or the error's class name if it has none.
 
-    Of an error in a worker of a DataLoader, which comes with the traceback there, the last line.
+    For an error from a DataLoader worker, whose message is a traceback, it is the last line.
     """
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if ' in DataLoader worker process ' in lines[0]:
@@ -57,7 +57,7 @@ def first_line(error: Exception) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Joins lines, and writes out what a terminal would not show or take for a command.
+    r"""Joins lines and escapes characters that a terminal would hide or take for a command.
 
     Example:
         >>> one_line('a  b.png:\nred \x1b[31m')
@@ -77,7 +77,7 @@ def _tool() -> str:
 
 
 def add_nproc(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--nproc``."""
+    """Adds the option ``--nproc``."""
     parser.add_argument(
         '--nproc',
         type=whole_number(minimum=1),
@@ -88,7 +88,7 @@ def add_nproc(parser: argparse.ArgumentParser) -> None:
 
 
 def add_seed(parser: argparse.ArgumentParser, of: str) -> None:
-    """Adds ``--seed``, the seed ``of`` something."""
+    """Adds the option ``--seed``; ``of`` says in words what it seeds."""
     parser.add_argument(
         '--seed',
         type=whole_number(minimum=0),
@@ -113,13 +113,13 @@ def whole_number(minimum: int) -> Callable[[str], int]:
 
 
 def number(fits: Callable[[float], bool], where: str) -> Callable[[str], float]:
-    """Returns an argparse type for numbers that fit; ``where`` tells in words which do."""
+    """Returns an argparse type for numbers that fit; ``where`` says in words which do."""
 
     def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
-            value = float('nan')  # fits no comparison
+            value = float('nan')  # fails every comparison
         if not fits(value):
             raise argparse.ArgumentTypeError(f'{text!r} is not a number {where}')
         return value

@@ -1,8 +1,8 @@
 """Distributed runs on machines without an accelerator.
 
-MMEngine takes for granted that a launched process owns a GPU: it calls
-``torch.cuda.set_device``, hands ``device_ids`` to DistributedDataParallel, and leaves SyncBN
-(which refuses CPU tensors) in the model.
+MMEngine assumes that a launched process owns a GPU: it calls ``torch.cuda.set_device``, passes
+``device_ids`` to DistributedDataParallel, and leaves SyncBN (which refuses CPU tensors) in the
+model.
 """
 
 import atexit
@@ -18,19 +18,19 @@ from .run_config import RunConfigError
 
 
 def prepare_cpu_launch(cfg: Config) -> None:
-    """Makes a launched run work on a CPU; does nothing elsewhere or without a launcher.
+    """Makes a launched run work on a CPU; does nothing on other devices or without a launcher.
 
     Call it before the runner is built. It starts ``torch.distributed`` with gloo (the runner
-    leaves an initialised process group alone), wraps the model without device ids and replaces
-    SyncBN by BN, so that each process normalises with the statistics of its own samples. All else
-    of ``model_wrapper_cfg``, and ``find_unused_parameters``, stay as they are.
+    keeps an initialised process group), wraps the model without device ids, and replaces SyncBN
+    by BN, so that each rank normalises with the statistics of its own samples. The rest of
+    ``model_wrapper_cfg`` and ``find_unused_parameters`` do not change.
 
     Args:
         cfg: The run's config, changed in place; ``cfg.launcher`` says how it was launched.
 
     Raises:
-        RunConfigError: The launcher is neither ``'none'`` nor ``'pytorch'``: MMEngine's other
-            launchers need an accelerator.
+        RunConfigError: If the launcher is neither ``'none'`` nor ``'pytorch'``, because MMEngine's
+            other launchers need an accelerator.
     """
     if cfg.launcher == 'none' or get_device() != 'cpu':
         return
@@ -40,9 +40,9 @@ def prepare_cpu_launch(cfg: Config) -> None:
         )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
-        # left to the interpreter's end, gloo's threads abort some processes that have done well
+        # At the interpreter's exit, gloo's threads would otherwise abort some successful processes.
         atexit.register(torch.distributed.destroy_process_group)
-    if cfg.get('model_wrapper_cfg') is None:  # what the runner would do
+    if cfg.get('model_wrapper_cfg') is None:  # the runner's default
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',
             broadcast_buffers=False,
@@ -52,13 +52,13 @@ def prepare_cpu_launch(cfg: Config) -> None:
     if issubclass(wrapper, DistributedDataParallel):
         cfg.model_wrapper_cfg.device_ids = None  # the runner would name a GPU
     _replace_sync_bn(cfg.model)
-    cfg.pop('sync_bn', None)  # it has the runner turn BN into SyncBN
+    cfg.pop('sync_bn', None)  # it makes the runner turn BN into SyncBN
     if torch.distributed.get_rank() == 0:
         print_log('No accelerator: the processes talk through gloo, BN takes the place of SyncBN.')
 
 
 def _replace_sync_bn(node) -> None:
-    """Replaces every ``type='SyncBN'`` below a node of a config."""
+    """Replaces every ``type='SyncBN'`` in a node of a config and below it."""
     if isinstance(node, dict):
         if node.get('type') in ('SyncBN', 'MMSyncBN'):
             node['type'] = 'BN'

@@ -1,4 +1,4 @@
-"""Several processes at once, by ``torch.distributed`` alone."""
+"""Helpers for distributed runs that need only ``torch.distributed``."""
 
 import numpy as np
 import torch.distributed as dist
@@ -6,12 +6,12 @@ from torch import Tensor
 
 
 def is_distributed() -> bool:
-    """Whether a process group is there."""
+    """Whether a process group exists."""
     return dist.is_available() and dist.is_initialized()
 
 
 def get_dist_info() -> tuple[int, int]:
-    """Rank of this process and number of processes; 0 and 1 without a process group."""
+    """Returns rank and world size, which are 0 and 1 without a process group."""
     return (dist.get_rank(), dist.get_world_size()) if is_distributed() else (0, 1)
 
 
@@ -22,7 +22,7 @@ def all_reduce(tensor: Tensor) -> None:
 
 
 def shared_random_seed() -> int:
-    """Draws a seed in 0 … 2³¹ - 1 that all processes get from the first one."""
+    """Draws a seed in 0 … 2³¹ - 1 on rank 0 and returns it on all ranks."""
     seed = [int(np.random.randint(2**31))]
     if is_distributed():
         dist.broadcast_object_list(seed)

@@ -10,8 +10,8 @@ class ToolError(Exception):
 
 
 class FileError(ValueError):
-    """A file of the user's cannot be used; the text says which one and why."""
+    """Raised if a user's file cannot be used; the message says which one and why."""
 
 
 class BadFileError(FileError):
-    """A file that cannot be what it is meant to be; the text says why, and mostly which one."""
+    """Raised if a file is not what it should be; the message says why and usually names it."""

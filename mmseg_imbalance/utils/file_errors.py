@@ -1,4 +1,4 @@
-"""What a run says of files that are damaged, hostile or of something else."""
+"""One-line errors for files that are damaged, hostile or of the wrong kind."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from .errors import FileError, ToolError
 
 @contextmanager
 def one_line_file_errors() -> Iterator[None]:
-    """Turns what is wrong with a label map, statistics or class weights into a :class:`ToolError`.
+    """Turns errors in label maps, class statistics or class weights into a :class:`ToolError`.
 
-    Also if a worker of a DataLoader has found it, whose traceback is left out.
+    This includes errors from DataLoader workers, without the worker's traceback.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all, and read without trusting them."""
+"""Writing files completely or not at all, and reading files without trusting them."""
 
 import os
 import secrets
@@ -15,11 +15,11 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """Reads a file that has at most ``limit`` bytes.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It has more; no more than the limit is read of it.
+        OSError: If the file cannot be read.
+        ValueError: If the file is larger; the excess is not read.
     """
     with path.open('rb') as file:
-        if os.fstat(file.fileno()).st_size <= limit:  # 0 of a device, which may never end
+        if os.fstat(file.fileno()).st_size <= limit:  # 0 for a device, which may never end
             data = file.read(limit + 1)
             if len(data) <= limit:
                 return data
@@ -29,16 +29,16 @@ def read_bytes(path: Path, limit: int) -> bytes:
 def read_array(path: Path) -> np.ndarray:
     """Reads real numbers from a ``.npy`` file.
 
-    Nothing in it is unpickled, and no more memory is taken than the file has bytes, whatever shape
-    it claims.
+    Nothing in the file is unpickled. Reading takes no more memory than the file has bytes, whatever
+    shape it claims.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is damaged, of another kind, or holds something else.
+        OSError: If the file cannot be read.
+        ValueError: If the file is damaged, of another kind, or does not hold real numbers.
     """
-    path.open('rb').close()  # for the operating system's own words, before NumPy's
+    path.open('rb').close()  # the system's error rather than NumPy's
     try:
-        found = np.load(path, mmap_mode='r', allow_pickle=False)  # no map is larger than its file
+        found = np.load(path, mmap_mode='r', allow_pickle=False)  # no map exceeds its file
     except Exception as error:  # damaged files make NumPy raise almost anything
         raise ValueError(f'no complete .npy file of numbers ({numpy_reason(error)})') from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in 'iuf':
@@ -48,25 +48,25 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def numpy_reason(error: Exception) -> str:
-    """Why NumPy did not load a file, in one line; of pickles it would advise to trust them."""
+    """Returns why NumPy did not load a file, in one line and without advice to trust pickles."""
     reason = first_line(error)
     return 'pickles are refused' if 'pickle' in reason or 'Python objects' in reason else reason
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file that is there completely or not at all, and makes its folder."""
+    """Writes a file completely or not at all, and creates its folder."""
     place(path, lambda temporary: temporary.write_bytes(data))
 
 
 def place(path: Path, make: Callable[[Path], object]) -> None:
-    """Has a file made under a temporary name beside ``path`` and then renamed to it.
+    """Creates a file under a temporary name beside ``path``, then renames it to ``path``.
 
     Args:
-        path: The file; its folder is made where missing.
-        make: Makes the file whose path it is given.
+        path: The file; its folder is created if missing.
+        make: Function that creates a file at the path that it is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # not the process's number: containers that share a folder may share that too
+    # A process id is not enough: containers that share a folder may have equal ones.
     temporary = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
     try:
         make(temporary)
@@ -76,8 +76,8 @@ def place(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def write_figure(path: Path, figure, dpi: int = 110) -> None:
-    """Saves a Matplotlib figure as PNG, completely or not at all, and makes its folder."""
-    from matplotlib.ticker import LogFormatter  # late: most who write files draw nothing
+    """Saves a Matplotlib figure as PNG, completely or not at all, and creates its folder."""
+    from matplotlib.ticker import LogFormatter  # imported late: most callers draw no figures
 
     powers = {
         label
@@ -88,5 +88,5 @@ def write_figure(path: Path, figure, dpi: int = 110) -> None:
     }
     for text in figure.findobj(lambda artist: hasattr(artist, 'set_parse_math')):
         if text not in powers:
-            text.set_parse_math(False)  # a $ in the name of a class or run begins no formula
+            text.set_parse_math(False)  # a $ in a class or run name must not start a formula
     place(path, partial(figure.savefig, format='png', dpi=dpi))

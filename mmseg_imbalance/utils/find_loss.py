@@ -1,25 +1,25 @@
-"""Where in a model the loss is."""
+"""Look-up of the loss modules in a model."""
 
 from mmengine.model import is_model_wrapper
 from torch import nn
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model itself, out of a wrapper such as DistributedDataParallel."""
+    """Returns the model inside a wrapper such as DistributedDataParallel."""
     return model.module if is_model_wrapper(model) else model
 
 
 def find_losses(model: nn.Module, path: str | None, who: str) -> list[nn.Module]:
-    """The modules that compute the loss of a segmentor, one or several that are added up.
+    """Returns the one or more modules whose sum is the loss of a segmentor.
 
     Args:
         model: The segmentor, or a wrapper of it such as DistributedDataParallel.
-        path: Path of a loss, or of a list of them, in the segmentor. None: those of
-            ``decode_head``, of the last one if there are several, whose output is the prediction.
-        who: Who asks, a hook or an option of a tool, for the error.
+        path: Path of a loss, or of a list of losses, in the segmentor. None means the losses of
+            ``decode_head`` or, in a cascade, of the last head, whose output is the prediction.
+        who: Hook or tool option that needs the loss, for the error message.
 
     Raises:
-        ValueError: There is no such module.
+        ValueError: If there is no such module.
     """
     model = unwrapped(model)
     if path is None:
@@ -42,5 +42,5 @@ def find_losses(model: nn.Module, path: str | None, who: str) -> list[nn.Module]
 
 
 def find_loss(model: nn.Module, path: str | None, who: str) -> nn.Module:
-    """The first of :func:`find_losses`."""
+    """Returns the first of the modules that :func:`find_losses` finds."""
     return find_losses(model, path, who)[0]

@@ -1,6 +1,6 @@
-"""Predictions of a trained segmentor outside of a runner.
+"""Predictions of a trained segmentor without a runner.
 
-Not imported by the package itself, which would import all models of MMSegmentation with it.
+The package itself does not import this module, which imports all models of MMSegmentation.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from .run_config import RunConfigError
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--device``, for :func:`build_inferencer`, to a tool's parser."""
+    """Adds the option ``--device`` for :func:`build_inferencer` to a tool's parser."""
     parser.add_argument(
         '--device',
         default='cuda:0' if torch.cuda.is_available() else 'cpu',
@@ -28,9 +28,9 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 class StrictInferencer(MMSegInferencer):
-    """An ``MMSegInferencer`` that refuses weights that are not those of the model.
+    """An ``MMSegInferencer`` that refuses the weights of another model.
 
-    MMSegmentation's own logs what does not fit and predicts with random weights in its place.
+    MMSegmentation's own logs which weights do not fit and predicts with random ones instead.
     """
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict, cfg) -> None:
@@ -55,19 +55,19 @@ def build_inferencer(cfg: Config, checkpoint: str, device: str) -> StrictInferen
         device: A PyTorch device, such as ``'cpu'`` or ``'cuda:0'``.
 
     Raises:
-        CheckpointError: The checkpoint is missing or damaged, or holds what could run code.
-        RunConfigError: There is no such device, the checkpoint is that of another model, or config
-            and checkpoint make no model.
+        CheckpointError: If the checkpoint is missing or damaged, or could run code.
+        RunConfigError: If the device does not exist, the checkpoint is of another model, or the
+            model cannot be built from config and checkpoint.
     """
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # the latter: PyTorch without CUDA
+    except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch without CUDA
         raise RunConfigError(f'device {device!r} cannot be used: {first_line(error)}') from error
     check_checkpoint(checkpoint)
     try:
         with harmless_loads():
             return StrictInferencer(cfg, checkpoint, device=device)
-    except Exception as error:  # both files are the user's, and a config is Python
+    except Exception as error:  # users' files: a config is Python and may raise anything
         raise RunConfigError(
             f'cannot use checkpoint {checkpoint} with config {cfg.filename}: {first_line(error)}'
         ) from error
@@ -77,14 +77,14 @@ def predict(inferencer: MMSegInferencer, images: Sequence[np.ndarray]) -> list[n
     """Segments images in one batch.
 
     Args:
-        inferencer: What :func:`build_inferencer` returned.
-        images: (H, W, 3) uint8 BGR each; the test pipeline has to make arrays of one size of
-            them, as it does of images of one size.
+        inferencer: The result of :func:`build_inferencer`.
+        images: BGR images (H, W, 3), uint8. The test pipeline must turn them into arrays of equal
+            size, as it does with images of equal size.
 
     Returns:
-        For every image its prediction (H, W) int64, class indices in the image's own resolution.
+        Each image's prediction (H, W), int64 class indices in the image's own resolution.
     """
-    # not inferencer(…): upstream's draws a progress bar of its own for every call
+    # Not inferencer(…), because upstream's shows a progress bar at every call.
     (batch,) = inferencer.preprocess(list(images), batch_size=len(images))
     samples = inferencer.forward(batch)
     # A head with one channel for two classes predicts in floating point.

@@ -1,4 +1,4 @@
-"""How many pixels of a label map have which value."""
+"""Pixel counts of the values in a label map."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ _PIECE = 1 << 16  # pixels
 
 
 def count_pixels(label: np.ndarray) -> np.ndarray:
-    """Counts the pixels of each value of a uint8 label (H, W), int64 (256,)."""
-    # In pieces, as np.bincount makes an int64 copy of what it counts, which should fit the cache.
+    """Counts the pixels of each value of a uint8 label map (H, W), int64 (256,)."""
+    # In pieces, because np.bincount makes an int64 copy of its input, which should fit the cache.
     flat, counts = label.ravel(), np.zeros(256, np.int64)
     for start in range(0, flat.size, _PIECE):
         counts += np.bincount(flat[start : start + _PIECE], minlength=256)

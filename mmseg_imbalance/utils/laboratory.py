@@ -1,11 +1,11 @@
-"""Tools that compare methods need the laboratory, which is in the repository only."""
+"""Access to the laboratory, which only the repository has, for tools that compare methods."""
 
 import sys
 from pathlib import Path
 
 
 def find_lab(tool: str) -> None:
-    """Makes the package ``lab`` importable, or ends a tool with one line.
+    """Makes the package ``lab`` importable, or ends the tool with a one-line error.
 
     Args:
         tool: ``__file__`` of the tool.

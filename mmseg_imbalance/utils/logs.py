@@ -6,9 +6,9 @@ from ..registry import HAS_STACK
 
 
 def log(message: str, level: int = logging.INFO) -> None:
-    """Writes to MMEngine's current logger, or without MMEngine to that of this package."""
+    """Writes to MMEngine's current logger or, without MMEngine, to this package's logger."""
     if HAS_STACK:
-        from mmengine.logging import print_log  # late: optional
+        from mmengine.logging import print_log  # imported late: optional
 
         print_log(message, logger='current', level=level)
     else:

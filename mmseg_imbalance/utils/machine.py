@@ -1,4 +1,4 @@
-"""On what a measurement was made."""
+"""Description of the machine that a measurement ran on."""
 
 import platform
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
-    """The device in words, and the versions of what ran on it."""
+    """Returns the device in words, and the versions of Python and PyTorch."""
     return {
         'device': _gpu(device) if device.type == 'cuda' else _cpu(),
         'Python': platform.python_version(),

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Writes a table whose first column is aligned to the left, all others to the right.
+    """Formats a table with the first column aligned to the left, all others to the right.
 
-    Columns are as wide as their cells, so that the text itself is a table for readers.
+    All cells of a column are equally wide, so the table is also readable as plain text.
 
     Args:
-        header: The titles of the columns.
-        rows: The cells, as Markdown.
+        header: Titles of the columns.
+        rows: Cells of each row, as Markdown.
 
     Example:
         >>> print(markdown_table(['class', 'IoU'], [['road', '97.1']]), end='')

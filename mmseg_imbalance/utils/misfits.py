@@ -1,6 +1,6 @@
-"""Weights that are not those of a model.
+"""Detection of weights that do not belong to a model.
 
-MMEngine loads what fits, logs what does not, and goes on with random weights in its place.
+MMEngine loads the weights that fit, logs the others, and goes on with random ones in their place.
 """
 
 from mmengine.hooks import Hook
@@ -14,16 +14,16 @@ _SHOWN = 2
 
 
 def misfits(model: nn.Module, checkpoint: dict, training: bool = False) -> list[str]:
-    """Names what a checkpoint holds too little, in another shape, or too much for a model.
+    """Names weights that are missing from a checkpoint, superfluous, or of another shape.
 
     Args:
-        model: The model, or what wraps it to train on several devices or to augment in testing.
-        checkpoint: As loaded.
-        training: Whether further heads, counts of batches and what losses remember matter too.
+        model: The model, or its wrapper for distributed training or test-time augmentation.
+        checkpoint: The loaded checkpoint.
+        training: Whether to compare auxiliary heads, batch counts and the state of losses, too.
 
     Returns:
-        Clauses with numbers and names, such as ``'2 are not in the model, such as a, b'``; none
-        if all fits.
+        Clauses with numbers and names, such as ``'2 are not in the model, such as a, b'``; an
+        empty list if all weights fit.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
@@ -40,7 +40,7 @@ def misfits(model: nn.Module, checkpoint: dict, training: bool = False) -> list[
     lost += [
         f'{key} {shapes[key]} for {tuple(value.shape)}'
         for key, value in wanted.items()
-        # an empty one takes its shape from the checkpoint
+        # An empty tensor takes its shape from the checkpoint.
         if key in found and value.numel() and shapes[key] != tuple(value.shape)
     ]
     extra = [key for key in found if key not in wanted]
@@ -53,12 +53,12 @@ def misfits(model: nn.Module, checkpoint: dict, training: bool = False) -> list[
 
 
 class MisfitHook(Hook):
-    """Ends a test or a resumed training whose checkpoint is one of another model.
+    """Stops a test or a resumed training whose checkpoint belongs to another model.
 
-    Or from which a training cannot go on: nobody has looked into one from a URL before.
+    It also stops a training that cannot resume; checkpoints from URLs are checked only here.
 
     Args:
-        checkpoint: Its name, for errors.
+        checkpoint: Name of the checkpoint, for errors.
         training: As in :func:`misfits`.
     """
 
@@ -69,10 +69,10 @@ class MisfitHook(Hook):
         self.training = training
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Compares, before the weights are given to the model.
+        """Compares the checkpoint with the model before the weights are copied into it.
 
         Raises:
-            CheckpointError: Something does not fit; names it. Or as :func:`check_parts` does.
+            CheckpointError: If weights do not fit; names them. Also as in :func:`check_parts`.
         """
         if self.training:
             check_parts(checkpoint, self.checkpoint, runner.cfg)
@@ -94,7 +94,7 @@ class MisfitHook(Hook):
 
 
 def _in_trainings_alone(key: str) -> bool:
-    """Whether a weight is of a further head, counts batches, or is what a loss remembers."""
+    """Whether a weight is only used in training: auxiliary heads, batch counts, losses' state."""
     return (
         key.startswith('auxiliary_head.')
         or key.endswith('.num_batches_tracked')

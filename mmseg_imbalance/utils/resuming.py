@@ -1,4 +1,4 @@
-"""Where a training goes on after it was stopped, in whatever way."""
+"""Selection and checks of the checkpoint that a training resumes from."""
 
 from numbers import Integral
 from pathlib import Path
@@ -9,18 +9,18 @@ from .checkpoints import TRUST, CheckpointError, DamagedCheckpointError, read_ch
 
 
 def latest_checkpoint(cfg: Config) -> str | None:
-    """The checkpoint that ``last_checkpoint`` in the work dir names.
+    """Returns the checkpoint that ``last_checkpoint`` in the work dir names.
 
     Args:
         cfg: The run's config; its work dir need not exist.
 
     Returns:
-        Its path, None where there is neither such a file nor a checkpoint to go on from: MMEngine
-        writes ``last_checkpoint`` after each checkpoint.
+        The path. None if neither ``last_checkpoint``, which MMEngine writes after each checkpoint,
+        nor a checkpoint exists.
 
     Raises:
-        CheckpointError: ``last_checkpoint`` names no file, or it is missing beside checkpoints,
-            over which a training that is started anew would write.
+        CheckpointError: If ``last_checkpoint`` names no file, or if it is missing although there
+            are checkpoints, which a new training would overwrite.
     """
     pointer = Path(cfg.work_dir, 'last_checkpoint')
     if pointer.is_file():
@@ -36,7 +36,7 @@ def latest_checkpoint(cfg: Config) -> str | None:
 
 
 def check_resumable(path: str, cfg: Config) -> dict:
-    """Reads the checkpoint that a training is to go on from.
+    """Reads and checks the checkpoint that a training is to resume from.
 
     Args:
         path: The file.
@@ -46,7 +46,7 @@ def check_resumable(path: str, cfg: Config) -> dict:
         The checkpoint.
 
     Raises:
-        CheckpointError: It is damaged; or as :func:`check_parts` does.
+        CheckpointError: If the checkpoint is damaged. Also as in :func:`check_parts`.
     """
     try:
         checkpoint = read_checkpoint(path)
@@ -57,16 +57,16 @@ def check_resumable(path: str, cfg: Config) -> dict:
 
 
 def check_parts(checkpoint: dict, path: str, cfg: Config) -> None:
-    """Makes sure that a training can go on from a checkpoint that was loaded.
+    """Checks that a training can resume from a loaded checkpoint.
 
     Args:
-        checkpoint: What it holds.
-        path: Its file or URL, for errors.
+        checkpoint: Content of the checkpoint.
+        path: File or URL of the checkpoint, for errors.
         cfg: The run's config.
 
     Raises:
-        CheckpointError: It lacks what a training needs to go on, or it holds what MMEngine would
-            run as code.
+        CheckpointError: If the checkpoint lacks parts that resuming needs, or holds a config that
+            MMEngine would run as code.
     """
     lacking = _lacking(checkpoint, cfg)
     if lacking:
@@ -83,12 +83,12 @@ def check_parts(checkpoint: dict, path: str, cfg: Config) -> None:
 
 
 def _runs_code(checkpoint: dict) -> bool:
-    """Whether MMEngine would run a config in it that nobody trusts."""
+    """Whether MMEngine would run an untrusted config in the checkpoint."""
     return 'config' in checkpoint['meta'] and not trusted()
 
 
 def _way_out(cfg: Config) -> str:
-    """What to do without the checkpoint that was wanted."""
+    """Says in words what to do if the wanted checkpoint cannot be used."""
     return (
         f'go on from another checkpoint in {cfg.work_dir} with --resume --cfg-options '
         'load_from=FILE, or train anew, without --resume'
@@ -96,8 +96,8 @@ def _way_out(cfg: Config) -> str:
 
 
 def _lacking(checkpoint: dict, cfg: Config) -> list[str]:
-    """Which parts that MMEngine resumes are missing; it goes on without some of them, silently."""
-    if not isinstance(checkpoint, dict):  # from a URL, it can be anything
+    """Lists missing parts that MMEngine resumes; without some of them it would go on silently."""
+    if not isinstance(checkpoint, dict):  # a file from a URL can hold anything
         return ['state_dict']
     kinds = dict.fromkeys(('meta', 'state_dict', 'message_hub', 'optimizer'), dict)
     if cfg.get('param_scheduler'):
@@ -112,7 +112,7 @@ def _lacking(checkpoint: dict, cfg: Config) -> list[str]:
 
 
 def _is_optimizer_state(found: dict) -> bool:
-    """Whether it is the state of an optimizer, or of several by name."""
+    """Whether this is the state of one optimizer, or of several optimizers by name."""
     states = [found] if 'param_groups' in found else list(found.values())
     return bool(states) and all(
         isinstance(state, dict) and {'state', 'param_groups'} <= state.keys() for state in states

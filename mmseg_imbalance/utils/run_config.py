@@ -1,4 +1,4 @@
-"""From the arguments of a command-line tool to the config of a run."""
+"""Building the config of a run from the arguments of a command-line tool."""
 
 import argparse
 import os
@@ -14,15 +14,15 @@ from .resuming import check_resumable, latest_checkpoint
 
 
 class RunConfigError(ToolError):
-    """What the user asked for cannot be run; the message says why, in one line."""
+    """Raised if the requested run is impossible; the message says why, in one line."""
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, several: bool = False) -> None:
-    """Adds the config file and the options that override its entries.
+    """Adds the arguments for the config file and for overriding its entries.
 
     Args:
         parser: The tool's parser, changed in place.
-        several: Whether the tool takes any number of config files.
+        several: Whether the tool accepts several config files.
     """
     if several:
         parser.add_argument('config', nargs='+', help='config files, or work dirs of runs')
@@ -40,7 +40,7 @@ def add_config_arguments(parser: argparse.ArgumentParser, several: bool = False)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that every kind of run takes.
+    """Adds the arguments that all kinds of runs share.
 
     Args:
         parser: The tool's parser, changed in place.
@@ -57,20 +57,20 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='what started the processes of a distributed run (default: none)',
     )
-    # Old launchers pass the rank as an argument, torchrun sets the environment variable.
+    # Old launchers pass the rank as an argument; torchrun sets the environment variable.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def load_config(path: str | Path, options: dict | None = None) -> Config:
-    """Loads a config file and overrides entries of it.
+    """Loads a config file and overrides some of its entries.
 
     Args:
         path: The file.
         options: New values by dotted key.
 
     Raises:
-        RunConfigError: The file or one of its bases is missing, it is not a config, or an option
-            does not fit it.
+        RunConfigError: If the file or one of its bases is missing, if it is not a config, or if an
+            option does not fit it.
     """
     path = Path(path)
     if not path.is_file():
@@ -78,7 +78,7 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
     try:
         cfg = Config.fromfile(path)
         cfg.merge_from_dict(options or {})
-    except Exception as error:  # a config is Python: it can fail in every way
+    except Exception as error:  # a config is Python and may raise anything
         raise RunConfigError(f'cannot load config {path}: {first_line(error)}') from error
     return cfg
 
@@ -90,7 +90,7 @@ def load_run_config(args: argparse.Namespace) -> Config:
         args: The parsed arguments.
 
     Raises:
-        RunConfigError: As :func:`load_config` does.
+        RunConfigError: As in :func:`load_config`.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
@@ -100,27 +100,27 @@ def load_run_config(args: argparse.Namespace) -> Config:
 
 
 def work_dir_of(cfg: Config, path: str | Path) -> str:
-    """The config's own work dir, or ``work_dirs/<name of its file>``."""
+    """Returns the config's own work dir or, without one, ``work_dirs/<name of its file>``."""
     return cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
 
 
 def set_start(cfg: Config, args: argparse.Namespace) -> str | None:
-    """Decides what a training starts from, and makes sure that it can.
+    """Selects and checks the checkpoint that a training starts from.
 
-    With ``--resume``, or ``resume=True`` in the config: from the checkpoint that ``load_from``
-    names, with ``--resume`` on the command line alone, else from the latest one of the work dir;
-    without one the training starts afresh. A seed that the config leaves open is the checkpoint's:
-    MMEngine restores it after the sampler of the data has been given another.
+    With ``--resume`` or with ``resume=True`` in the config, the training resumes from the
+    checkpoint in ``load_from``, else from the latest one in the work dir; without either, it starts
+    afresh. With ``--resume``, only a ``load_from`` on the command line counts. If the config sets
+    no seed, it gets the checkpoint's: MMEngine would restore it too late for the data sampler.
 
     Args:
         cfg: The run's config, changed in place.
         args: The parsed arguments, with ``resume``.
 
     Returns:
-        The checkpoint that the training goes on from, None if it starts afresh.
+        The checkpoint that the training resumes from, None if it starts afresh.
 
     Raises:
-        CheckpointError: The checkpoint is missing, damaged or no good to go on from.
+        CheckpointError: If the checkpoint is missing, damaged or unsuitable for resuming.
     """
     start = cfg.get('load_from')
     if args.resume or cfg.get('resume'):
@@ -128,7 +128,7 @@ def set_start(cfg: Config, args: argparse.Namespace) -> str | None:
         latest = None if named else latest_checkpoint(cfg)
         cfg.resume = bool(named or latest)
         if latest:
-            cfg.load_from, start = None, latest  # MMEngine finds it where it was found here
+            cfg.load_from, start = None, latest  # MMEngine finds the latest one itself
     if not cfg.get('resume'):
         if start:
             check_checkpoint(start)
@@ -142,19 +142,19 @@ def set_start(cfg: Config, args: argparse.Namespace) -> str | None:
 
 
 def newest_config(work_dir: Path) -> Path | None:
-    """The newest config in a work dir, as MMEngine dumps it there; None without one."""
+    """Returns the newest config that MMEngine has dumped in a work dir, None without one."""
     return max(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def check_data(cfg: Config, *stages: str) -> None:
-    """Makes sure that the data are there before a model is built.
+    """Checks that the data exist before a model is built.
 
     Args:
         cfg: The run's config.
         *stages: ``'train'``, ``'val'``, ``'test'``.
 
     Raises:
-        RunConfigError: A data set's folder of images or labels, or its list of them, is missing.
+        RunConfigError: If a data set's image folder, label folder or list of files is missing.
     """
     for stage in stages:
         dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset', {})
@@ -179,7 +179,7 @@ def enable_amp(cfg: Config) -> None:
         cfg: The run's config, changed in place.
 
     Raises:
-        RunConfigError: The config's optimizer wrapper is of a kind that has no such counterpart.
+        RunConfigError: If the config's type of optimizer wrapper has no such counterpart.
     """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
@@ -187,7 +187,7 @@ def enable_amp(cfg: Config) -> None:
         raise RunConfigError(f"--amp needs optim_wrapper.type='OptimWrapper', found {kind!r}")
     if get_device() == 'cpu':
         wrapper.type = 'BFloat16OptimWrapper'
-        for key in ('loss_scale', 'dtype'):  # AmpOptimWrapper's own
+        for key in ('loss_scale', 'dtype'):  # only AmpOptimWrapper takes them
             wrapper.pop(key, None)
     elif kind == 'OptimWrapper':
         wrapper.type = 'AmpOptimWrapper'

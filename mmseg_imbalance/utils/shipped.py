@@ -1,14 +1,14 @@
-"""Where the configs that belong to the package lie, in a checkout and in an installed copy."""
+"""Paths of the configs that belong to the package, in a checkout or an installed copy."""
 
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# A wheel carries them inside the package; in a checkout they lie beside it.
+# In a wheel they are inside the package; in a checkout they are beside it.
 _ROOTS = (_PACKAGE / '.mim' / 'configs', _PACKAGE.parent / 'configs')
 
 
 def config_path(name: str) -> str:
-    """Returns the absolute path of a shipped config, to inherit from it wherever it is installed.
+    """Returns the absolute path of a shipped config, so that a config anywhere can inherit from it.
 
     A config file cannot import this function (an import would turn it into another kind of
     config), but MMEngine evaluates ``_base_`` as an expression::
@@ -19,7 +19,7 @@ def config_path(name: str) -> str:
         name: Path below ``configs``, such as ``'_base_/default_runtime.py'``.
 
     Raises:
-        FileNotFoundError: There is no such config; the message lists the folder it was sought in.
+        FileNotFoundError: If there is no such config; the message lists the configs in its folder.
 
     Example:
         >>> config_path('_base_/default_runtime.py').endswith('default_runtime.py')

@@ -1,4 +1,4 @@
-"""Worker processes behind a progress bar."""
+"""Worker processes with a progress bar."""
 
 import multiprocessing
 import os
@@ -26,15 +26,15 @@ def run_in_workers(
     description: str,
     chunk_size: int = 1,
 ) -> list[Result]:
-    """Calls a function on every job in worker processes, behind a progress bar on stderr.
+    """Calls a function on every job in worker processes and shows a progress bar on stderr.
 
     Args:
-        function: Has to be picklable; an exception ends the run and is raised here.
-        jobs: The jobs, picklable.
-        nproc: Largest number of worker processes, one per CPU core if None.
+        function: A picklable function; an exception in it ends the run and is raised here.
+        jobs: Picklable arguments of the function.
+        nproc: Maximum number of worker processes, one per CPU core if None.
         description: Text before the progress bar.
-        chunk_size: How many jobs a worker gets at once. Sending pickles the function anew and
-            costs a tenth of a millisecond or more, so jobs of a few are better sent by the dozen.
+        chunk_size: Number of jobs that a worker gets at once. For each chunk the function is
+            pickled again, which takes 0.1 ms or more, so very short jobs need larger chunks.
 
     Returns:
         The results, in the order of ``jobs``.
@@ -78,10 +78,10 @@ def _run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> list[Result]
 
 
 def _follow_parent() -> None:
-    # Ctrl-C reaches all processes of a terminal; a worker finishes its file and is then dismissed.
+    # Ctrl-C reaches all processes of a terminal, but a worker finishes its file before it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # A parent that is killed dismisses nobody.
+    # A killed parent cannot end its workers, so they watch for its end.
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

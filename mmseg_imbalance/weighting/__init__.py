@@ -1,4 +1,4 @@
-"""What a loss does to pixels: curves, pictures, and the hooks that draw them in a training."""
+"""Curves and pictures of pixel weights, and the hooks that draw them during training."""
 
 from ..registry import need_stack
 

@@ -1,4 +1,4 @@
-"""Which pixels of an image a loss listens to."""
+"""Draws how a loss weighs an image's pixels."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -18,30 +18,30 @@ from matplotlib.ticker import MaxNLocator
 from ..ops.weight_support import weight_support
 
 DPI = 110
-"""Pixels per inch: figures of up to three rows then fit a screen of 1920 x 1080."""
+"""Pixels per inch, with which figures of up to three rows fit a screen of 1920 x 1080."""
 COLUMNS = ('image', 'label', 'prediction', 'pixel loss', 'weight')
 IGNORED = (200, 200, 200)
 """Grey of the pixels whose label is ignored."""
 LEAST_WEIGHT = 1e-3
-"""Where the colours of the weights end; below it they are black."""
+"""Lower end of the weights' colour scale; smaller weights are black."""
 
 _MAX_WIDTH, _MAX_HEIGHT = 17.4, 9.8  # in inches, of up to three rows
-_MIN_PANEL = 2.6  # what a title and a colour bar need
-_TITLE, _LINE, _LETTER = 0.4, 0.2, 0.08  # of the title over a row, of a line and a letter below
+_MIN_PANEL = 2.6  # enough for a title and a colour bar
+_TITLE, _LINE, _LETTER = 0.4, 0.2, 0.08  # size of a row's title, of a line and a letter below
 _TICKS = (1e-3, 1e-2, 0.1, 0.2, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 50, 100, 1e3, 1e4, 1e5, 1e6)
 
 
 class WeighedImage(NamedTuple):
-    """An image and what a loss made of it.
+    """An image with its losses and weights.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        label: (H, W) class indices 0 … C - 1; anything where not valid.
+        label: (H, W) class indices 0 … C - 1; any value where not valid.
         prediction: (H, W) class indices.
         valid: (H, W) bool, False where the label is ignored.
         pixel_loss: (H, W), ≥ 0.
-        weight: (H, W), ≥ 0, in units of what the mean gives every pixel.
-        name: What to call the image.
+        weight: (H, W), ≥ 0, in units of a pixel's weight in the mean.
+        name: Name of the image.
     """
 
     image: np.ndarray
@@ -61,19 +61,19 @@ def pixel_weight_figure(
 ) -> Figure:
     """Draws image, label, prediction, pixel loss and weight side by side, a row per image.
 
-    The weights have a logarithmic colour scale with 1, what the mean gives every pixel, in its
-    middle: yellow pixels are listened to more, blue ones less, black ones hardly or not at all
-    (below :data:`LEAST_WEIGHT`). Pixels whose label is ignored are grey. A legend names the classes
-    that occur.
+    The weights have a logarithmic colour scale with its centre at 1, a pixel's weight in the mean.
+    Yellow pixels weigh more, blue ones less, and black ones hardly or not at all (below
+    :data:`LEAST_WEIGHT`). Pixels whose label is ignored are grey. A legend names the classes that
+    occur.
 
     Args:
         rows: At least one image.
         classes: C names.
         palette: (C, 3) RGB colours in 0 … 255.
-        title: Names the loss; cut in the middle where it is longer than the figure is wide.
+        title: Names the loss; shortened in the middle if it is wider than the figure.
 
     Returns:
-        The figure, to be saved by the caller with :data:`DPI` pixels per inch: then not larger than
+        The figure, which the caller saves. With :data:`DPI` pixels per inch, it is not larger than
         1920 x 1080 pixels for up to three rows.
     """
     names, colours = [*classes, 'ignored'], np.vstack([palette, IGNORED]).astype(np.uint8)
@@ -110,7 +110,7 @@ def pixel_weight_figure(
 
 
 def _empty_figure(rows: int, aspect: float, entries: Sequence[str]) -> tuple[Figure, int, int]:
-    """The figure, how many letters fit over a panel, and the columns of the legend.
+    """Makes the figure; returns it, the letters that fit over a panel, and legend columns.
 
     Panels are as large as a screen allows for up to three rows; Matplotlib arranges them.
     """
@@ -123,7 +123,7 @@ def _empty_figure(rows: int, aspect: float, entries: Sequence[str]) -> tuple[Fig
         if fitting >= 0.95 * width:
             break
         width = max(fitting, 0.95 * width)  # tall images leave room beside them
-    # No pyplot: it would keep the figure, and a training makes many.
+    # No pyplot, which would keep the figure; training makes many.
     figure = Figure((width, around + rows * (height + _TITLE)), DPI, layout='constrained')
     return figure, int(width / len(COLUMNS) / 0.078), columns
 
@@ -136,7 +136,7 @@ def figure_to_array(figure: Figure) -> np.ndarray:
 
 
 def _notes(row: WeighedImage) -> tuple[str, ...]:
-    """A line over each panel: what it is, or what it comes to over the valid pixels."""
+    """Returns a note for each panel: its name, or a summary of its valid pixels."""
     if not row.valid.any():
         return row.name, 'no labelled pixel', '', '', ''
     right = (row.prediction == row.label)[row.valid].mean()
@@ -160,7 +160,7 @@ def _log(weight: np.ndarray) -> np.ndarray:
 
 
 def _loss_colours(rows: Sequence[WeighedImage]) -> ScalarMappable:
-    """From 0 to what only one pixel in 200 exceeds: a few must not hide the others."""
+    """Colours losses up to what one pixel in 200 exceeds: a few must not hide the rest."""
     losses = np.concatenate([row.pixel_loss[row.valid] for row in rows])
     losses = losses[np.isfinite(losses)]
     highest = np.quantile(losses, 0.995) if losses.size else 0
@@ -169,7 +169,7 @@ def _loss_colours(rows: Sequence[WeighedImage]) -> ScalarMappable:
 
 
 def _weight_colours(rows: Sequence[WeighedImage]) -> ScalarMappable:
-    """From the least weight to the largest on a log scale, the middle of the colours at 1."""
+    """Colours weights from smallest to largest on a log scale, with the centre at 1."""
     weights = np.concatenate([row.weight[row.valid] for row in rows])
     weights = weights[np.isfinite(weights) & (weights > 0)]
     lowest, highest = weights.min(initial=0.5), weights.max(initial=2)
@@ -192,7 +192,7 @@ def _finish_weight_scale(bar: Colorbar) -> None:
 
 
 def _ticks(norm: TwoSlopeNorm) -> list[float]:
-    """1, and round weights that are not too close to one another on the scale."""
+    """Returns 1 and other round weights, not too close to one another on the scale."""
     chosen = [1]
     for tick in sorted(_TICKS, key=lambda tick: abs(np.log10(tick))):
         place = norm(np.log10(tick))
@@ -209,7 +209,7 @@ def _finish_scale(bar: Colorbar, label: str) -> None:
 
 
 def _shorten(text: str, letters: int) -> str:
-    """The text, cut in its middle to a number of letters."""
+    """Cuts a text in its middle to a number of letters."""
     if len(text) <= letters:
         return text
     return f'{text[: (letters - 1) // 2]}…{text[len(text) - letters // 2 :]}'

@@ -1,4 +1,4 @@
-"""Pictures of the pixels that a loss listens to."""
+"""Pictures of how a loss weighs image pixels."""
 
 from pathlib import Path
 
@@ -25,32 +25,32 @@ _PADDING = 200  # the grey of ignored pixels in the other panels
 
 @HOOKS.register_module()
 class PixelWeightPictureHook(Hook):
-    """Draws for a few training images what the loss makes of them.
+    """Draws how the loss weighs pixels of a few training images.
 
-    Every ``interval`` iterations, for the first images of the batch as they are trained on, side by
-    side: image, label, prediction, pixel loss and weight, see :func:`pixel_weight_figure`. The
-    picture goes to every back end of the visualizer, under ``pixel_weights``::
+    Every ``interval`` iterations, it shows the first images of the batch as they are trained on:
+    image, label, prediction, pixel loss and weight side by side, see :func:`pixel_weight_figure`.
+    The picture goes to every back end of the visualizer, under ``pixel_weights``::
 
         custom_hooks = [*_base_.custom_hooks, dict(type='PixelWeightPictureHook', interval=500)]
 
-    The weights are those of this very step, computed again from the same logits; the training
-    stays the same, bit for bit. Of
-    a loss that does not weigh pixels, such as MMSegmentation's cross-entropy, the picture shows
-    what ``fallback`` would make of the same logits, and says so. Images are taken to be BGR before
-    the model's data preprocessor, as MMSegmentation loads them.
+    The weights are those of the same step, recomputed from the same logits; training stays the
+    same, bit for bit. For a loss that does not weigh pixels, such as MMSegmentation's
+    cross-entropy, the picture shows the weights that ``fallback`` would give for the same logits,
+    and says so. Images are assumed to be BGR before the model's data preprocessor, as
+    MMSegmentation loads them.
 
     Args:
         interval: Iterations ≥ 1 from one picture to the next.
-        num_images: How many images ≥ 1 to show; the picture grows beyond a screen from 4 on.
-        loss: The loss, as a path in the model. None: of the losses of ``decode_head``, of the last
-            one if there are several, the first that weighs pixels, else the first.
-        fallback: Config of the loss whose weights are shown of a loss that has none. None:
+        num_images: Number of images ≥ 1 to show; from 4 on, the picture is larger than a screen.
+        loss: Path of the loss in the model. None: the first loss of ``decode_head`` (of the last
+            head if there are several) that weighs pixels, else its first loss.
+        fallback: Config of the loss whose weights are shown if the loss has none. None:
             ``dict(type='LossMaxPooling')``.
 
     Raises:
-        ValueError: Arguments out of range; at the start of a training, a ``loss`` that is not
-            there, or a ``fallback`` that does not weigh pixels.
-        RuntimeError: The loss took no part in an iteration that was to be drawn.
+        ValueError: For arguments out of range; at the start of training, if the model has no such
+            ``loss`` or if ``fallback`` does not weigh pixels.
+        RuntimeError: If the loss was not called in an iteration to be drawn.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class PixelWeightPictureHook(Hook):
         self.fallback = fallback or dict(type='LossMaxPooling')
 
     def before_train(self, runner) -> None:
-        """Looks for the loss."""
+        """Finds the loss."""
         losses = find_losses(runner.model, self.loss, type(self).__name__)
         loss = first_weighting(losses)
         if loss is not None:
@@ -87,19 +87,19 @@ class PixelWeightPictureHook(Hook):
         self._title = describe(stand_in, instead_of=losses[0])
 
     def after_train(self, runner) -> None:
-        """Stops listening."""
+        """Stops recording."""
         self._recorder.close()
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Listens to the loss in the iterations that are drawn."""
+        """Records the loss in iterations that are drawn."""
         if self.every_n_train_iters(runner, self.interval):
             self._recorder.start()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Draws these iterations, on the main process."""
+        """Draws the recorded iteration, on the main process."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        weighting = self._recorder.take()  # by every process: a loss may talk to the others
+        weighting = self._recorder.take()  # in every process: a loss may communicate
         if weighting is None:
             raise RuntimeError(
                 f'PixelWeightPictureHook: {self.loss or "the loss of decode_head"} took no part '
@@ -112,7 +112,7 @@ class PixelWeightPictureHook(Hook):
             runner.visualizer.add_image('pixel_weights', picture, step=runner.iter + 1)
 
     def _draw(self, rows: list, meta: dict) -> np.ndarray:
-        from .pixel_weight_figure import (  # late: it takes its time
+        from .pixel_weight_figure import (  # imported late: it is slow
             figure_to_array,
             pixel_weight_figure,
         )
@@ -129,7 +129,7 @@ class PixelWeightPictureHook(Hook):
 
 
 def _padded_rgb(image: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """An image (1, h, w), or (3, h, w) in BGR, padded as its label is, as (H, W, 3) RGB."""
+    """Turns (1, h, w), or (3, h, w) in BGR, into (H, W, 3) RGB, padded like the label."""
     padded = np.full((*size, 3), _PADDING, np.uint8)
     pixels = image[:3].expand(3, -1, -1).flip(0).permute(1, 2, 0).cpu().numpy()
     padded[: len(pixels), : pixels.shape[1]] = pixels

@@ -1,4 +1,4 @@
-"""What loss max-pooling makes of a vector of losses, for choosing p and ratio by eye."""
+"""Draws the weights of loss max-pooling for given losses, to choose p and ratio by eye."""
 
 from collections.abc import Sequence
 
@@ -13,21 +13,21 @@ from ..ops.max_pooling import max_pooling_weights
 def weighting_figure(losses: np.ndarray, ps: Sequence[float], ratios: Sequence[float]) -> Figure:
     """Draws the weight of every pixel against the rank of its loss, for a grid of p and ratio.
 
-    The first panel shows the losses from the largest to the smallest, each of the others the
+    The first panel shows the losses from the largest to the smallest. Each other panel shows the
     weights for one ratio, in units of the weight that the mean gives every pixel.
 
     Args:
         losses: (n,) pixel losses, finite and ≥ 0, in any order.
-        ps: Values of p in [1, inf], a line each.
-        ratios: Values of m / n in (0, 1], a panel each.
+        ps: Values of p in [1, inf], one line each.
+        ratios: Values of m / n in (0, 1], one panel each.
 
     Returns:
-        The figure, to be saved by the caller.
+        The figure, which the caller saves.
 
     Raises:
-        ValueError: There are no losses, or some are negative, not finite or not in one dimension.
+        ValueError: If there are no losses, or some are negative, not finite or not one-dimensional.
     """
-    with np.errstate(over='ignore'):  # what is more than double precision holds is infinite
+    with np.errstate(over='ignore'):  # numbers beyond double precision become infinite
         losses = np.asarray(losses, np.float64)
     if losses.ndim != 1 or not losses.size:
         raise ValueError(f'losses must be a list of numbers, got an array of shape {losses.shape}')

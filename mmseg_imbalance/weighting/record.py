@@ -1,4 +1,4 @@
-"""How hooks and tools see what a loss makes of single batches."""
+"""Records how a loss weighs single batches, for hooks and tools."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,18 +14,18 @@ from ..ops.weight_support import class_mean, weight_support
 
 
 class PixelWeighting(NamedTuple):
-    """What a loss made of one batch: for curves and pictures, without gradients.
+    """One batch's losses and weights, for curves and pictures, without gradients.
 
     Attributes:
         pred: (N, H, W), the predicted classes, in an integer dtype.
         num_classes: C, of the logits.
         seg_label: (N, H, W) int64.
         valid: (N, H, W) bool, False where the label is ignored.
-        pixel_loss: (N, H, W), not yet multiplied with anything, 0 where not valid.
-        weighing: (N, H, W), what :meth:`PixelWeightingLoss.weigh` returned.
-        weight: (N, H, W), all that the pixel losses are multiplied with: ``weighing``, and the
-            weights of classes and of a pixel sampler; 0 where not valid.
-        divisor: (G,), what their sums over G equal groups of images are divided by for the mean.
+        pixel_loss: (N, H, W), unweighted, 0 where not valid.
+        weighing: (N, H, W), weights from :meth:`PixelWeightingLoss.weigh`.
+        weight: (N, H, W), the total factor of the pixel losses: ``weighing``, and the weights of
+            classes and of a pixel sampler; 0 where not valid.
+        divisor: (G,), divisors of the losses' sums over G equal groups of images, for the mean.
     """
 
     pred: Tensor
@@ -38,7 +38,7 @@ class PixelWeighting(NamedTuple):
     divisor: Tensor
 
     def relative_weight(self) -> Tensor:
-        """The weights (N, H, W) in units of what the mean over each group gives: 1 everywhere."""
+        """Returns the weights (N, H, W) in units of a pixel's weight in each group's mean."""
         groups = len(self.divisor)
         pixels = self.valid.reshape(groups, -1).sum(1)
         relative = self.weight.reshape(groups, -1) * (pixels / self.divisor)[:, None]
@@ -46,34 +46,34 @@ class PixelWeighting(NamedTuple):
 
 
 class WeightingRecorder:
-    """Keeps what a loss is called with in chosen iterations, and weighs it again.
+    """Records a loss's inputs in chosen iterations, and weighs them again.
 
-    Several may record at one loss. The training is the same as without. Of several calls in an
+    Several recorders may share one loss. They do not change the training. Of several calls in an
     iteration the last one counts; OHEM's probing of single pixels does not.
 
     Args:
-        module: The loss, called as MMSegmentation's heads do it; ``torch.compile`` may wrap it.
-        stand_in: Another loss whose weighting is to be seen, where ``module`` weighs no pixels.
+        module: The loss, called as by MMSegmentation's heads; ``torch.compile`` may wrap it.
+        stand_in: Another loss, whose weighting is shown if ``module`` does not weigh pixels.
     """
 
     def __init__(self, module: nn.Module, stand_in: PixelWeightingLoss | None = None) -> None:
         self.loss = unwrapped(module) if stand_in is None else stand_in
         self._listening = False
         self._call: tuple | None = None
-        # Registered once: a compiled loss keeps to the hooks that it was compiled with.
+        # Registered once: a compiled loss keeps the hooks that it was compiled with.
         self._handle = module.register_forward_hook(self._keep, with_kwargs=True)
 
     def start(self) -> None:
-        """To be called before an iteration that is wanted."""
+        """Starts recording; called before a chosen iteration."""
         self._listening, self._call = True, None
 
     def take(self) -> PixelWeighting | None:
-        """The weighting of the iteration since :meth:`start`; None if the loss was not called.
+        """Returns the weighting since :meth:`start`, or None if the loss was not called.
 
-        To be called by every process: a loss may sum up over them.
+        Every process has to call it, since a loss may sum over them.
 
         Raises:
-            ValueError: The loss was not called with logits (N, C, H, W) and labels (N, H, W).
+            ValueError: If the loss's arguments were not logits (N, C, H, W), labels (N, H, W).
         """
         self._listening, call, self._call = False, self._call, None
         if call is None:
@@ -82,7 +82,7 @@ class WeightingRecorder:
         return weigh(self.loss.to(seg_label.device), seg_logits, seg_label, ignore_index, weight)
 
     def close(self) -> None:
-        """To be called when no further iteration is wanted."""
+        """Removes the recorder from the loss, for good."""
         self._handle.remove()
 
     def _keep(self, module: nn.Module, args: tuple, kwargs: dict, output) -> None:
@@ -98,10 +98,10 @@ def weigh(
     ignore_index: int = 255,
     weight: Tensor | None = None,
 ) -> PixelWeighting:
-    """What a loss makes of logits (N, C, H, W) and labels (N, H, W).
+    """Weighs a batch of logits (N, C, H, W) and labels (N, H, W).
 
-    Logits (N, 1, H, W) of two classes are taken for what the sigmoid makes of them. What a loss
-    remembers of past batches is used, and stays as it is.
+    Logits (N, 1, H, W) are treated as sigmoid logits of two classes. A loss's running values of
+    past batches are used, but not changed.
     """
     if isinstance(seg_logits, Tensor) and seg_logits.dim() == 4 and seg_logits.shape[1] == 1:
         seg_logits = torch.cat([torch.zeros_like(seg_logits), seg_logits], 1)
@@ -129,17 +129,17 @@ def weigh(
 
 
 def curves_of(loss: PixelWeightingLoss, weighting: PixelWeighting) -> dict[str, Tensor]:
-    """Numbers that show what a weighting does, to be drawn over the iterations.
+    """Summarises a weighting in numbers, to be drawn over the iterations.
 
     Args:
         loss: The loss.
-        weighting: What it made of a batch.
+        weighting: Its weighting of a batch.
 
     Returns:
         ``'mean_weight'``, of the valid pixels; ``'support_90'``, the share of them that carries
         90 % of the weight, averaged over the images; ``'class_weight'`` (C,), the mean weight of
-        each class's pixels; and the loss's own. NaN where there is no pixel. Reading them waits
-        for the device.
+        each class's pixels; and the loss's own numbers. NaN if there is no pixel. Reading them
+        waits for the device.
     """
     label = torch.where(weighting.valid, weighting.seg_label, -1)
     weight, valid = weighting.weight.double(), weighting.valid
@@ -152,12 +152,12 @@ def curves_of(loss: PixelWeightingLoss, weighting: PixelWeighting) -> dict[str, 
 
 
 def unwrapped(loss: nn.Module) -> nn.Module:
-    """The loss that ``torch.compile`` may have wrapped."""
+    """Returns the loss without a ``torch.compile`` wrapper."""
     return getattr(loss, '_orig_mod', loss)
 
 
 def first_weighting(losses: Sequence[nn.Module]) -> nn.Module | None:
-    """The first of several losses that weighs pixels, as it is, wrapped or not."""
+    """Returns the first loss that weighs pixels, wrapped or not, or None."""
     for loss in losses:
         inner = unwrapped(loss)
         if isinstance(inner, PixelWeightingLoss) and inner.weighs_pixels:
@@ -176,10 +176,10 @@ def _evaluating(loss: nn.Module) -> Iterator[None]:
 
 
 def check_classes(weighting: PixelWeighting, num_classes: int, who: str) -> None:
-    """Makes sure that the logits are of the data set's classes.
+    """Checks that the logits have the data set's number of classes.
 
     Raises:
-        ValueError: They are not.
+        ValueError: If not.
     """
     channels = weighting.num_classes
     if channels != num_classes:
@@ -190,7 +190,7 @@ def check_classes(weighting: PixelWeighting, num_classes: int, who: str) -> None
 
 
 def describe(loss: PixelWeightingLoss, instead_of: nn.Module | None = None) -> str:
-    """Title of a picture of a loss's weights, or of those that it would give in another's place."""
+    """Returns the title of a picture, for a loss or for its stand-in."""
     name = ' '.join(repr(loss).split())
     if instead_of is None:
         return name
@@ -200,14 +200,14 @@ def describe(loss: PixelWeightingLoss, instead_of: nn.Module | None = None) -> s
 def weighed_images(
     weighting: PixelWeighting, images: Sequence[np.ndarray], names: Sequence[str]
 ) -> list:
-    """The first images of a batch as the rows, :class:`WeighedImage`, of a picture.
+    """Makes a picture's rows, :class:`WeighedImage`, of a batch's first images.
 
     Args:
-        weighting: What a loss made of the batch.
-        images: (H, W, 3) uint8 RGB each, as many as to show.
-        names: What to call them.
+        weighting: A loss's weighting of the batch.
+        images: The images to show, (H, W, 3) uint8 RGB each.
+        names: Their names.
     """
-    from .pixel_weight_figure import WeighedImage  # late: Matplotlib takes its time
+    from .pixel_weight_figure import WeighedImage  # late: Matplotlib is slow
 
     count = len(images)
     arrays = (

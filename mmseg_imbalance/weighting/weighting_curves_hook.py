@@ -13,40 +13,40 @@ from .record import WeightingRecorder, check_classes, curves_of, first_weighting
 
 @HOOKS.register_module()
 class WeightingCurvesHook(Hook):
-    """Shows during training which pixels and classes a weighting loss listens to.
+    """Shows during training how a loss weighs pixels and classes.
 
-    Every ``interval`` iterations it looks at what the loss made of that one batch, and writes to
-    every back end of the visualizer::
+    Every ``interval`` iterations it summarises the weights of that one batch, and writes to every
+    back end of the visualizer::
 
         custom_hooks = [dict(type='WeightingCurvesHook', interval=50)]
 
     - ``train/mean_weight``: the mean weight of the valid pixels;
     - ``train/support_90``: the share of the pixels that carries 90 % of the weight, in (0, 1];
-    - ``train/saturated``: for :class:`LossMaxPooling`, the share that the pooling gives as much as
-      a pixel may get;
-    - ``train/class_weight/<class>``: the mean weight of a class's pixels: of :class:`RecallLoss`
-      its weight of the class, about 1 - recall. A class that is not in the batch has no point
+    - ``train/saturated``: for :class:`LossMaxPooling`, the share of the pixels that get the largest
+      possible weight;
+    - ``train/class_weight/<class>``: the mean weight of a class's pixels; for :class:`RecallLoss`
+      this is the class weight, about 1 - recall. A class that is not in the batch has no point
       there.
 
-    Weights are what the pixel losses are multiplied with, all together: by the loss's own weighing,
-    by ``class_weight``, and by a pixel sampler.
+    A weight is the total factor of a pixel loss, from the loss's own weighing, ``class_weight`` and
+    a pixel sampler.
 
-    After the iteration the batch is weighed once more for that, from the same logits. In a
-    distributed training the curves are averaged over the processes. A loss adds curves of its own
-    with :meth:`PixelWeightingLoss.curves`. The training itself stays the same, bit for bit. A model
-    that is trained with other losses, which weigh all pixels alike, has no such curves.
+    The weights are recomputed from the same logits after the iteration. Training itself stays the
+    same, bit for bit. In distributed training, the curves are averaged over the processes. A loss
+    adds its own curves with :meth:`PixelWeightingLoss.curves`. A model that is trained with other
+    losses, which weigh all pixels equally, has no such curves.
 
     Args:
-        interval: Iterations ≥ 1 from one batch that is looked at to the next.
-        loss: The loss, as a path in the model, such as ``'auxiliary_head.loss_decode'``. None: of
-            the losses of ``decode_head``, of the last one if there are several, the first that
-            weighs pixels.
+        interval: Iterations ≥ 1 from one recorded batch to the next.
+        loss: Path of the loss in the model, such as ``'auxiliary_head.loss_decode'``. None: the
+            first loss of ``decode_head`` (of the last head if there are several) that weighs
+            pixels.
 
     Raises:
-        ValueError: ``interval`` < 1; at the start of a training, a ``loss``, or without a name a
-            ``decode_head.loss_decode``, that is not there, and a named one that does not weigh
-            pixels; logits of another number of classes than the data set.
-        RuntimeError: The loss took no part in an iteration that was to be looked at.
+        ValueError: If ``interval`` < 1; at the start of training, if ``loss`` (or, by default,
+            ``decode_head.loss_decode``) does not exist or if a given ``loss`` does not weigh
+            pixels; if logits and data set differ in their number of classes.
+        RuntimeError: If the loss was not called in an iteration to be recorded.
     """
 
     def __init__(self, interval: int = 50, loss: str | None = None) -> None:
@@ -57,7 +57,7 @@ class WeightingCurvesHook(Hook):
         self._recorder: WeightingRecorder | None = None
 
     def before_train(self, runner) -> None:
-        """Looks for the loss."""
+        """Finds the loss."""
         self._classes = runner.train_dataloader.dataset.metainfo['classes']
         losses = find_losses(runner.model, self.loss, type(self).__name__)
         loss = first_weighting(losses)
@@ -69,17 +69,17 @@ class WeightingCurvesHook(Hook):
         self._recorder = None if loss is None else WeightingRecorder(loss)
 
     def after_train(self, runner) -> None:
-        """Stops listening."""
+        """Stops recording."""
         if self._recorder:
             self._recorder.close()
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Listens to the loss in the iterations that are looked at."""
+        """Records the loss every ``interval`` iterations."""
         if self._recorder and self.every_n_train_iters(runner, self.interval):
             self._recorder.start()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Writes the curves of these iterations."""
+        """Writes the curves of recorded iterations."""
         if not (self._recorder and self.every_n_train_iters(runner, self.interval)):
             return
         weighting = self._recorder.take()
@@ -98,7 +98,7 @@ class WeightingCurvesHook(Hook):
             names += [f'{tag}/{cls}' for cls in self._classes] if value.dim() else [tag]
         values = torch.cat([value.reshape(-1) for value in curves.values()])
         known = ~values.isnan()
-        # One process may have no pixel of a class, another one some.
+        # A class may have pixels in one process and none in another.
         sums = torch.stack([torch.where(known, values, 0.0), known.to(values.dtype)])
         all_reduce(sums)
         totals, processes = sums.tolist()

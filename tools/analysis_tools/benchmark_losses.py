@@ -1,11 +1,11 @@
-"""Measures time and memory of the losses, beside plain cross-entropy's and those of others."""
+"""Measures time and memory of the losses, compared with cross-entropy and others' losses."""
 
 import argparse
 import json
 import os
 from pathlib import Path
 
-os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # before PyTorch is there: its profiler chats
+os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # before PyTorch is imported: its profiler chats
 
 import torch
 from mmseg.utils import register_all_modules
@@ -32,14 +32,14 @@ EXAMPLE = """examples:
       --dtype bfloat16 --json losses.json
   python tools/analysis_tools/benchmark_losses.py --plot losses.png --repeats 5
 
-Of each loss a forward and a backward pass is measured, from logits to their gradient. All losses
-take turns on the same random logits, 10 % of the pixels are ignored, and the median is shown: the
-ratios of one run can be compared, times of different runs less so. On a GPU the time of the device
-alone is measured too, by replaying the step as a CUDA graph: in a training the processor runs
-ahead, and this is what counts. Memory is the most that a step holds beyond its input. The copy
-limit reads the logits twice and writes once as much, which no loss does without. The second table
-is what a decode head does from logits of 1/stride of the labels' size to their gradient:
-upsampling, loss and accuracy, as MMSegmentation does it and with FusedUpsamplingHook.
+For each loss, a forward and a backward pass is measured, from logits to their gradient. All losses
+take turns on the same random logits, and 10 % of the pixels are ignored. Times are medians; ratios
+within a run are more reliable than times of different runs. On a GPU the time of the device alone
+is measured too, by replaying the step as a CUDA graph. It is the relevant time in a training, where
+the CPU runs ahead of the GPU. Memory is the peak of a step beyond its input. The copy limit reads
+the logits twice and writes as much once, which is the minimum for any loss. The second table shows
+the work of a decode head from logits of 1/stride of the labels' size to their gradient: upsampling,
+loss and accuracy, as in MMSegmentation and with FusedUpsamplingHook.
 """
 
 
@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu',
-        help='such as cpu, cuda or cuda:1 (default: %(default)s)',
+        help='device, such as cpu, cuda or cuda:1 (default: %(default)s)',
     )  # fmt: skip
     parser.add_argument(
         '--shape', nargs=4, type=whole_number(minimum=1), default=[2, 19, 512, 1024],
@@ -58,28 +58,28 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         '--dtype', default='float32', choices=('float32', 'bfloat16', 'float16', 'float64'),
-        help='that of the logits (default: %(default)s)',
+        help='dtype of the logits (default: %(default)s)',
     )  # fmt: skip
     parser.add_argument(
         '--stride', type=whole_number(minimum=1), default=8, metavar='S',
-        help='how many times smaller logits are, per side, before upsampling (default: 8)',
+        help='factor by which each side of the logits is upsampled (default: 8)',
     )  # fmt: skip
     parser.add_argument(
         '--repeats', type=whole_number(minimum=1), default=11, metavar='N',
-        help='rounds that the median is taken of (default: %(default)s)',
+        help='number of rounds, over which the median is taken (default: %(default)s)',
     )  # fmt: skip
     parser.add_argument(
         '--no-compile', action='store_true',
-        help='leave out what torch.compile makes, which needs a C++ compiler, on a GPU Triton',
+        help='leave out compiled losses; torch.compile needs a C++ compiler, or Triton on a GPU',
     )  # fmt: skip
     parser.add_argument(
         '--no-others', action='store_true', help="leave out others' losses, which take the longest"
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers there too')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write all numbers to it')
     parser.add_argument(
         '--plot', type=Path, metavar='FILE.png',
-        help='draw the time against the number of pixels, from 2^16 to 2^23, at C classes; takes '
-        'minutes, and memory for logits of 2^23 pixels a few times over',
+        help='draw the time against the number of pixels, from 2^16 to 2^23, with C classes; this '
+        'takes minutes, and the memory of several tensors of logits with 2^23 pixels',
     )  # fmt: skip
     add_seed(parser, 'logits and labels')
     return parser.parse_args()

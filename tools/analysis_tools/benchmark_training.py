@@ -1,4 +1,4 @@
-"""Measures time and memory of training steps on a GPU, with plain and with weighed losses."""
+"""Measures time and memory of training steps on a GPU with plain and with weighting losses."""
 
 import argparse
 import json
@@ -29,8 +29,8 @@ EXAMPLE = """examples:
       --json training.json --largest 64
 
 The model of a config is trained on random images and labels, with cross-entropy, loss max-pooling
-and recall loss in all its heads, each as MMSegmentation computes it and fused with the upsampling.
-They take turns, and medians are shown. Memory is that of the whole training.
+and recall loss in all its heads, each computed as in MMSegmentation and fused with the upsampling.
+The losses take turns. The times are medians, and the memory is that of the whole training.
 """
 
 
@@ -40,11 +40,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--config', default=mmseg_imbalance.config_path(DEFAULT), type=Path, metavar='FILE',
-        help=f'whose model and optimizer are used (default: {DEFAULT})',
+        help=f'config of the model and the optimizer (default: {DEFAULT})',
     )  # fmt: skip
     parser.add_argument(
         '--images', type=whole_number(minimum=2), default=2, metavar='N',
-        help='images a step (default: %(default)s)',
+        help='images per step (default: %(default)s)',
     )  # fmt: skip
     parser.add_argument(
         '--size', nargs=2, type=whole_number(minimum=32), default=[512, 1024], metavar=('H', 'W'),
@@ -52,17 +52,17 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         '--dtype', default='float16', choices=('float32', 'bfloat16', 'float16'),
-        help='of mixed precision; float32 is none (default: %(default)s)',
+        help='dtype of mixed precision; float32 disables it (default: %(default)s)',
     )  # fmt: skip
     parser.add_argument(
         '--repeats', type=whole_number(minimum=1), default=5, metavar='N',
-        help='rounds that the median is taken of (default: %(default)s)',
+        help='number of rounds, over which the median is taken (default: %(default)s)',
     )  # fmt: skip
     parser.add_argument(
         '--largest', type=whole_number(minimum=2), metavar='N',
-        help='also look how many images fit into memory, in steps of an eighth of N, up to N',
+        help='also find how many images fit into memory, up to N in steps of N / 8',
     )  # fmt: skip
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers there too')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write all numbers to it')
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Counts the classes of a config's training data, and writes what is made from the counts."""
+"""Counts the classes of a config's training data and writes files derived from the counts."""
 
 import argparse
 import sys
@@ -31,8 +31,8 @@ EXAMPLES = """examples:
   python tools/analysis_tools/class_statistics.py $CONFIG --class-weight \\
       median_frequency=data/camvid/weights.json enet=data/camvid/enet.npy
 
-The table gives in percent the share of each class in all pixels that are not ignored, and
-the share of the images that hold it. What is counted once is kept, and samplers read it.
+The table shows, in percent, the share of each class in all pixels that are not ignored and
+the share of the images that contain it. The counts are kept in a file, which samplers read.
 Exit code: 0 done, 2 wrong usage or bad data (the text says which).
 """
 
@@ -59,20 +59,20 @@ def parse_args() -> argparse.Namespace:
         '--out',
         type=Path,
         metavar='FILE.npz',
-        help='where the counts are kept (default: class_statistics/ in the data root, under a '
-        'name that changes with the list of label maps and how they are read)',
+        help='file of the counts (default: in class_statistics/ in the data root, under a name '
+        'that changes with the list of label maps and how they are read)',
     )
     parser.add_argument(
         '--figure',
         type=Path,
         metavar='FILE.png',
-        help='where the figure goes (default: beside the counts, with suffix .png)',
+        help='file of the figure (default: beside the counts, with suffix .png)',
     )
     parser.add_argument(
         '--rcs-dir',
         type=Path,
         metavar='DIR',
-        help="write DAFormer's sample_class_stats.json and samples_with_class.json there",
+        help="folder for DAFormer's sample_class_stats.json and samples_with_class.json",
     )
     parser.add_argument(
         '--class-weight',
@@ -80,18 +80,18 @@ def parse_args() -> argparse.Namespace:
         type=weight_file,
         default=[],
         metavar='METHOD=FILE',
-        help="write a list for the losses' class_weight to a .json, .yaml or .npy FILE; METHOD is "
-        f'one of {", ".join(METHODS)}',
+        help="write class weights, the losses' class_weight, to a .json, .yaml or .npy FILE; "
+        f'METHOD is one of {", ".join(METHODS)}',
     )
     parser.add_argument(
         '--beta',
         type=ratio,
         default=0.999,
-        help='of effective_number, between 0 and 1: the closer to 1, the more a class in few '
-        'images weighs (default: %(default)s)',
+        help='parameter of effective_number, between 0 and 1: the closer to 1, the larger the '
+        'weight of a class in few images (default: %(default)s)',
     )
     parser.add_argument(
-        '--force', action='store_true', help='count anew, over an existing file of counts'
+        '--force', action='store_true', help='count again and overwrite an existing file'
     )
     add_nproc(parser)
     return parser.parse_args()
@@ -103,7 +103,7 @@ def list_labels(args: argparse.Namespace) -> LabelMaps:
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     try:
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    except Exception as error:  # data sets fail in every way, and some without a hint
+    except Exception as error:  # data sets raise all kinds of errors, some without a message
         reason = ' '.join((str(error) or type(error).__name__).split())
         raise ToolError(
             f'cannot build train_dataloader.dataset of {args.config}: {reason} (are there files '
@@ -121,7 +121,7 @@ def get_statistics(labels: LabelMaps, path: Path, args: argparse.Namespace) -> C
 
 
 def write_all(statistics: ClassStatistics, path: Path, args: argparse.Namespace) -> list[Path]:
-    """Prints the table and writes every file that was asked for; returns their paths."""
+    """Prints the table, writes all requested files and returns their paths."""
     shares = {'training data': class_shares(statistics.pixels)}
     Console().print(Markdown(class_distribution_table(statistics.classes, shares)))
     figure = args.figure or path.with_suffix('.png')

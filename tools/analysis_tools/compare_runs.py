@@ -1,4 +1,4 @@
-"""Compares finished trainings: means and spreads over seeds, gains of classes, curves."""
+"""Compares finished trainings: means and spreads over seeds, class gains and curves."""
 
 import argparse
 import sys
@@ -24,10 +24,10 @@ EXAMPLES = """examples:
   python tools/analysis_tools/compare_runs.py work_dirs/*_camvid_seed* --baseline ce
   python tools/analysis_tools/compare_runs.py CE=work_dirs/a CE=work_dirs/b RL=work_dirs/c
 
-Runs whose configs differ in nothing but the seed, paths of logs and the like are repetitions of
-one method: they are shown as mean ± sample standard deviation, in percent. Scores are those of
-the last validation of the training, by ImbalanceMetric or IoUMetric; what tools/test.py scored
-is not read. Written are comparison.md, .tex (for LaTeX, with booktabs) and .json, and the figures
+Runs whose configs differ only in the seed, paths of logs and the like are repetitions of one
+method. They are shown as mean ± sample standard deviation, in percent. Scores are those of the
+training's last validation, by ImbalanceMetric or IoUMetric; scores of tools/test.py are not read.
+The tool writes comparison.md, .tex (for LaTeX, with booktabs) and .json, and the figures
 classes.png (differences of classes to the baseline, tail first) and curves.png.
 Exit code: 0 all runs are compared, 1 some were left out (the text says why), 2 wrong usage, runs
 on different data, or no run that can be compared.
@@ -52,8 +52,9 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         type=named_work_dir,
         metavar='[NAME=]WORK_DIR',
-        help='work dirs of trainings; runs of one NAME are one method (default: of equal settings, '
-        "named after the method in the config's name, else the config, else the work dir)",
+        help='work dirs of trainings. Runs with the same NAME are one method; without NAME, runs '
+        "with equal settings are, named after the method in the config's name, else the config, "
+        'else the work dir',
     )
     parser.add_argument(
         '--baseline',
@@ -97,7 +98,7 @@ def main() -> int:
     for warning in comparison.warnings:
         print(f'warning: {warning}', file=sys.stderr)
     for table in run_tables(comparison):
-        if table.header[0] == 'method':  # those of the classes are in the files
+        if table.header[0] == 'method':  # tables of the classes are only in the files
             Console().print(Markdown(table.to_markdown()))
     written = write_run_comparison(comparison, args.out_dir)
     print(f'written: {", ".join(map(str, written))}')

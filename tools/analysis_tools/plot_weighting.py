@@ -1,4 +1,4 @@
-"""Draws how loss max-pooling weighs pixels, to choose p and ratio by eye."""
+"""Draws how loss max-pooling weighs pixels, to help choose p and ratio."""
 
 import argparse
 from pathlib import Path
@@ -14,10 +14,10 @@ EXAMPLE = """examples:
   python tools/analysis_tools/plot_weighting.py work_dirs/weighting.png
   python tools/analysis_tools/plot_weighting.py out.png --p 1 1.5 2 --ratio 0.1 --losses losses.npy
 
-The weights are in units of what the mean gives every pixel: 1 is plain averaging, 2 twice that.
+Plain averaging gives every pixel the weight 1; a pixel of weight 2 counts twice as much.
 """
 
-MAX_TEXT = 1 << 28  # bytes, of some ten million losses
+MAX_TEXT = 1 << 28  # bytes, enough for some ten million losses
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,18 +27,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out', type=Path, metavar='FILE.png', help='the figure')
     parser.add_argument(
         '--p', nargs='+', type=pooling_norm, default=[1, 1.3, 1.7, 3, float('inf')], metavar='P',
-        help='norms, a line each (default: 1 1.3 1.7 3 inf)',
+        help='norms, one line per norm (default: 1 1.3 1.7 3 inf)',
     )  # fmt: skip
     parser.add_argument(
         '--ratio', nargs='+', type=pooling_ratio, default=[0.05, 0.25], metavar='R',
-        help='least shares of the pixels that carry the weight, a panel each (default: 0.05 0.25)',
+        help='least shares of the pixels that have to carry the weight, one panel per share '
+        '(default: 0.05 0.25)',
     )  # fmt: skip
     parser.add_argument(
         '--losses',
         type=Path,
         metavar='FILE',
-        help='pixel losses, as .npy or as text with one on a line (default: quantiles of an '
-        'exponential distribution, as few pixels have large losses)',
+        help='pixel losses, as .npy or as text with one per line (default: quantiles of an '
+        'exponential distribution, because few pixels have large losses)',
     )
     return parser.parse_args()
 

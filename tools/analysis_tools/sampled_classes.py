@@ -1,4 +1,4 @@
-"""Compares how often trainings see each class, after sampling, augmentation and cropping."""
+"""Compares how often trainings see each class after sampling, augmentation and cropping."""
 
 import argparse
 from pathlib import Path
@@ -30,15 +30,16 @@ from mmseg_imbalance.utils.run_config import (
     newest_config,
 )
 
-EXAMPLE = """example, plain sampling beside class-balanced:
+EXAMPLE = """example that compares plain with class-balanced sampling:
   NAME=deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py
   python tools/analysis_tools/sampled_classes.py configs/cross_entropy/ce_$NAME \\
       configs/class_balanced_sampling/ce-cbs_$NAME --figure work_dirs/sampled.png
 
-The table gives in percent the share of each class in all pixels that are not ignored, and
-the share of the samples that show it: in the label maps, and as each training sees them.
-With a config, a sampler that follows the model's performance draws all classes alike, as
-before its first feedback; with the work dir of a run, as the run did in the end.
+The table shows, in percent, the share of each class in all pixels that are not ignored and
+the share of the samples that show it, in the label maps and as each training sees them.
+A sampler that follows the model's performance draws all classes equally if a config is
+given, as before its first feedback. If the work dir of a run is given, it draws as at the
+end of that run.
 """
 
 
@@ -55,21 +56,21 @@ def parse_args() -> argparse.Namespace:
         help='samples to draw with each config (default: %(default)s)',
     )
     parser.add_argument(
-        '--figure', type=Path, metavar='FILE.png', help='draw the shares there (default: nowhere)'
+        '--figure', type=Path, metavar='FILE.png', help='also draw the shares to this file'
     )
     add_seed(parser, of='the sampling')
     return parser.parse_args()
 
 
 def short_names(configs: list[str]) -> list[str]:
-    """The names of the methods where they tell the configs apart, else of files and folders."""
+    """Returns the methods' names if they are unique, else the names of the files and folders."""
     stems = [Path(config).name.removesuffix('.py') for config in configs]
     methods = [stem.partition('_')[0] for stem in stems]
     return methods if len(set(methods)) == len(methods) else stems
 
 
 def config_file(path: str) -> str:
-    """The config itself, or the one that a run left in its work dir."""
+    """Returns the path of a config, or of the config that a run saved in its work dir."""
     if not Path(path).is_dir():
         return path
     dumped = newest_config(Path(path))
@@ -79,7 +80,7 @@ def config_file(path: str) -> str:
 
 
 def last_class_prob(work_dir: str) -> list[float]:
-    """The probabilities of the classes in the last checkpoint of a run."""
+    """Reads the probabilities of the classes from the last checkpoint of a run."""
     checkpoint = latest_checkpoint(Config(dict(work_dir=work_dir)))
     if checkpoint is None:
         raise ToolError(f'{work_dir} has no checkpoint yet; give the config instead')
@@ -93,11 +94,11 @@ def last_class_prob(work_dir: str) -> list[float]:
 
 
 def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarray]:
-    """Pixels of each class in the label maps, and in what a training draws from them."""
+    """Counts the pixels of each class in the label maps and in the samples of a training."""
     cfg = load_config(config_file(path), args.cfg_options)
     check_data(cfg, 'train')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    set_random_seed(args.seed)  # of the augmentation, where the config has no workers
+    set_random_seed(args.seed)  # for the augmentation if the config has no workers
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
     statistics = class_statistics(
         loader.dataset, cfg.train_dataloader.sampler.get('statistics', None)

@@ -1,4 +1,4 @@
-"""Draws which pixels the loss of a trained segmentor listens to, a picture per image."""
+"""Draws the weight that a trained segmentor's loss gives each pixel, in one picture per image."""
 
 import argparse
 from collections.abc import Sequence
@@ -53,9 +53,9 @@ EXAMPLE = """examples:
   python tools/analysis_tools/show_pixel_weights.py configs/loss_max_pooling/$NAME.py \\
       work_dirs/$NAME/iter_2000.pth --names 0016E5_07959 --p 1.2 --ratio 0.1
 
-Each picture shows image, label, prediction, pixel loss and weight, the weight in units of what
-the mean gives every pixel. They are named like the images. A config whose loss weighs all pixels
-alike, such as cross-entropy, is drawn with the weights that loss max-pooling would give.
+Each picture shows image, label, prediction, pixel loss and weight; plain averaging gives every
+pixel the weight 1. Pictures are named like the images. If the config's loss weighs all pixels
+equally, as cross-entropy does, the weights are those of loss max-pooling.
 """
 NORM, RATIO = 1.7, 0.25
 
@@ -70,53 +70,53 @@ def parse_args() -> argparse.Namespace:
         '--split',
         choices=('train', 'val', 'test'),
         default='val',
-        help='whose images: those of the train_dataloader, val_… or test_…, of several data sets '
-        'in it those of the first (default: %(default)s)',
+        help='draw images of the train_, val_ or test_dataloader; if it has several data sets, of '
+        'the first one (default: %(default)s)',
     )
     parser.add_argument(
         '--images',
         type=whole_number(minimum=1),
         default=8,
         metavar='N',
-        help='how many images, evenly spread over the split (default: %(default)s)',
+        help='number of images, evenly spread over the split (default: %(default)s)',
     )
     parser.add_argument(
         '--names',
         nargs='+',
         metavar='NAME',
-        help='these images instead, by file name or path below the image folder, without suffix',
+        help='images to draw instead, by file name or path below the image folder, without suffix',
     )
     parser.add_argument(
         '--out-dir',
         type=Path,
         metavar='DIR',
-        help="where the pictures go (default: pixel_weights/SPLIT in the config's work_dir, or in "
-        'work_dirs/<config name>)',
+        help="folder for the pictures (default: pixel_weights/SPLIT in the config's work_dir, or "
+        'in work_dirs/<config name>)',
     )
     parser.add_argument(
         '--loss',
         metavar='PATH',
-        help='the module whose weights are drawn, as a path in the model such as '
+        help='loss whose weights are drawn, as a module path in the model such as '
         'decode_head.loss_decode.1 (default: the first loss of decode_head that weighs pixels)',
     )
     parser.add_argument(
         '--p',
         type=pooling_norm,
-        help="show loss max-pooling with this norm, whatever the config's loss (default: "
-        f'{NORM} where --ratio is given)',
+        help="draw loss max-pooling with this norm, whatever the config's loss (default: "
+        f'{NORM} if --ratio is given)',
     )
     parser.add_argument(
         '--ratio',
         type=pooling_ratio,
-        help='the same, with this least share of the pixels that carries the weight (default: '
-        f'{RATIO} where --p is given)',
+        help='the same with this least share of the pixels that has to carry the weight (default: '
+        f'{RATIO} if --p is given)',
     )
     add_device(parser)
     return parser.parse_args()
 
 
 def build_dataset(cfg: Config, split: str) -> BaseSegDataset:
-    """The images of a split, without augmentation and with labels."""
+    """Builds the data set of a split, without augmentation and with labels."""
     pipeline = unwrap((cfg.get('test_dataloader') or cfg.val_dataloader).dataset).pipeline
     if not any('LoadAnnotations' in str(step.type) for step in pipeline):
         raise ToolError(
@@ -134,21 +134,21 @@ def build_dataset(cfg: Config, split: str) -> BaseSegDataset:
 
 
 def unwrap(dataset: ConfigDict) -> ConfigDict:
-    """The data set in wrappers such as RepeatDataset and ConcatDataset, of several the first."""
+    """Returns the (first) data set inside wrappers such as RepeatDataset and ConcatDataset."""
     while 'dataset' in dataset or 'datasets' in dataset:
         dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
     return dataset
 
 
 def picture_paths(dataset: BaseSegDataset, out_dir: Path) -> list[Path]:
-    """Where the picture of every image of a data set goes."""
+    """Returns the path of the picture of every image in a data set."""
     folder = dataset.data_prefix['img_path']
     infos = (dataset.get_data_info(i) for i in range(len(dataset)))
     return [prediction_path(out_dir, info['img_path'], folder) for info in infos]
 
 
 def choose(paths: Sequence[Path], out_dir: Path, args: argparse.Namespace) -> list[int]:
-    """Indices of the images to draw."""
+    """Returns the indices of the images to draw."""
     if not args.names:
         count = min(args.images, len(paths))
         return np.linspace(0, len(paths) - 1, count).round().astype(int).tolist()
@@ -167,7 +167,7 @@ def choose(paths: Sequence[Path], out_dir: Path, args: argparse.Namespace) -> li
 def choose_loss(
     model: nn.Module, cfg: Config, args: argparse.Namespace
 ) -> tuple[PixelWeightingLoss, str]:
-    """The loss whose weights are drawn, ready for use, and the title of the pictures."""
+    """Returns the loss whose weights are drawn, ready for use, and the title of the pictures."""
     losses = find_losses(model, args.loss, '--loss')
     loss = first_weighting(losses)
     loss = None if loss is None else unwrapped(loss)
@@ -184,7 +184,7 @@ def choose_loss(
 
 
 def training_statistics(cfg: Config) -> ClassStatistics:
-    """The class statistics that a training with the config hands to its losses."""
+    """Returns the class statistics that a training with the config gives its losses."""
     check_data(cfg, 'train')
     hooks = cfg.get('custom_hooks') or []
     hook = next((hook for hook in hooks if 'ClassStatisticsHook' in str(hook['type'])), {})
@@ -193,7 +193,7 @@ def training_statistics(cfg: Config) -> ClassStatistics:
 
 
 def check_classes(model: nn.Module, dataset: BaseSegDataset, split: str) -> None:
-    """Makes sure that the labels are of the model's classes."""
+    """Checks that the labels have as many classes as the model."""
     found = len(dataset.metainfo['classes'])
     if found != model.num_classes:
         raise ToolError(
@@ -204,13 +204,13 @@ def check_classes(model: nn.Module, dataset: BaseSegDataset, split: str) -> None
 
 @torch.no_grad()
 def weigh_sample(model: nn.Module, loss: PixelWeightingLoss, dataset, index: int) -> WeighedImage:
-    """Predicts one image and weighs its pixels, in the resolution of its label."""
+    """Predicts one image and weighs its pixels at the resolution of its label map."""
     info = dataset.get_data_info(index)
     if not info.get('seg_map_path'):
         raise ToolError(f'{info["img_path"]} has no label')
     try:
         sample = dataset[index]
-    except Exception as error:  # pipelines fail in every way
+    except Exception as error:  # pipelines raise all kinds of errors
         raise ToolError(f'cannot load {info["img_path"]}: {first_line(error)}') from error
     (result,) = model.test_step(pseudo_collate([sample]))
     if 'gt_sem_seg' not in result:
@@ -229,16 +229,17 @@ def weigh_sample(model: nn.Module, loss: PixelWeightingLoss, dataset, index: int
         raise ToolError(f'{result.img_path}: {first_line(error)}') from error
     image = cv2.resize(mmcv.imread(result.img_path, channel_order='rgb'), (width, height))
     (row,) = weighed_images(weighting, [image], [Path(result.img_path).stem])
-    # The network's own: of two classes in one channel it depends on the head's threshold.
+    # The network's own prediction: with two classes in one channel it depends on the threshold.
     return row._replace(prediction=result.pred_sem_seg.data[0].long().cpu().numpy())
 
 
 def logits_of(result: SegDataSample) -> Tensor:
-    """The logits (1, C, H, W) of a prediction, (1, 1, H, W) of a head with one channel."""
+    """Returns the logits (1, C, H, W) of a prediction; (1, 1, H, W) if the head has one channel."""
     logits = result.seg_logits.data[None]
     if logits.shape[1] > 1:
         return logits
-    # Of one channel MMSegmentation keeps the sigmoid; rounded to 1 it would give an infinite loss.
+    # For one channel MMSegmentation keeps the sigmoid, which would give an infinite loss if it
+    # were rounded to 1.
     return torch.logit(logits.float(), eps=torch.finfo(torch.float32).eps)
 
 

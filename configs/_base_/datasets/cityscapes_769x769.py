@@ -1,4 +1,4 @@
-# The recall paper's released code: crops of 769, six scales, batches of 6.
+# Data of the recall paper's released code: crops of 769 x 769, six scales and batches of 6.
 _base_ = './cityscapes.py'
 crop_size = (769, 769)
 train_ratios = [0.75, 1.0, 1.25, 1.5, 1.75, 2.0]

@@ -13,7 +13,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(1280, 760), keep_ratio=True),
-    dict(type='LoadAnnotations'),  # after Resize: scored in the labels' own resolution
+    dict(type='LoadAnnotations'),  # after Resize: scored at the labels' own size
     dict(type='PackSegInputs'),
 ]
 tta_ratios = [0.5, 0.75, 1.0, 1.25, 1.5]

@@ -1,5 +1,6 @@
-# The recall paper's released code: whole frames resized to 768x384, split at random (neighbouring
-# frames leak from training to test), void trained and scored as a class, batches of 6.
+# Data of the recall paper's released code: whole frames resized to 768x384, in batches of 6. The
+# split is random, so neighbouring frames leak from training to test. Void is a class in training
+# and scores.
 _base_ = './synthia_seqs.py'
 crop_size = (384, 768)
 train_pipeline = [

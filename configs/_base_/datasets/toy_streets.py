@@ -13,7 +13,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(256, 128), keep_ratio=True),
-    dict(type='LoadAnnotations'),  # after Resize: scored in the labels' own resolution
+    dict(type='LoadAnnotations'),  # after Resize: scored at the labels' own size
     dict(type='PackSegInputs'),
 ]
 tta_ratios = [0.75, 1.0, 1.25]

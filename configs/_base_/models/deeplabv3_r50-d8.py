@@ -20,7 +20,7 @@ model = dict(
         norm_cfg=norm_cfg,
         norm_eval=False,
         style='pytorch',
-        # ImageNet weights, fetched when training starts
+        # ImageNet weights, downloaded when training starts
         init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnet50_v1c'),
     ),
     decode_head=dict(

@@ -1,4 +1,4 @@
-# From random weights on a small data set; narrow networks do it on a CPU.
+# Schedule from random weights on a small data set; with a narrow network, a CPU is enough.
 _base_ = './schedule_80k.py'
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=4e-3, weight_decay=0.01))
 param_scheduler = [

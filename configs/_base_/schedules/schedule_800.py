@@ -1,4 +1,4 @@
-# A demonstration on a CPU: short, its progress shown often, resumable half-way.
+# Short schedule for a demonstration on a CPU, with frequent log lines and checkpoints.
 _base_ = './schedule_80k.py'
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=5e-3, weight_decay=0.01))
 param_scheduler = [

@@ -1,5 +1,5 @@
-# The recall paper's released code on SYNTHIA: Adam, a constant learning rate, no weight decay,
-# the checkpoint with the best mIoU on the validation frames.
+# Schedule of the recall paper's released code on SYNTHIA: Adam with a constant learning rate and no
+# weight decay; the checkpoint with the best mIoU on the validation frames is kept.
 _base_ = './schedule_80k.py'
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-3))
 param_scheduler = None

@@ -1,6 +1,6 @@
-"""The operations in Triton, for NVIDIA GPUs: the same results in a few launches.
+"""Triton kernels of the operations for NVIDIA GPUs: the same results in few launches.
 
-Their modules are imported where they are used, as Triton need not be there.
+Their modules are imported where they are used, since Triton may be missing.
 """
 
 from .available import kernels_apply, without_kernels

@@ -1,4 +1,4 @@
-"""Where the kernels are used."""
+"""Decides where kernels are used."""
 
 import functools
 import importlib.util
@@ -14,18 +14,18 @@ from torch import Tensor
 from ..compiling import is_compiling
 
 SWITCH = 'MMSEG_IMBALANCE_KERNELS'
-"""Name of the environment variable that turns the kernels off where it is 0."""
+"""Name of the environment variable that turns the kernels off if it is 0."""
 _LEAST_CAPABILITY = (8, 0)  # for which the kernels are known to compile
-_MOST_IMAGES = 65535  # as many as a grid of programs has places for
+_MOST_IMAGES = 65535  # as many as fit into a grid of programs
 _thread = threading.local()
 
 
 def kernels_apply(tensor: Tensor) -> bool:
-    """Whether the kernels do the work on a tensor: on an NVIDIA GPU, not in float64.
+    """Whether the kernels are used for a tensor: on an NVIDIA GPU, not in float64.
 
-    Not in code that is being compiled, and not where the environment variable
-    ``MMSEG_IMBALANCE_KERNELS`` is 0. The GPU has to have compute capability 8.0, and Triton has to
-    be able to build a kernel, for which it needs a C compiler; where it is not, a warning says so.
+    They are not used in code that is being compiled or if the environment variable
+    ``MMSEG_IMBALANCE_KERNELS`` is 0. The GPU needs compute capability 8.0. Triton has to be able
+    to build a kernel, for which it needs a C compiler; if it cannot, a warning says so.
 
     Args:
         tensor: Logits, losses or labels.
@@ -44,7 +44,7 @@ def kernels_apply(tensor: Tensor) -> bool:
 
 @contextmanager
 def without_kernels() -> Iterator[None]:
-    """What is computed in this context does without the kernels, its backward pass included."""
+    """A context whose computations, backward passes included, do not use the kernels."""
     before = getattr(_thread, 'without_kernels', False)
     _thread.without_kernels = True
     try:
@@ -54,7 +54,7 @@ def without_kernels() -> Iterator[None]:
 
 
 def device_of(tensor: Tensor):
-    """A context in which kernels run where the tensor is; none where they would anyway."""
+    """A context in which kernels run on the tensor's device; a null context if they do anyway."""
     if not tensor.is_cuda or tensor.device.index == torch.cuda.current_device():
         return nullcontext()
     return torch.cuda.device(tensor.device)
@@ -62,7 +62,7 @@ def device_of(tensor: Tensor):
 
 @functools.cache
 def _work_on(gpu: int) -> bool:
-    """Whether kernels can be built for a GPU; tried once."""
+    """Whether kernels can be built for a GPU; this is tried once."""
     if torch.version.cuda is None or importlib.util.find_spec('triton') is None:
         return False
     if torch.cuda.get_device_capability(gpu) < _LEAST_CAPABILITY:
@@ -84,7 +84,7 @@ def _work_on(gpu: int) -> bool:
 
 
 def _try_kernel(device: torch.device) -> None:
-    from .class_counts import count  # needs what Triton before 3 lacks
+    from .class_counts import count  # needs Triton 3 or newer
     from .score import score
 
     label = torch.zeros(1, 1, 1, dtype=torch.int64, device=device)

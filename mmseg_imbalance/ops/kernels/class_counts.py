@@ -1,4 +1,4 @@
-"""Pixels, true positives and predicted pixels of every class in one launch."""
+"""Counts of pixels, true positives and predicted pixels of every class in one launch."""
 
 import torch
 import triton
@@ -12,7 +12,7 @@ _PROGRAMS = 528
 
 
 def count(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> Tensor:
-    """See ``ops.class_counts``; ``pred`` and ``label`` are contiguous."""
+    """Computes ``ops.class_counts`` of contiguous ``pred`` and ``label``."""
     counts = torch.zeros(3, num_classes, dtype=torch.int64, device=label.device)
     pixels = label.numel()
     loops, programs = shares(pixels, _PROGRAMS)
@@ -47,7 +47,7 @@ def _count_kernel(
         label = tl.load(labels + pixel, mask=inside, other=0).to(tl.int32)
         pred = tl.load(preds + pixel, mask=inside, other=0).to(tl.int32)
         valid = inside & (label != ignore_index)
-        # what does not count has a bin of its own
+        # pixels that do not count have a bin of their own
         of_label += tl.histogram(tl.where(valid, label, C), BINS)
         of_hits += tl.histogram(tl.where(valid & (label == pred), label, C), BINS)
         of_pred += tl.histogram(tl.where(valid, pred, C), BINS)

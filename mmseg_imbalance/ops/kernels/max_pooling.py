@@ -1,9 +1,9 @@
-"""The weights of loss max-pooling in six launches, see ``ops/max_pooling.py`` for the mathematics.
+"""The weights of loss max-pooling in six launches; ``ops/max_pooling.py`` has the mathematics.
 
-Four histograms confine α to ever narrower brackets. Each launch begins with solving for α on the
-histogram of the launch before: every program does so for itself, which spares them waiting for one
-another. Counts are integers and sums are added in a fixed order, so results do not depend on the
-order in which programs run.
+Four histograms confine α to ever narrower brackets. Each launch first solves for α on the
+histogram of the previous launch. Every program does so for itself, so that none waits for another.
+Counts are integers and sums are added in a fixed order, so results do not depend on the order in
+which programs run.
 """
 
 import torch
@@ -14,25 +14,25 @@ from torch import Tensor
 from .available import device_of
 from .shares import BLOCK, shares
 
-# A bucket holds 2^shift neighbouring float32 numbers. Rounded down to their buckets, losses shrink
-# by less than 2^-1, 2^-9 and 2^-16 of themselves, which is 342, 256 and 256 of the next buckets.
+# A bucket holds 2^shift neighbouring float32 numbers. Rounding a loss down to its bucket reduces it
+# by less than 2^-1, 2^-9 and 2^-16 of itself, which is 342, 256 and 256 buckets of the next round.
 _SHIFTS = (22, 14, 7, 0)
 _BINS = 512  # the first counts losses below the bracket, the last those above it
-_PROGRAMS = 528  # in all, where there is work enough: four for each core of a large GPU
-_INFINITY = tl.constexpr(0x7F800000)  # its bit pattern
-_TINY = tl.constexpr(1.1754943508222875e-38)  # the least normal float32 number
-_MOST = tl.constexpr(3.4028234663852886e38)  # the largest
-# A relative error in ℓ/α grows q-fold in its power: from here on powers are float64's.
+_PROGRAMS = 528  # in total, if there is enough work: four for each core of a large GPU
+_INFINITY = tl.constexpr(0x7F800000)  # bit pattern of infinity
+_TINY = tl.constexpr(1.1754943508222875e-38)  # the smallest normal float32 number
+_MOST = tl.constexpr(3.4028234663852886e38)  # the largest finite float32 number
+# A relative error in ℓ/α grows q-fold in its power: from this q on, powers are float64.
 _STEEP = 4
 
 
 def weights(pixel_loss: Tensor, valid: Tensor, p: float, ratio: float) -> Tensor:
-    """The weights (G, S) of loss max-pooling for 1 ≤ p < inf, see ``max_pooling_weights``.
+    """Computes the weights (G, S) for 1 ≤ p < inf; see ``ops.max_pooling_weights``.
 
     Args:
         pixel_loss: (G, S) float32, contiguous.
         valid: (G, S) bool, contiguous.
-        p: Norm of the weights; 1 or so far from it that float64 can tell.
+        p: Norm of the weights; 1, or distinct from 1 in float64.
         ratio: m / n in (0, 1).
     """
     groups, pixels = pixel_loss.shape
@@ -40,7 +40,7 @@ def weights(pixel_loss: Tensor, valid: Tensor, p: float, ratio: float) -> Tensor
     rounds = len(_SHIFTS)
     zeros = torch.zeros(
         groups * (rounds * _BINS + 1), dtype=torch.int32, device=pixel_loss.device
-    )  # in one launch
+    )  # all in one launch
     counts, n = zeros[:-groups], zeros[-groups:]
     starts = torch.empty_like(zeros[: rounds * groups])
     units = torch.empty(rounds * groups, dtype=torch.float64, device=pixel_loss.device)
@@ -81,7 +81,7 @@ def weights(pixel_loss: Tensor, valid: Tensor, p: float, ratio: float) -> Tensor
 
 @triton.jit
 def _log2(x):
-    """-inf where x is not positive."""
+    """Returns log2(x), -inf if x is not positive."""
     return tl.where(x > 0, tl.log2(tl.where(x > 0, x, 1.0)), -float('inf'))
 
 
@@ -95,8 +95,8 @@ def _log2_add(a, b):
 
 @triton.jit
 def _bucket_values(start, SHIFT: tl.constexpr, bin):
-    """The least loss of each bucket in float64, inf from infinity's bit pattern on."""
-    # those of bins that are none are not looked at
+    """The smallest loss of each bucket in float64, inf from infinity's bit pattern on."""
+    # values of bins that are not buckets are not used
     bits = start.to(tl.int64) + (tl.maximum(bin - 1, 0).to(tl.int64) << SHIFT)
     bits = tl.minimum(bits, _INFINITY)
     return bits.to(tl.int32).to(tl.float32, bitcast=True).to(tl.float64)
@@ -107,11 +107,11 @@ def _solve(
     counts, start, sum_below, unit, m,
     Q: tl.constexpr, SHIFT: tl.constexpr, STEEP: tl.constexpr, BINS: tl.constexpr,
 ):  # fmt: skip
-    """The root α of Σ min(ℓ/α, 1)^q = m, float64; see ``_solve`` in ``ops/max_pooling.py``.
+    """Solves Σ min(ℓ/α, 1)^q = m for α in float64; see ``_solve`` in ``ops/max_pooling.py``.
 
-    Bin i stands for the case that the losses from this bin on reach α. The bin before it, the last
-    of those that do not, is looked at where sums over them are taken. ``sum_below`` is the sum of
-    (ℓ/unit)^q over the losses below the bracket.
+    Bin i stands for the case that the losses from this bin on reach α. Sums over the losses that
+    do not reach α end with the bin before it. ``sum_below`` is the sum of (ℓ/unit)^q over the
+    losses below the bracket.
     """
     bin = tl.arange(0, BINS)
     before = bin - 1
@@ -123,14 +123,14 @@ def _solve(
     is_counted = (bin > 1) & (count > 0)
     number = tl.where(is_counted, count, 1).to(tl.float64)
     room = m - reaching
-    if STEEP:  # powers may overflow: logarithms of the sums
+    if STEEP:  # powers may overflow, so take logarithms of the sums
         below = _log2(sum_below) + Q * _log2(unit)
         power = tl.where(is_counted, tl.log2(number) + Q * log_value, -float('inf'))
         power = tl.where(bin == 1, below, power)
         total = tl.associative_scan(power, 0, _log2_add) - _log2(room)
         limit = Q * log_limit
         log_alpha = total / Q
-    else:  # (2^-126)^q and (2^128)^q are float64 numbers
+    else:  # (2^-126)^q and (2^128)^q fit into float64
         below = sum_below * tl.exp2(Q * _log2(unit))
         power = tl.where(is_counted, number * tl.exp2(Q * log_value), 0.0)
         total = tl.cumsum(tl.where(bin == 1, below, power), 0) / tl.where(room > 0, room, 1.0)
@@ -143,9 +143,9 @@ def _solve(
 
 @triton.jit
 def _threshold(counts, start, m, SHIFT: tl.constexpr, BINS: tl.constexpr):
-    """For p = 1: the least bit pattern of the m-th largest loss's bucket.
+    """For p = 1: the least bit pattern in the m-th largest loss's bucket.
 
-    And how many losses are in the bucket and above it.
+    It also returns how many losses are in and above the bucket.
     """
     bin = tl.arange(0, BINS)
     count = tl.load(counts + bin)
@@ -158,7 +158,7 @@ def _threshold(counts, start, m, SHIFT: tl.constexpr, BINS: tl.constexpr):
 
 @triton.jit
 def _power(loss, unit, exponent: tl.constexpr, STEEP: tl.constexpr):
-    """(ℓ/unit)^exponent, cut off at 1; NaN stays."""
+    """Returns (ℓ/unit)^exponent, clipped at 1; NaN stays."""
     unit = tl.maximum(unit, _TINY)
     if STEEP:
         x = loss.to(tl.float64) / unit
@@ -232,7 +232,7 @@ def _round_kernel(
                 power = largest * _power(loss, unit, Q - 1, STEEP)
                 tl.store(weight + at, power, mask=inside)
         else:
-            # what lies outside is counted below, which nobody looks at
+            # pixels beyond the group count as below the bracket, in a bin that is not used
             bucket = tl.minimum(tl.maximum(((bits - start) >> SHIFT) + 1, 0), BINS - 1)
             histogram += tl.histogram(tl.where(inside, bucket, 0), BINS)
             if ROUND == 0:

@@ -1,4 +1,4 @@
-"""Cross-entropy of every pixel in one pass over the logits, its gradient in another."""
+"""Cross-entropy of every pixel in one pass over the logits, and its gradient in another."""
 
 import torch
 import triton
@@ -8,27 +8,27 @@ from torch import Tensor
 from .available import device_of
 
 _WARPS = 4
-_GRADIENT_WARPS = 8  # writes as much as it reads
-# Classes at a time. A thread goes over them alone: reductions over threads cost more than memory.
+_GRADIENT_WARPS = 8  # the gradient writes as much as it reads
+# Classes at a time, all in one thread: reductions over threads cost more than memory.
 _CLASSES = 4
 
 
 def score(
     logits: Tensor, label: Tensor, shift: Tensor | None, ignore_index: int, pred: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Losses of the pixels, and what :func:`gradient` needs to know of the soft-max.
+    """Computes pixel losses, and the parts of the soft-max that :func:`gradient` needs.
 
     Args:
         logits: (N, C, H, W), any strides.
         label: (N, H, W) int64, contiguous.
         shift: (C,) float32, or None.
         ignore_index: Label of the pixels to leave out.
-        pred: (N, H, W), an integer dtype: the predicted classes are written there. Or None.
+        pred: Output for the predicted classes, (N, H, W) of an integer dtype, or None.
 
     Returns:
         Losses (N, H, W) float32, NaN for a label out of range; and (2, N, H, W) float32, the
-        largest logit and the logarithm of the sum of exponentials relative to it: one number for
-        both would lose digits where logits are large.
+        largest logit and the logarithm of the sum of exponentials relative to it. A single number
+        for both would lose digits if logits are large.
     """
     loss = torch.empty(label.shape, dtype=torch.float32, device=label.device)
     soft_max = loss.new_empty(2, *label.shape)
@@ -61,14 +61,14 @@ def gradient(
     soft_max: Tensor,
     grad_loss: Tensor,
 ) -> Tensor:
-    """The gradient of the losses of :func:`score`, times ``grad_loss``.
+    """Computes the gradient of :func:`score`'s losses times ``grad_loss``.
 
     Args:
-        logits: As there.
-        label: As there.
-        shift: As there.
-        ignore_index: As there.
-        soft_max: What was returned there.
+        logits: As in ``score``.
+        label: As in ``score``.
+        shift: As in ``score``.
+        ignore_index: As in ``score``.
+        soft_max: Second result of ``score``.
         grad_loss: (N, H, W) float32, contiguous.
 
     Returns:
@@ -98,7 +98,7 @@ def gradient(
 
 
 def _pixels(logits: Tensor, warps: int) -> int:
-    """How many pixels a program has: each thread 16 bytes of every class."""
+    """Returns a program's number of pixels: each thread has 16 bytes of every class."""
     return 32 * warps * 16 // logits.element_size()
 
 
@@ -107,12 +107,12 @@ def _grid(label: Tensor, pixels: int) -> tuple[int, int]:
 
 
 def _sizes(logits: Tensor) -> tuple[int, int, int]:
-    """C, W and the number of pixels of an image."""
+    """Returns C, W and the number of pixels of an image."""
     return logits.shape[1], logits.shape[3], logits.shape[2] * logits.shape[3]
 
 
 def _is_flat(logits: Tensor) -> bool:
-    """Whether pixels follow each other in memory in equal steps."""
+    """Whether successive pixels are equally far apart in memory."""
     return logits.stride(2) == logits.shape[3] * logits.stride(3)
 
 
@@ -125,7 +125,7 @@ def _places(pixel, W, row_stride, column_stride, FLAT: tl.constexpr):
 
 @triton.jit
 def _load(base, c, class_stride, place, inside, C: tl.constexpr):
-    """A tile (K, B) of logits in float32, -inf outside."""
+    """Loads a tile (K, B) of logits in float32, -inf outside."""
     pointers = base + c.to(tl.int64)[:, None] * class_stride + place[None, :]
     mask = (c < C)[:, None] & inside[None, :]
     return tl.load(pointers, mask=mask, other=-float('inf')).to(tl.float32)
@@ -138,9 +138,9 @@ def add_shift(x, shift, c, C: tl.constexpr):
 
 @triton.jit
 def online_soft_max(z, c, target, largest, total, own):
-    """Goes on with the largest logit, the sum of exponentials relative to it, and the label's."""
+    """Updates the largest logit, the sum of exponentials relative to it, and the label's logit."""
     new = tl.maximum(largest, tl.max(z, 0))
-    against = tl.where(new == -float('inf'), 0.0, new)  # -inf less -inf would be NaN
+    against = tl.where(new == -float('inf'), 0.0, new)  # -inf minus -inf would be NaN
     total = total * tl.exp(largest - against) + tl.sum(tl.exp(z - against[None, :]), 0)
     own += tl.sum(tl.where(c[:, None] == target[None, :], z, 0.0), 0)
     return new, total, own
@@ -148,7 +148,7 @@ def online_soft_max(z, c, target, largest, total, own):
 
 @triton.jit
 def online_prediction(x, c, best, pred, C: tl.constexpr):
-    """Goes on with the first of the largest logits."""
+    """Updates the largest logit and the first class with it."""
     top = tl.max(x, 0)
     first = tl.min(tl.where(x == top[None, :], c[:, None], C - 1), 0)
     return tl.maximum(best, top), tl.where(top > best, first, pred)

@@ -1,10 +1,10 @@
 """Cross-entropy of logits that are upsampled pixel by pixel, and the gradient of the small logits.
 
-No tensor of the size of the upsampled logits exists: the largest beside the pixel losses is four
-times as large as the small logits, in float32. Pixels between the same four small logits
-make a cell. The backward pass adds up, cell by cell, the gradients of the four corners, and then
-those of the four cells around each logit. No two programs add to the same number, so the order of
-summation is fixed.
+No tensor has the size of the upsampled logits: apart from the pixel losses, the largest one is
+four times as large as the small logits, in float32. Pixels between the same four small logits form
+a cell. The backward pass adds up the gradients of each cell's four corners, and then those of the
+four cells around each logit. No two programs add to the same number, so the order of summation is
+fixed.
 """
 
 import functools
@@ -26,11 +26,11 @@ from .score import (
     pixel_loss,
 )
 
-_PIXELS = 128  # of a program in the forward pass
-_CLASSES = 1  # at a time there: four corners of each are held
-_CELLS = 64  # of a program in the backward pass
-_CELL_CLASSES = 4  # of a program there
-_LOGITS = 1024  # of a program that adds up cells
+_PIXELS = 128  # per program in the forward pass
+_CLASSES = 1  # at a time in the forward pass, which holds four corners of each
+_CELLS = 64  # per program in the backward pass
+_CELL_CLASSES = 4  # per program in the backward pass
+_LOGITS = 1024  # per program that adds up cells
 _WARPS = 4
 
 
@@ -39,11 +39,11 @@ class Axis(NamedTuple):
 
     Attributes:
         first: (new,) int32, the old place before each new one.
-        second: (new,) int32, the one after it.
-        share: (new,) float32, how much of the second is in the mixture.
-        start: (old + 2,) int32, the first new place of each cell, and ``new``. Cell i lies before
-            the old place i, the first and the last one beyond the outermost.
-        span: New places in a cell, at most.
+        second: (new,) int32, the old place after each new one.
+        share: (new,) float32, share of the second in the mixture.
+        start: (old + 2,) int32, the first new place of each cell, then ``new``. Cell i lies before
+            the old place i; the first and the last cell lie beyond the outermost places.
+        span: Largest number of new places in a cell.
     """
 
     first: Tensor
@@ -61,7 +61,7 @@ def score(
     align_corners: bool,
     pred: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Losses of the pixels, and the logarithm of the soft-max's divisor.
+    """Computes pixel losses, and the logarithm of the soft-max's divisor.
 
     Args:
         logits: (N, C, h, w), any strides.
@@ -69,10 +69,10 @@ def score(
         shift: (C,) float32, or None.
         ignore_index: Label of the pixels to leave out.
         align_corners: As in ``F.interpolate``.
-        pred: (N, H, W), an integer dtype: the predicted classes are written there. Or None.
+        pred: Output for the predicted classes, (N, H, W) of an integer dtype, or None.
 
     Returns:
-        Losses (N, H, W) float32, NaN for a label out of range; and (N, H, W) float32.
+        Losses (N, H, W) float32, NaN for a label out of range; logarithms (N, H, W) float32.
     """
     loss = torch.empty(label.shape, dtype=torch.float32, device=label.device)
     log_sum = torch.empty_like(loss)
@@ -109,15 +109,15 @@ def gradient(
     log_sum: Tensor,
     grad_loss: Tensor,
 ) -> Tensor:
-    """The gradient of the losses of :func:`score`, times ``grad_loss``.
+    """Computes the gradient of :func:`score`'s losses times ``grad_loss``.
 
     Args:
-        logits: As there.
-        label: As there.
-        shift: As there.
-        ignore_index: As there.
-        align_corners: As there.
-        log_sum: What was returned there.
+        logits: As in ``score``.
+        label: As in ``score``.
+        shift: As in ``score``.
+        ignore_index: As in ``score``.
+        align_corners: As in ``score``.
+        log_sum: Second result of ``score``.
         grad_loss: (N, H, W) float32, contiguous.
 
     Returns:
@@ -173,7 +173,7 @@ def _axes(logits: Tensor, label: Tensor, align_corners: bool) -> list[Axis]:
     return [_axis(old, new, align_corners, logits.device) for old, new in sizes]
 
 
-@functools.lru_cache(maxsize=64)  # a training has one size or some
+@functools.lru_cache(maxsize=64)  # a training has one or a few sizes
 def _axis(old: int, new: int, align_corners: bool, device: torch.device) -> Axis:
     first, second, share = neighbours(old, new, align_corners)
     taps = torch.tensor([first, second], dtype=torch.int32)
@@ -189,7 +189,7 @@ def _mixed(
     base, c, class_place, inside, top, bottom, left, right, down, across, column_stride,
     C: tl.constexpr,
 ):  # fmt: skip
-    """A tile (K, B) of upsampled logits in float32, -inf outside."""
+    """Computes a tile (K, B) of upsampled logits in float32, -inf outside."""
     mask = (c < C)[:, None] & inside[None, :]
     place = class_place[:, None]
     left = left.to(tl.int64) * column_stride
@@ -323,7 +323,7 @@ def _cell_kernel(
         g01 += of_after * (1 - down)
         g11 += of_after * down
 
-    # Beyond the outermost logits both corners of a side are the same one: it gets all.
+    # Beyond the outermost logits, both corners of a side are the same logit, which gets everything.
     is_first = (cell_row == 0)[None, :]
     is_last = (cell_row == h)[None, :]
     g10 += tl.where(is_first, g00, 0.0)
@@ -338,7 +338,7 @@ def _cell_kernel(
     g10 += tl.where(is_last, g11, 0.0)
     pointers = corners + (image * C + c.to(tl.int64)[:, None]) * cells + cell[None, :]
     tl.store(pointers, g00, mask=mask)
-    pointers += of_corner  # once each: three times it may be more than 2^31
+    pointers += of_corner  # added one at a time: 3 * of_corner may exceed 2^31
     tl.store(pointers, g01, mask=mask)
     pointers += of_corner
     tl.store(pointers, g10, mask=mask)
@@ -358,7 +358,7 @@ def _corner_kernel(
     row = place // w
     column = place % w
     cells = corners + (image * C + c) * (h + 1) * (w + 1)
-    cell = row * (w + 1) + column  # the one above and to the left, of which this is a corner
+    cell = row * (w + 1) + column  # the cell above and to the left of this logit
     below = cell + w + 1
     total = tl.load(cells + below + 1, mask=inside, other=0.0)
     cells += of_corner

@@ -1,4 +1,4 @@
-"""Weighted mean of pixel losses, and its gradient, in one launch and a small one each."""
+"""Weighted mean of pixel losses in one launch and a small one, and its gradient in one."""
 
 import torch
 import triton
@@ -13,13 +13,13 @@ _PROGRAMS = 264
 
 
 def weighted_mean(loss: Tensor, weight: Tensor, divisor: Tensor, factor: float) -> Tensor:
-    """Σ weight · loss over each group by its divisor, the mean over the groups, times a factor.
+    """Returns the mean over the groups of Σ weight · loss / divisor, times a factor.
 
     Args:
         loss: (G, S) float32, contiguous.
         weight: (G, S) float32, contiguous; no gradient.
         divisor: (G,), a floating or integer dtype; no gradient.
-        factor: Of the mean.
+        factor: Factor of the mean.
 
     Returns:
         A scalar, float32.
@@ -62,7 +62,7 @@ class _WeightedMean(torch.autograd.Function):
 
 @triton.jit
 def _sum_kernel(losses, weights, sums, S, LOOPS: tl.constexpr, B: tl.constexpr):
-    program = tl.program_id(0).to(tl.int64)  # 2^31 pixels may be one group
+    program = tl.program_id(0).to(tl.int64)  # one group may have 2^31 pixels
     group = tl.program_id(1)
     total = tl.zeros((B,), tl.float64)
     for i in range(LOOPS):
