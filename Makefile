@@ -6,6 +6,8 @@ TORCH ?= 2.13.0
 VENV := .venv
 STACK := -e '.[onedl,dev]'
 TESTS :=
+# A file of tests is one process's, so that the trainings in it are made once.
+SPREAD := -n 2 --dist loadfile
 
 RUN := $(VENV)/bin/python
 # Named after the release: another TORCH or a changed pyproject.toml installs anew.
@@ -35,10 +37,10 @@ demo: install
 # One thread per process: with more, the test processes wait for one another's cores. They test what
 # a CPU does; what needs a GPU is tested by `make gpu`.
 test: install
-	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m 'not docs and not slow' $(TESTS)
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(RUN) -m pytest $(SPREAD) -m 'not docs and not slow' $(TESTS)
 
 test-slow: install
-	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m slow $(TESTS)
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(RUN) -m pytest $(SPREAD) -m slow $(TESTS)
 
 # All that needs a GPU, in about ten minutes; results go to work_dirs/gpu.
 gpu: install

@@ -1,6 +1,8 @@
 """Every shipped config: loads, builds, is named after what it holds, reads data and trains."""
 
+import copy
 import re
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -64,7 +66,14 @@ def path(request):
 
 
 def load(path):
+    return copy.deepcopy(_loaded(path)) if path in CONFIGS else _load(path)
+
+
+def _load(path):
     return Config.fromfile(path, import_custom_modules=False)
+
+
+_loaded = cache(_load)
 
 
 def heads(model):

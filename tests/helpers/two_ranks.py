@@ -3,16 +3,21 @@
 import socket
 from datetime import timedelta
 
+import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
 
 def on_two_ranks(function, folder, *args):
-    """Calls ``function(rank, folder, *args)`` in two processes of one group, and waits."""
-    mp.spawn(_join, (function, folder, args), nprocs=2)
+    """Calls ``function(rank, folder, *args)`` in two processes of one group, and waits.
+
+    The processes are forks: one that is started anew imports for ten seconds.
+    """
+    mp.start_processes(_join, (function, folder, args), nprocs=2, start_method='fork')
 
 
 def _join(rank, function, folder, args):
+    torch.set_num_threads(1)  # those of the parent are not there after a fork
     dist.init_process_group(
         'gloo',
         init_method=f'file://{folder}/rendezvous',

@@ -26,8 +26,9 @@ def twins(tmp_path):
     return made_plan(twin=Method('twin', 'twin', 'baselines/focal', {GAMMA: 2.0}))
 
 
-def test_what_is_trained_under_another_name_is_named(tmp_path, twins):
+def test_what_is_trained_under_another_name_is_named(tmp_path, twins, monkeypatch):
     """Rather than nothing being done, and all said to be well."""
+    monkeypatch.setattr('lab.study.bench.write_report', lambda *_: [tmp_path / 'report.md'])
     text = 'train twin: with what was chosen it is the same as focal; ask for focal'
     bench = made_bench(tmp_path, twins, stages=['train'], methods=['twin', 'recall'])
     assert list(bench.preview()) == [text]

@@ -69,7 +69,7 @@ def train(folder, long_tail, name, **sampler):
             'experiment_name': f'seen {folder}',
             'visualizer.name': f'seen {folder}',
             'launcher': 'none',
-            'train_cfg.max_iters': 60,
+            'train_cfg.max_iters': 30,
             'val_dataloader': None, 'val_cfg': None, 'val_evaluator': None,
             'test_dataloader': None, 'test_cfg': None, 'test_evaluator': None,
             'train_dataloader.num_workers': 0,
@@ -90,7 +90,7 @@ def test_rarest_class_is_seen_five_times_as_often(tmp_path, long_tail):
         class_prob='rare', uniform_ratio=0.25, min_pixels=8,
     )  # fmt: skip
     rarest = long_tail[1]
-    assert plain.seen.shape == balanced.seen.shape == (480, 10)
+    assert plain.seen.shape == balanced.seen.shape == (240, 10)
     pixels = [seen[:, rarest].sum() / seen.sum() for seen in (plain.seen, balanced.seen)]
     samples = [(seen[:, rarest] > 0).mean() for seen in (plain.seen, balanced.seen)]
     print(pixels, samples)

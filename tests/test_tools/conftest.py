@@ -1,17 +1,13 @@
 """Toy streets and the command lines of the training tools."""
 
-import os
 import runpy
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+import run_tools
+from run_tools import ON_A_CPU, ROOT, run_here  # noqa: F401
 
-ROOT = Path(__file__).resolve().parents[2]
-# One thread: the images are tiny, and several tests may run at once.
-ON_A_CPU = {'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1'}
 TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 
 
@@ -24,29 +20,21 @@ def interruptible():
 
 @pytest.fixture(scope='session')
 def run_tool():
-    """Runs a tool as a process of its own; returns the completed process, its output as text."""
-
-    def run(tool, *args, env=None, timeout=120, cwd=ROOT):
-        path = str(ROOT / 'tools' / tool)
-        command = [sys.executable, path] if tool.endswith('.py') else [path]
-        venv_first = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
-        return subprocess.run(
-            [*command, *map(str, args)],
-            env={**os.environ, 'PATH': venv_first, **ON_A_CPU, **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            cwd=cwd,
-        )
-
-    return run
+    """Runs a tool; returns its exit code and output as a completed process."""
+    return run_here
 
 
 @pytest.fixture(scope='session')
-def toy_data(tmp_path_factory, run_tool):
+def run_process():
+    """The same in a process of its own, where that is the point."""
+    return run_tools.run_process
+
+
+@pytest.fixture(scope='session')
+def toy_data(tmp_path_factory):
     """A tiny toy streets data set."""
     folder = tmp_path_factory.mktemp('toy') / 'toy_streets'
-    done = run_tool('dataset_converters/toy_streets.py', folder, '--train', 8, '--val', 3)
+    done = run_here('dataset_converters/toy_streets.py', folder, '--train', 8, '--val', 3)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -58,6 +46,9 @@ def toy_options(toy_data):
     return [
         '--cfg-options',
         *(f'{loader}.dataset.data_root={toy_data}' for loader in loaders),
+        # in a tool that runs in this process, workers would take five seconds to end
+        *(f'{loader}.num_workers=0' for loader in loaders),
+        *(f'{loader}.persistent_workers=False' for loader in loaders),
         'train_dataloader.batch_size=2',
         'default_hooks.checkpoint.interval=2',
         'default_hooks.logger.interval=1',
@@ -66,10 +57,10 @@ def toy_options(toy_data):
 
 
 @pytest.fixture(scope='session')
-def trained(tmp_path_factory, run_tool, toy_options):
+def trained(tmp_path_factory, toy_options):
     """The work dir and log of two training iterations."""
     work_dir = tmp_path_factory.mktemp('trained')
-    done = run_tool(
+    done = run_here(
         'train.py', TOY_CONFIG, '--work-dir', work_dir, *toy_options, 'train_cfg.max_iters=2'
     )
     assert done.returncode == 0, done.stderr
@@ -77,10 +68,10 @@ def trained(tmp_path_factory, run_tool, toy_options):
 
 
 @pytest.fixture(scope='session')
-def scored(tmp_path_factory, run_tool, toy_options, trained):
+def scored(tmp_path_factory, toy_options, trained):
     """A test run with augmentation: its folder (``drawn``, ``out``) and its log."""
     folder = tmp_path_factory.mktemp('scored')
-    done = run_tool(
+    done = run_here(
         'test.py', TOY_CONFIG, trained[0] / 'iter_2.pth', '--work-dir', folder / 'work',
         '--tta', '--show-dir', folder / 'drawn', '--out', folder / 'out', *toy_options,
     )  # fmt: skip

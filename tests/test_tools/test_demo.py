@@ -7,12 +7,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
-def demo(run_tool):
+def demo(run_process):
     """Runs a small demo in a folder."""
 
     def run(folder, *options):
         sizes = ('--data-root', 'data', '--work-dir', 'work', '--train', 8, '--val', 2)
-        return run_tool('demo.py', *options, *sizes, cwd=folder, timeout=400)
+        return run_process('demo.py', *options, *sizes, cwd=folder, timeout=400)
 
     return run
 

@@ -13,8 +13,8 @@ from two_ranks import on_cpus
 TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 
 
-def test_two_processes_train_over_gloo(run_tool, toy_options, tmp_path):
-    done = run_tool(
+def test_two_processes_train_over_gloo(run_process, toy_options, tmp_path):
+    done = run_process(
         'dist_train.sh', TOY_CONFIG, 2, '--work-dir', tmp_path, *toy_options,
         'train_cfg.max_iters=2', env=on_cpus(),
     )  # fmt: skip
@@ -28,8 +28,9 @@ def test_two_processes_train_over_gloo(run_tool, toy_options, tmp_path):
     assert not any(name.startswith('module.') for name in weights)
 
 
-def test_two_processes_score_like_one(trained, scored, run_tool, toy_options, tmp_path):
-    done = run_tool(
+@pytest.mark.slow
+def test_two_processes_score_like_one(trained, scored, run_process, toy_options, tmp_path):
+    done = run_process(
         'dist_test.sh', TOY_CONFIG, trained[0] / 'iter_2.pth', 2, '--work-dir', tmp_path / 'work',
         '--tta', '--out', tmp_path / 'out', *toy_options, env=on_cpus(),
     )  # fmt: skip
@@ -68,7 +69,7 @@ class EndingHook(Hook):
 @pytest.mark.parametrize(
     ('how', 'message'), [('raises', 'OSError: the disk is full'), ('killed', 'SIGKILL')]
 )
-def test_a_process_that_ends_ends_the_job(how, message, run_tool, toy_options, tmp_path):
+def test_a_process_that_ends_ends_the_job(how, message, run_process, toy_options, tmp_path):
     """The first process waits for the second in a sum of gradients: it must not for ever."""
     (tmp_path / 'ending.py').write_text(ENDING)
     config = tmp_path / 'config.py'
@@ -77,7 +78,7 @@ def test_a_process_that_ends_ends_the_job(how, message, run_tool, toy_options, t
         "custom_imports = dict(imports=['mmseg_imbalance', 'ending'])\n"
         f"custom_hooks = [dict(type='EndingHook', how='{how}')]\n"
     )
-    done = run_tool(
+    done = run_process(
         'dist_train.sh', config, 2, '--work-dir', tmp_path / 'work', *toy_options,
         'train_cfg.max_iters=4', env={**on_cpus(), 'PYTHONPATH': str(tmp_path)}, timeout=100,
     )  # fmt: skip
@@ -89,7 +90,7 @@ def test_a_process_that_ends_ends_the_job(how, message, run_tool, toy_options, t
 
 @pytest.mark.slow
 def test_a_wrong_label_that_one_process_meets_ends_the_job(
-    run_tool, toy_data, toy_options, tmp_path
+    run_process, toy_data, toy_options, tmp_path
 ):
     """The other waits for its counts, in the loss."""
     data = shutil.copytree(toy_data, tmp_path / 'data')
@@ -97,7 +98,7 @@ def test_a_wrong_label_that_one_process_meets_ends_the_job(
     label = cv2.imread(str(wrong), cv2.IMREAD_UNCHANGED)
     assert cv2.imwrite(str(wrong), label * 0 + 77)
     options = [option.replace(str(toy_data), str(data)) for option in toy_options]
-    done = run_tool(
+    done = run_process(
         'dist_train.sh', TOY_CONFIG, 2, '--work-dir', tmp_path / 'work', *options,
         'train_cfg.max_iters=8', 'train_cfg.val_interval=8', 'custom_hooks=[]',
         'model.decode_head.loss_decode.sync=True', env=on_cpus(), timeout=100,
@@ -110,8 +111,8 @@ def test_a_wrong_label_that_one_process_meets_ends_the_job(
     ('script', 'args'),
     [('dist_train.sh', ['none.py', 2]), ('dist_test.sh', ['none.py', 'none.pth', 2])],
 )
-def test_missing_config_is_one_line_and_exit_code_2(script, args, run_tool):
-    done = run_tool(script, *args)
+def test_missing_config_is_one_line_and_exit_code_2(script, args, run_process):
+    done = run_process(script, *args)
     assert done.returncode == 2
     assert done.stderr == f'{script}: error: config file not found: none.py\n'
 
@@ -119,8 +120,8 @@ def test_missing_config_is_one_line_and_exit_code_2(script, args, run_tool):
 @pytest.mark.parametrize(
     'script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh']
 )
-def test_missing_arguments_show_the_usage(script, run_tool):
-    done = run_tool(script)
+def test_missing_arguments_show_the_usage(script, run_process):
+    done = run_process(script)
     assert done.returncode == 2
     assert done.stderr.startswith('usage: ')
 
@@ -132,12 +133,12 @@ def test_missing_arguments_show_the_usage(script, run_tool):
         ('slurm_test.sh', ['part', 'job', 'my config.py', 'best.pth'], 'test.py'),
     ],
 )
-def test_slurm_gets_the_command(script, args, tool, run_tool, tmp_path):
+def test_slurm_gets_the_command(script, args, tool, run_process, tmp_path):
     srun = tmp_path / 'srun'
     srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     srun.chmod(0o755)
     env = {'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'GPUS': '8', 'SRUN_ARGS': '--time 10'}
-    done = run_tool(script, *args, '--cfg-options', 'a=[1, 2]', env=env)
+    done = run_process(script, *args, '--cfg-options', 'a=[1, 2]', env=env)
     words = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
     assert {

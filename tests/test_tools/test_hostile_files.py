@@ -128,13 +128,13 @@ def test_statistics_files(refuses, call_tool, camvid, tmp_path):
     assert not witness.exists()
 
 
-def test_odd_names(run_tool, refuses, tmp_path):
+def test_odd_names(run_process, refuses, tmp_path):
     """Blanks, other alphabets, line breaks, and bytes that are no text at all."""
     root = tmp_path / os.fsdecode(b'  Stra\xc3\x9fe \xff\n [red] ')
     write_labels(root, folder='ночь  1')
     cfg = tmp_path / 'odd  config.py'
     cfg.write_text(f'train_dataloader = dict(dataset={config(root, "ночь  1")!r})\n')
-    done = run_tool(STATISTICS, cfg, env={'PYTHONIOENCODING': 'ascii'})
+    done = run_process(STATISTICS, cfg, env={'PYTHONIOENCODING': 'ascii'})
     assert done.returncode == 0, done.stderr
     assert len(list(root.glob('class_statistics/*'))) == 2
     spoil(root / 'labels/ночь  1/frame 2.png', 'empty')
@@ -178,13 +178,13 @@ def test_a_label_map_to_picture(refuses, toy, trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_training_ends_with_the_name_of_the_label_map(run_tool, toy, tmp_path):
+def test_a_training_ends_with_the_name_of_the_label_map(run_process, toy, tmp_path):
     """Also if a worker reads it."""
     root, options = toy
     for label in root.glob('gtFine/train/*/*.png'):
         spoil(label, '16 bits')
     options += ['train_dataloader.num_workers=1']
-    done = run_tool('train.py', TOY_CONFIG, '--work-dir', tmp_path / 'run', *options)
+    done = run_process('train.py', TOY_CONFIG, '--work-dir', tmp_path / 'run', *options)
     assert done.returncode == 2 and 'Traceback' not in done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert f'train.py: error: {root}/gtFine/train/' in last and 'more than 8 bits deep' in last

@@ -55,12 +55,12 @@ def write_plan(path, data, seeds=(0,), iterations=4, gamma=1.0, floor=0.0):
 
 
 @pytest.fixture(scope='module')
-def finished(tmp_path_factory, toy_data, run_tool):
+def finished(tmp_path_factory, toy_data, run_process):
     """A whole study: its folder and the process that did it."""
     folder = tmp_path_factory.mktemp('study') / 'with space, comma'
     folder.mkdir()
     plan = write_plan(folder / 'tiny.py', toy_data, seeds=(0, 1))
-    done = run_tool('study.py', plan, '--work-dir', folder / 'work', '--jobs', 2, timeout=580)
+    done = run_process('study.py', plan, '--work-dir', folder / 'work', '--jobs', 2, timeout=580)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done
 
@@ -134,26 +134,26 @@ def written(folder):
 
 
 @pytest.mark.slow
-def test_run_again_there_is_nothing_to_do(finished, run_tool):
+def test_run_again_there_is_nothing_to_do(finished, run_process):
     folder, _ = finished
     before = written(folder / 'work')
-    done = run_tool('study.py', folder / 'tiny.py', '--work-dir', folder / 'work')
+    done = run_process('study.py', folder / 'tiny.py', '--work-dir', folder / 'work')
     assert done.returncode == 0 and 'all is done' in done.stdout
     assert len(before) > 50 and written(folder / 'work') == before
 
 
 @pytest.mark.slow
-def test_a_changed_plan_is_no_continuation(finished, run_tool, toy_data, tmp_path):
+def test_a_changed_plan_is_no_continuation(finished, run_process, toy_data, tmp_path):
     folder = shutil.copytree(finished[0], tmp_path / 'copy')
     plan = write_plan(folder / 'changed.py', toy_data, seeds=(0,), floor=3.0)
     arguments = [plan, '--work-dir', folder / 'work', '--stages', 'train', '--methods', 'recall']
-    done = run_tool('study.py', *arguments)
+    done = run_process('study.py', *arguments)
     assert done.returncode == 2
     difference = 'is of other settings (head.loss_decode.floor=0.0, now 3.0); delete it'
     assert f'recall_seed0.json {difference}' in done.stderr
     # the advice followed, the training is still another one
     (folder / 'work' / 'results' / 'train' / 'recall_seed0.json').unlink()
-    done = run_tool('study.py', *arguments)
+    done = run_process('study.py', *arguments)
     failures = [line for line in done.stderr.splitlines() if line.startswith('failed: ')]
     assert done.returncode == 1 and len(failures) == 2
     assert f'train/recall_seed0 {difference}' in failures[0]
@@ -161,14 +161,14 @@ def test_a_changed_plan_is_no_continuation(finished, run_tool, toy_data, tmp_pat
     assert f'cost/recall.json {difference}' in failures[1]
     shutil.rmtree(folder / 'work' / 'train' / 'recall_seed0')
     (folder / 'work' / 'results' / 'cost' / 'recall.json').unlink()
-    done = run_tool('study.py', *arguments)
+    done = run_process('study.py', *arguments)
     assert done.returncode == 0, done.stderr
     record = records(folder / 'work' / 'results')['train/recall_seed0']
     assert record['trial']['options']['head.loss_decode.floor'] == 3.0
 
 
 @pytest.mark.slow
-def test_a_training_that_was_not_scored_is(finished, run_tool, tmp_path):
+def test_a_training_that_was_not_scored_is(finished, run_process, tmp_path):
     """As if stopped in the last validation, after the last checkpoint was written."""
     folder = shutil.copytree(finished[0], tmp_path / 'copy')
     own, name = folder / 'work' / 'train' / 'ce_seed0', 'train/ce_seed0'
@@ -178,7 +178,7 @@ def test_a_training_that_was_not_scored_is(finished, run_tool, tmp_path):
     last = own / 'last_checkpoint'  # names a file by its whole path
     last.write_text(str(own / Path(last.read_text()).name))
     arguments = [folder / 'tiny.py', '--work-dir', folder / 'work', '--stages', 'train']
-    done = run_tool('study.py', *arguments, '--methods', 'ce', timeout=300)
+    done = run_process('study.py', *arguments, '--methods', 'ce', timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'resumed epoch: 0, iter: 4' in (own / 'output.txt').read_text()
     after = records(folder / 'work' / 'results')[name]
@@ -187,7 +187,7 @@ def test_a_training_that_was_not_scored_is(finished, run_tool, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_training_that_was_not_augmented_is(finished, run_tool, tmp_path):
+def test_a_training_that_was_not_augmented_is(finished, run_process, tmp_path):
     folder = shutil.copytree(finished[0], tmp_path / 'copy')
     name, own = 'train/ce_seed1', folder / 'work' / 'train' / 'ce_seed1'
     before = records(folder / 'work' / 'results')[name]
@@ -196,7 +196,7 @@ def test_a_training_that_was_not_augmented_is(finished, run_tool, tmp_path):
     last = own / 'last_checkpoint'
     last.write_text(str(own / Path(last.read_text()).name))
     arguments = [folder / 'tiny.py', '--work-dir', folder / 'work', '--stages', 'train']
-    done = run_tool('study.py', *arguments, timeout=300)
+    done = run_process('study.py', *arguments, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert records(folder / 'work' / 'results')[name] == before
     assert len(list(own.glob('*/vis_data'))) == 1  # it was not trained again
@@ -211,11 +211,11 @@ def test_two_at_once_are_one_too_many(tmp_path, toy_data, call_tool, capsys):
 
 
 @pytest.mark.slow
-def test_report(finished, run_tool, tmp_path):
+def test_report(finished, run_process, tmp_path):
     folder, _ = finished
     arguments = [folder / 'tiny.py', '--results', folder / 'work' / 'results']
     tool, wide = 'analysis_tools/study_report.py', {'COLUMNS': '200'}
-    done = run_tool(tool, *arguments, '--out-dir', tmp_path / 'out', env=wide)
+    done = run_process(tool, *arguments, '--out-dir', tmp_path / 'out', env=wide)
     assert done.returncode == 0, done.stderr
     assert 'recall loss' in done.stdout and 'written: ' in done.stdout
     report = (tmp_path / 'out' / 'report.md').read_text()
@@ -224,15 +224,15 @@ def test_report(finished, run_tool, tmp_path):
     page = tmp_path / 'page.md'
     page.write_text('<!-- results: tiny summary -->\n<!-- end of results -->\n')
     check = [*arguments, '--pages', page, '--check']
-    done = run_tool(tool, *check)
+    done = run_process(tool, *check)
     assert done.returncode == 1 and f'out of date: {page}\n' in done.stdout
-    done = run_tool(tool, *arguments, '--pages', page)
+    done = run_process(tool, *arguments, '--pages', page)
     assert done.returncode == 0 and '| recall loss |' in page.read_text()
-    assert run_tool(tool, *check).returncode == 0
+    assert run_process(tool, *check).returncode == 0
 
 
 @pytest.mark.slow
-def test_interrupted_it_goes_on_where_it_was(tmp_path, toy_data, run_tool):
+def test_interrupted_it_goes_on_where_it_was(tmp_path, toy_data, run_process):
     plan = write_plan(tmp_path / 'tiny.py', toy_data, iterations=40)
     arguments = [plan, '--work-dir', tmp_path / 'work', '--stages', 'train', '--methods', 'recall']
     tool = [sys.executable, str(ROOT / 'tools/study.py'), *map(str, arguments)]
@@ -245,7 +245,7 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path, toy_data, run_tool):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and 'run the same command again to go on' in errors
     assert not list((tmp_path / 'work').rglob('results/*/*.json'))
-    done = run_tool('study.py', *arguments, timeout=300)
+    done = run_process('study.py', *arguments, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'resumed epoch: 0, iter: ' in (folder / 'output.txt').read_text()
     record = records(tmp_path / 'work' / 'results')['train/recall_seed0']
@@ -254,13 +254,13 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path, toy_data, run_tool):
 
 
 @pytest.mark.slow
-def test_a_failure_does_not_stop_the_others(tmp_path, toy_data, run_tool):
+def test_a_failure_does_not_stop_the_others(tmp_path, toy_data, run_process):
     plan = write_plan(tmp_path / 'tiny.py', toy_data)
     plan.write_text(
         plan.read_text().replace("'head.loss_decode.floor': 0.0", "'head.loss_decode.flor': 0.0")
     )
     arguments = [plan, '--work-dir', tmp_path / 'work', '--stages', 'train', '--jobs', 1]
-    done = run_tool('study.py', *arguments, '--methods', 'recall', 'ce', timeout=300)
+    done = run_process('study.py', *arguments, '--methods', 'recall', 'ce', timeout=300)
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith('failed: ')]
     assert line.startswith('failed: train recall_seed0: failed with exit code ')
@@ -269,10 +269,10 @@ def test_a_failure_does_not_stop_the_others(tmp_path, toy_data, run_tool):
 
 
 @pytest.mark.slow
-def test_a_failed_choice_stops_only_what_needs_it(tmp_path, toy_data, run_tool):
+def test_a_failed_choice_stops_only_what_needs_it(tmp_path, toy_data, run_process):
     plan = write_plan(tmp_path / 'tiny.py', toy_data, gamma=-1.0)  # no gamma
     arguments = [plan, '--work-dir', tmp_path / 'work', '--stages', 'tune', 'train']
-    done = run_tool('study.py', *arguments, '--methods', 'ce', 'focal', timeout=300)
+    done = run_process('study.py', *arguments, '--methods', 'ce', 'focal', timeout=300)
     assert done.returncode == 1
     failures = [line for line in done.stderr.splitlines() if line.startswith('failed: ')]
     assert len(failures) == 2 and failures[0].startswith('failed: tune focal_gamma--1.0: ')
@@ -295,9 +295,9 @@ def test_nothing_is_tuned_before_the_baseline(tmp_path, toy_data, call_tool, cap
     ]  # fmt: skip
 
 
-def test_dry_run_lists_what_is_left(tmp_path, toy_data, run_tool):
+def test_dry_run_lists_what_is_left(tmp_path, toy_data, run_process):
     plan = write_plan(tmp_path / 'tiny.py', toy_data, seeds=(5,))
-    done = run_tool('study.py', plan, '--work-dir', tmp_path / 'work', '--dry-run')
+    done = run_process('study.py', plan, '--work-dir', tmp_path / 'work', '--dry-run')
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()[-8:]
     assert ': python tools/train.py configs/cross_entropy/ce_' in lines[2]
@@ -334,13 +334,13 @@ def test_no_results(tmp_path, toy_data, call_tool, capsys):
     assert 'has no result of ce' in capsys.readouterr().err
 
 
-def test_scripts_say_what_is_missing(tmp_path, run_tool):
-    done = run_tool('study_camvid.sh', cwd=tmp_path)
+def test_scripts_say_what_is_missing(tmp_path, run_process):
+    done = run_process('study_camvid.sh', cwd=tmp_path)
     assert done.returncode == 2 and 'data/camvid is missing' in done.stderr
     assert 'git clone --depth 1' in done.stderr and 'dataset_converters/camvid.py' in done.stderr
-    done = run_tool('study_papers.sh', 'ade20k', cwd=tmp_path)
+    done = run_process('study_papers.sh', 'ade20k', cwd=tmp_path)
     assert done.returncode == 2 and 'recall_paper_synthia ' in done.stderr
-    done = run_tool('study_papers.sh', 'cityscapes', '--dry-run', '--gpus', 2, cwd=tmp_path)
+    done = run_process('study_papers.sh', 'cityscapes', '--dry-run', '--gpus', 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     config = 'configs/loss_max_pooling/lmp_deeplabv3-r101-d8_4xb2-80k_cityscapes-512x1024.py'
     assert f'train lmp_seed0: bash tools/dist_train.sh {config} 2 ' in done.stdout

@@ -88,7 +88,7 @@ def in_float64(loss, logits, label):
     return total / len(label)
 
 
-@pytest.fixture(scope='module', params=(LMP, RECALL), ids=name)
+@pytest.fixture(scope='module', params=(RECALL,), ids=name)
 def on_a_cpu(request, tmp_path_factory):
     """A training as of ``tools/train.py --amp`` without a GPU."""
     folder = tmp_path_factory.mktemp('amp')

@@ -133,15 +133,17 @@ def test_of_a_diverged_training_the_finite_losses_keep_their_colours():
     np.testing.assert_allclose(panel[2, :3], np.divide(IGNORED, 255), atol=0.01)
 
 
-@pytest.mark.parametrize('size', SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize(
-    ('name', 'num_classes'), [('cityscapes', 11), ('cityscapes', 19), ('ade', 150)]
-)
-@pytest.mark.parametrize('rows', (1, 3))
+    ('size', 'name', 'num_classes', 'rows'),
+    [
+        ('landscape', 'cityscapes', 11, 1), ('landscape', 'ade', 150, 3),
+        ('portrait', 'cityscapes', 19, 3), ('2:1', 'cityscapes', 19, 3), ('line', 'ade', 150, 1),
+    ],
+)  # fmt: skip
 def test_fits_a_screen_and_no_text_is_clipped_or_overlaps(size, name, num_classes, rows):
     classes = get_classes(name)[:num_classes]
     drawn = [
-        draw_row(size, num_classes, seed=i, name=3 * 'frankfurt_000000_000294_leftImg8bit ')
+        draw_row(SIZES[size], num_classes, seed=i, name=3 * 'frankfurt_000000_000294_leftImg8bit ')
         for i in range(rows)
     ]
     figure = pixel_weight_figure(drawn, classes, get_palette(name)[:num_classes], 2 * TITLE)
