@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-_OF_THE_CLOCK = {'time', 'data_time', 'memory', 'exp_name', 'experiment_name', 'cfg', 'last_ckpt'}
+_OF_THE_CLOCK = {
+    'time', 'data_time', 'memory', 'exp_name', 'experiment_name', 'run_id', 'cfg', 'last_ckpt'
+}  # fmt: skip
 
 
 class Command:

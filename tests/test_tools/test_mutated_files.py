@@ -3,17 +3,13 @@
 import io
 import json
 import random
-import shutil
 
 import cv2
 import numpy as np
 import pytest
 import yaml
-from conftest import TOY_CONFIG
 from label_files import build, config, write_labels
-from test_hostile_files import DEMO, PIXEL_WEIGHTS, STATISTICS, WEIGHTING
 
-from mmseg_imbalance.datasets import store
 from mmseg_imbalance.datasets.count import _attempt, count_classes
 from mmseg_imbalance.datasets.label_maps import find_label_maps
 from mmseg_imbalance.statistics.class_statistics import ClassStatistics
@@ -123,106 +119,3 @@ def test_class_weights(tmp_path, kind):
         assert found == pytest.approx(expected, rel=1e-12, abs=0)
         assert all(0 <= value < 3.5e38 for value in found)
     assert 0.4 * MUTATIONS < refused < MUTATIONS
-
-
-# ---- through the tools themselves
-
-
-@pytest.fixture
-def ends(call_tool, capsys, monkeypatch):
-    """Runs a tool on damaged copies of a file; yields them where it reads them."""
-    monkeypatch.setattr(store, 'print_log', lambda *_: None)
-
-    def accepted(path, *call, count=MUTATIONS, least_refused=0.05):
-        valid, refused = path.read_bytes(), 0
-        for data in mutations(valid, valid[::-1], count, seed=1):
-            path.write_bytes(data)
-            capsys.readouterr()
-            code = call_tool(*call)
-            out, err = capsys.readouterr()
-            assert code in (0, 2) and 'Traceback' not in out + err
-            if code == 0:
-                yield data
-            else:
-                (line,) = [line for line in err.splitlines() if 'error: ' in line]
-                named = (str(path), path.name, str(path.parents[2]), 'no run is left')
-                assert any(name in line for name in named), line
-                refused += 1
-        path.write_bytes(valid)
-        assert refused > least_refused * count
-
-    return accepted
-
-
-@pytest.fixture
-def counting(tmp_path):
-    """A data set of one label map, and the call that counts it."""
-    (key,) = write_labels(tmp_path / 'data', 1)
-    file, counts = tmp_path / 'camvid.py', tmp_path / 'counts.npz'
-    file.write_text(f'train_dataloader = dict(dataset={config(tmp_path / "data")!r})\n')
-    return tmp_path / 'data' / key, counts, (STATISTICS, file, '--nproc', 1, '--out', counts)
-
-
-@pytest.mark.slow
-def test_tool_on_statistics(ends, call_tool, counting):
-    _, counts, call = counting
-    assert call_tool(*call) == 0
-    table = counts.with_suffix('.png').read_bytes()
-    for _ in ends(counts, *call, least_refused=0.8):
-        assert counts.with_suffix('.png').read_bytes() == table
-
-
-@pytest.mark.slow
-def test_tool_on_label_maps(ends, counting):
-    path, counts, call = counting
-    pixels = opencv(path.read_bytes())
-    for _ in ends(path, *call, '--force', least_refused=0.8):  # a PNG has checksums
-        found = ClassStatistics.load(counts)
-        assert found.pixels.tolist() == [[(pixels == c).sum() for c in range(11)]]
-        assert found.ignored.tolist() == [(pixels == 255).sum()]
-
-
-@pytest.mark.slow
-def test_tool_on_losses(ends, call_tool, tmp_path):
-    losses, again = tmp_path / 'losses.npy', tmp_path / 'losses.txt'
-    np.save(losses, np.random.default_rng(0).random(50))
-    for data in ends(losses, WEIGHTING, tmp_path / 'out.png', '--losses', losses):
-        np.savetxt(again, np.load(io.BytesIO(data)), fmt='%.17g')
-        assert call_tool(WEIGHTING, tmp_path / 'again.png', '--losses', again) == 0
-        assert (tmp_path / 'out.png').read_bytes() == (tmp_path / 'again.png').read_bytes()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('kind', READERS)
-def test_tool_on_class_weights(ends, call_tool, toy_data, toy_options, trained, tmp_path, kind):
-    """The weights of the file are those that the same list in the config gives."""
-    path = tmp_path / f'weights.{kind}'
-    save_class_weights(np.random.default_rng(0).random(10).tolist(), path)
-    cfg = TOY_CONFIG.replace('recall_loss/recall_', 'baselines/wce_')
-    options = ('--images', 1, '--device', 'cpu', *toy_options)
-    key = 'model.decode_head.loss_decode.class_weight'
-    call = (PIXEL_WEIGHTS, cfg, trained[0] / 'iter_2.pth', '--out-dir')
-    pictures = {}
-    call_with_file = (*call, tmp_path / 'out', *options, f'{key}={path}')
-    for data in ends(path, *call_with_file, count=MUTATIONS // 3):  # half a second each
-        weights = READERS[kind](data)
-        given = f'{key}=[{",".join(f"{float(w):.17g}" for w in weights)}]'
-        if given not in pictures:
-            assert call_tool(*call, tmp_path / 'given', *options, given) == 0
-            (picture,) = (tmp_path / 'given').rglob('*.png')
-            pictures[given] = picture.read_bytes()
-        (picture,) = (tmp_path / 'out').rglob('*.png')
-        assert picture.read_bytes() == pictures[given]
-
-
-@pytest.mark.slow
-def test_tool_on_checkpoints(ends, call_tool, toy_data, trained, tmp_path):
-    """Whatever is accepted predicts what the undamaged file does."""
-    path = shutil.copyfile(trained[0] / 'iter_2.pth', tmp_path / 'iter_2.pth')
-    image = sorted(toy_data.glob('leftImg8bit/val/*/*.png'))[0]
-    call = (DEMO, image, TOY_CONFIG, path, '--device', 'cpu', '--out-dir')
-    assert call_tool(*call, tmp_path / 'expected') == 0
-    (expected,) = (tmp_path / 'expected').rglob('*.png')
-    for _ in ends(path, *call, tmp_path / 'out', least_refused=0.8):
-        (found,) = (tmp_path / 'out').rglob('*.png')
-        assert found.read_bytes() == expected.read_bytes()

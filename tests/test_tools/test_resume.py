@@ -26,7 +26,6 @@ ITERS = 6
 # Upstream's runner replays past samples on resuming, and draws augmentation for them.
 SKIPS = hasattr(InfiniteSampler, 'skip')
 IN_PROCESS = dict(workers=0, augment=SKIPS)
-WORKERS = dict(workers=2, augment=False)
 
 
 def write_config(folder, hooks=(), **options):
@@ -78,10 +77,9 @@ def straight(tmp_path_factory):
     ('options', 'end', 'latest'),
     [
         (IN_PROCESS, dict(type='EndInForwardHook', iteration=5), 4),
-        (WORKERS, dict(type='EndInForwardHook', iteration=4), 4),
         (IN_PROCESS, dict(type='EndInCheckpointHook', name='iter_4.pth'), 2),
     ],
-    ids=['in the forward pass', 'with workers', 'in a checkpoint'],
+    ids=['in the forward pass', 'in a checkpoint'],
 )
 def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path, straight, options, end, latest):
     assert train(write_config(tmp_path, [end], **options))[0] == -signal.SIGKILL
