@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 import pytest
+import yaml
 import tiny_run
 from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
@@ -136,6 +137,13 @@ def test_targets_of_make_exist_and_are_run_by_the_checks():
         assert re.search(rf'^{target}:', makefile, re.M), target
         in_another = ('demo', 'test', 'test-slow', 'gpu')
         assert target in in_another or f'make {target} ' in checks, target
+
+
+def test_the_workflow_runs_what_the_checks_run():
+    checks = re.findall(r'^make ([\w-]+) ', (ROOT / '.ci/run').read_text(), re.M)
+    workflow = yaml.safe_load((ROOT / '.github/workflows/checks.yml').read_text())
+    targets = workflow['jobs']['make']['strategy']['matrix']['target']
+    assert ' '.join(targets).split() == checks
 
 
 @pytest.mark.parametrize('page', pages())
