@@ -4,8 +4,8 @@ import re
 from collections import Counter
 
 import pytest
-import yaml
 import tiny_run
+import yaml
 from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 from mmseg.utils import register_all_modules
