@@ -25,4 +25,4 @@ def claim(note: Path, recipe: dict) -> dict:
     try:
         return json.loads(note.read_text())
     except (ValueError, RecursionError):
-        raise ToolError(f'{note} is damaged; delete {note.parent} to make it anew') from None
+        raise ToolError(f'{note} is damaged; delete {note.parent} to recreate it') from None

@@ -119,7 +119,7 @@ class Bench:
             text = f'nothing is chosen yet for {", ".join(lacking)}'
             if 'tune' not in self.stages:
                 raise ToolError(f'{text}: run --stages tune first')
-            self.failed.append(f'{stage} of what needs it: {text}')
+            self.failed.append(f'{stage} of the methods that depend on it: {text}')
         possible = [key for key in methods if not needed[key]]
         self.failed += self._trained_as_others(stage, possible, chosen)
         return self._trials(stage, possible, chosen)
@@ -130,7 +130,7 @@ class Bench:
             return []
         first = {k: self.plan.first_alike(k, chosen) for k in self.methods if k in methods}
         return [
-            f'{stage} {key}: with what was chosen it is the same as {other}; ask for {other}'
+            f'{stage} {key}: with the chosen values it is the same as {other}; ask for {other}'
             for key, other in first.items()
             if other not in self.methods
         ]

@@ -44,7 +44,7 @@ def update_metafile(path: Path, results: Mapping[str, Results], check: bool = Fa
         content = yaml.safe_load(text)
         models = {model['Name']: model for model in content['Models']}
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ToolError(f'{path} is no metafile: {first_line(error)}') from error
+        raise ToolError(f'{path} is not a metafile: {first_line(error)}') from error
     before = copy.deepcopy(content)
     for each in results.values():
         entries = _entries(each)

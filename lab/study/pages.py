@@ -86,4 +86,4 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding='utf-8')
     except UnicodeDecodeError as error:
-        raise ToolError(f'{path} is no text: {first_line(error)}') from error
+        raise ToolError(f'{path} is not a text file: {first_line(error)}') from error

@@ -253,7 +253,7 @@ class Plan:
         names = [method.name for method in self.methods.values()]
         for method in self.methods.values():
             if not _NAME.fullmatch(method.key):
-                yield f'the key {method.key!r} is no name for a file (a-z, 0-9, ".", "-")'
+                yield f'the key {method.key!r} is not a valid file name (a-z, 0-9, ".", "-")'
             if names.count(method.name) > 1:
                 yield f'two methods have the name {method.name!r}'
             yield from _grid_problems(method)
@@ -261,7 +261,7 @@ class Plan:
         for part, keys in named.items():
             for key in keys:
                 if key not in self.methods:
-                    yield f'{part} has {key!r}, which is no method'
+                    yield f'{part} has {key!r}, which is not a method'
         for target in self.targets:
             if target.score not in MEANS:
                 yield f'targets has the score {target.score!r}; there are {", ".join(MEANS)}'
@@ -294,4 +294,4 @@ def _hold_out_problems(share: object = 0.2, group: object = '', **unknown) -> It
     try:
         re.compile(group)
     except (re.error, TypeError) as error:
-        yield f'group of hold_out is no regular expression: {group!r} ({error})'
+        yield f'group of hold_out is not a regular expression: {group!r} ({error})'

@@ -97,7 +97,7 @@ def convert_seqs(
     pairs = [p for path in sequences for p in _pairs_below(path, destination, Path(path.name))]
     if not pairs:
         raise ToolError(
-            f'{source} is no SYNTHIA-SEQS folder and holds none: no GT/LABELS/**/*.png found'
+            f'{source} is not a SYNTHIA-SEQS folder and contains none: no GT/LABELS/**/*.png'
         )
     splits = {'block/': split_blocks, 'random/': partial(split_frames, seed=seed)}
     return _convert(pairs, SEQS_TABLE, destination, nproc, link, splits)

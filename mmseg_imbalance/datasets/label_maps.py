@@ -160,7 +160,7 @@ def _collect(dataset, found: list[LabelMap], roots: list[str]) -> np.ndarray:
         return _collect(dataset.dataset, found, roots)
     if not isinstance(dataset, BaseSegDataset):
         raise TypeError(
-            f'{type(dataset).__name__} is no data set whose label maps can be listed; that are '
+            f'cannot list the label maps of {type(dataset).__name__}; supported are '
             'BaseSegDataset, and ConcatDataset, RepeatDataset and MultiImageMixDataset of it'
         )
     labels = _label_maps_of(dataset)

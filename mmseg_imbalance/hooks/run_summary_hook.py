@@ -129,7 +129,7 @@ def _read(runner, run_id: str) -> dict | None:
         return summary if summary['run_id'] == run_id else None
     except (OSError, ValueError, LookupError, TypeError):
         runner.logger.log(
-            logging.WARNING, f'{runner.work_dir} has no readable {FILE_NAME}: a new one is begun'
+            logging.WARNING, f'{runner.work_dir} has no readable {FILE_NAME}: starting a new one'
         )
         return None
 

@@ -332,7 +332,7 @@ class PixelWeightingLoss(nn.Module):
     def _check_length(name: str, values: Sequence[float] | Tensor, num_classes: int | None) -> None:
         if len(values) == 0:
             raise RuntimeError(
-                f'{name} is computed from class statistics, and there are none yet: add '
+                f'{name} is computed from class statistics, which have not been counted yet: add '
                 "custom_hooks = [dict(type='ClassStatisticsHook')] to the config, or call "
                 'use_statistics'
             )

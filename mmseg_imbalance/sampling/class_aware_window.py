@@ -35,7 +35,7 @@ def class_aware_window(
 
     Returns:
         First row, row after the last, first column, column after the last; the window reaches
-        beyond a smaller image. None if there is no class to draw.
+        beyond a smaller image. None if no class can be drawn.
 
     Raises:
         ValueError: If there is no probability for a class shown.

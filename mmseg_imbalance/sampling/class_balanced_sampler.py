@@ -218,7 +218,7 @@ class ClassBalancedInfiniteSampler(Sampler):
         ]
         where = f'no image holds {min_pixels} pixels of it (min_pixels)'
         if len(missing) == len(counted.classes) and uniform_ratio < 1:
-            raise ValueError(f'there is no class to draw: of each, {where}')
+            raise ValueError(f'no class can be drawn: for each class, {where}')
         if missing and self.rank == 0:
             log(
                 f'ClassBalancedInfiniteSampler leaves out {", ".join(missing)}: {where}',

@@ -32,7 +32,7 @@ def count_seen(
         label = sample.gt_sem_seg.data.numpy().ravel()
         pixels = np.bincount(label[label != ignore_index], minlength=num_classes)
         if len(pixels) > num_classes:
-            raise ValueError(f'{sample.seg_map_path}: label {len(pixels) - 1} is no class')
+            raise ValueError(f'{sample.seg_map_path}: label {len(pixels) - 1} is not a class')
         counts[seen] = pixels
         seen += 1
     if seen < draws:

@@ -179,6 +179,6 @@ def _unpack(array: np.ndarray):
 
 def _unreadable(source: str | Path, reason: str) -> BadFileError:
     return BadFileError(
-        f'{source}: no readable class statistics ({" ".join(reason.split())}); make it anew with '
-        'tools/analysis_tools/class_statistics.py --force'
+        f'{source}: cannot read the class statistics ({" ".join(reason.split())}); '
+        'recreate it with tools/analysis_tools/class_statistics.py --force'
     )

@@ -122,7 +122,7 @@ def read_checkpoint(path: str | Path) -> dict:
         raise _refusal(path, error) from error
     weights = content.get('state_dict', content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
-        raise CheckpointError(f'{path} is no checkpoint: it holds no weights by name')
+        raise CheckpointError(f'{path} is not a checkpoint: it holds no weights by name')
     return content
 
 
@@ -171,7 +171,7 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
         )
     found = re.search(r'WeightsUnpickler error:\s*(.+)', str(error))
     reason = found[1] if found else f'PyTorch cannot read it ({type(error).__name__})'
-    return DamagedCheckpointError(f'checkpoint {path} is damaged or no checkpoint: {reason}')
+    return DamagedCheckpointError(f'checkpoint {path} is damaged or not a checkpoint: {reason}')
 
 
 def _statistic(owner: type, name: str) -> Callable:

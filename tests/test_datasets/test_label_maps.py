@@ -235,7 +235,9 @@ class OtherDataset(BaseDataset):
 
 
 def test_other_types(root):
-    with pytest.raises(TypeError, match='OtherDataset is no data set whose label maps'):
+    with pytest.raises(
+        TypeError, match='cannot list the label maps of OtherDataset; supported are'
+    ):
         find_label_maps(build(wrap('RepeatDataset', dict(type='OtherDataset'), times=2)))
-    with pytest.raises(TypeError, match='list is no data set'):
+    with pytest.raises(TypeError, match='cannot list the label maps of list'):
         find_label_maps([1, 2])

@@ -29,7 +29,7 @@ def twins(tmp_path):
 def test_what_is_trained_under_another_name_is_named(tmp_path, twins, monkeypatch):
     """Rather than nothing being done, and all said to be well."""
     monkeypatch.setattr('lab.study.bench.write_report', lambda *_: [tmp_path / 'report.md'])
-    text = 'train twin: with what was chosen it is the same as focal; ask for focal'
+    text = 'train twin: with the chosen values it is the same as focal; ask for focal'
     bench = made_bench(tmp_path, twins, stages=['train'], methods=['twin', 'recall'])
     assert list(bench.preview()) == [text]
     assert bench.carry_out() and bench.failed == [text]

@@ -102,5 +102,5 @@ def test_another_style_is_not_out_of_date(results, tmp_path):
 def test_what_is_no_metafile_is_named(results, tmp_path, text):
     path = tmp_path / 'metafile.yml'
     path.write_text(text)
-    with pytest.raises(ToolError, match=r'metafile\.yml is no metafile'):
+    with pytest.raises(ToolError, match=r'metafile\.yml is not a metafile'):
         update_metafile(path, results)

@@ -76,5 +76,5 @@ def test_files_are_written_once_and_only_checked_with_check(results, tmp_path):
 def test_a_file_that_is_no_text(results, tmp_path):
     path = tmp_path / 'page.md'
     path.write_bytes(b'\xff\xfe\x00')
-    with pytest.raises(ToolError, match=r'page\.md is no text'):
+    with pytest.raises(ToolError, match=r'page\.md is not a text file'):
         update_page(path, results)

@@ -219,7 +219,9 @@ STATISTICS = make_statistics([[40, 0, 0, 0, 1], [10, 10, 0, 0, 1], [10, 20, 0, 1
 def test_class_weight_by_the_name_of_a_method(cfg, method, batch):
     loss = build(cfg, class_weight=method)
     assert loss.needs_statistics
-    with pytest.raises(RuntimeError, match=r'class_weight .* there are none yet.*ClassStatistics'):
+    with pytest.raises(
+        RuntimeError, match=r'class_weight .* have not been counted yet.*ClassStatistics'
+    ):
         loss(*batch)
     weights = class_weights(STATISTICS, method)
     assert loss.use_statistics(STATISTICS) == {f'class_weight ({method})': weights}
@@ -238,7 +240,7 @@ def test_statistics_of_another_number_of_classes_are_named(batch):
     named = build(LOSSES[0], class_weight='enet', num_classes=5)
     with pytest.raises(ValueError, match='class_weight has 2 entries for 5 classes'):
         named.use_statistics(make_statistics([[5, 3]]))
-    with pytest.raises(RuntimeError, match='there are none yet'):
+    with pytest.raises(RuntimeError, match='have not been counted yet'):
         named(*batch)
     taken_from_the_logits = build(LOSSES[0], class_weight='enet')
     taken_from_the_logits.use_statistics(make_statistics([[5, 3]]))

@@ -139,7 +139,7 @@ def test_missing_class_is_named_once_and_left_out(dataset, monkeypatch):
 
 
 def test_no_class_at_all(dataset):
-    with pytest.raises(ValueError, match='no class to draw: of each, no image holds 129 pixels'):
+    with pytest.raises(ValueError, match='for each class, no image holds 129 pixels'):
         sampler(dataset, min_pixels=129)
     draws = take(sampler(dataset, min_pixels=129, uniform_ratio=1), 16)
     assert sorted(draws) == sorted([*range(8)] * 2)

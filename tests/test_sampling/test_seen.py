@@ -31,5 +31,5 @@ def test_too_few_samples_and_bad_labels_are_named():
     with pytest.raises(ValueError, match='ends after 2 samples, before 3 are drawn'):
         count_seen(batches(labels, 2), draws=3, num_classes=4)
     labels[0, 0, 0] = 9
-    with pytest.raises(ValueError, match='a.png: label 9 is no class'):
+    with pytest.raises(ValueError, match='a.png: label 9 is not a class'):
         count_seen(batches(labels, 2), draws=2, num_classes=4)

@@ -96,7 +96,9 @@ def test_parts_that_do_not_fit(changes, message):
         make(**changes)
 
 
-REFUSED = r'some\.npz: no readable class statistics \(.+\); make it anew with tools/analysis_tools/'
+REFUSED = (
+    r'some\.npz: cannot read the class statistics \(.+\); recreate it with tools/analysis_tools/'
+)
 
 
 def refused(path, data, reason=''):

@@ -116,7 +116,7 @@ def test_statistics_files(refuses, call_tool, camvid, tmp_path):
     for content in contents:
         path.write_bytes(content)
         error = refuses(STATISTICS, *options)
-        assert f'error: {path}: no readable class statistics (' in error
+        assert f'error: {path}: cannot read the class statistics (' in error
         assert 'allow_pickle' not in error and 'unsafe' not in error
     path.unlink()
     path.mkdir()

@@ -194,7 +194,7 @@ def test_bad_input_is_one_line_and_exit_code_2(call_tool, capsys, checkpoint, pi
         ((image, SHIPPED, nowhere), f'checkpoint not found: {nowhere}'),
         ((image, 'recall_loss/none.py', checkpoint), 'recall_loss/none.py'),
         ((image, SHIPPED, checkpoint, '--device', 'cuda:99'), "device 'cuda:99' cannot be used"),
-        ((image, SHIPPED, image), f'checkpoint {image} is damaged or no checkpoint'),
+        ((image, SHIPPED, image), f'checkpoint {image} is damaged or not a checkpoint'),
         ((image, SHIPPED, checkpoint, '--out-dir', image.parent), 'outside of --out-dir'),
         ((pictures, SHIPPED, checkpoint, '--out-dir', pictures), 'outside of --out-dir'),
     ):

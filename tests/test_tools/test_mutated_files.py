@@ -81,7 +81,7 @@ def test_statistics(tmp_path):
         try:
             found = ClassStatistics.load(path)
         except ValueError as error:
-            assert str(error).startswith(f'{path}: no readable class statistics (')
+            assert str(error).startswith(f'{path}: cannot read the class statistics (')
             assert '\n' not in str(error)
             refused += 1
             continue

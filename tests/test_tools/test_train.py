@@ -128,7 +128,7 @@ def test_bad_class_weights_are_one_line(tiny, refusal, name, content, message):
 def test_damaged_statistics_are_one_line(tiny, refusal):
     path = tiny / 'counts.npz'
     path.write_bytes(b'PK no archive')
-    message = f'train.py: error: {path}: no readable class statistics ('
+    message = f'train.py: error: {path}: cannot read the class statistics ('
     assert refusal(tiny, f'train_dataloader.sampler.statistics={path}').startswith(message)
     with open(tiny / 'config.py', 'a') as config:
         config.write(

@@ -376,7 +376,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
     path = tmp_path / 'other.pth'
     for other in ([torch.ones(2)], dict(state_dict=[torch.ones(2)]), {1: torch.ones(2)}):
         torch.save(other, path)
-        assert refused(path)[0] == f'{path} is no checkpoint: it holds no weights by name'
+        assert refused(path)[0] == f'{path} is not a checkpoint: it holds no weights by name'
     assert 'checkpoint not found' in refused(tmp_path / 'none.pth')[0]
     assert 'checkpoint not found' in refused(tmp_path)[0]
     loop = tmp_path / 'loop.pth'
