@@ -185,6 +185,7 @@ def weight_that_is_nan(case):
 
 def run_without_summary(case):
     Path('work_dirs/run').mkdir(parents=True)
+    Path('work_dirs/run/last_checkpoint').write_text('iter_2.pth')
     return fails(read_run, 'work_dirs/run')
 
 

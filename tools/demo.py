@@ -21,6 +21,7 @@ from mmseg_imbalance.utils.laboratory import find_lab
 
 find_lab(__file__)
 
+from lab.claim import claim  # noqa: E402
 from lab.study.bench import Bench  # noqa: E402
 from lab.study.plan import Plan  # noqa: E402
 from lab.study.predictions_figure import predictions_figure  # noqa: E402
@@ -51,6 +52,12 @@ def parse_args() -> argparse.Namespace:
 
 
 def draw_streets(args: argparse.Namespace) -> None:
+    counts = dict(train=args.train, val=args.val)
+    found = claim(args.work_dir / 'recipe.json', counts)
+    if found != counts:
+        raise ToolError(
+            f'{args.work_dir} holds a demo on {found} images; choose another --work-dir'
+        )
     tool = TOOLS / 'dataset_converters' / 'toy_streets.py'
     sizes = ['--train', str(args.train), '--val', str(args.val)]
     done = subprocess.run([sys.executable, tool, args.data_root, *sizes])

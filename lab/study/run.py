@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -96,10 +97,7 @@ def read_run(work_dir: str | Path) -> Run:
         raise RunError('there is no such folder')
     file = work_dir / FILE_NAME
     if not file.is_file():
-        raise RunError(
-            f'it has no {FILE_NAME}, which RunSummaryHook writes; {_resume(work_dir)}, which '
-            'scores its last checkpoint and writes the file'
-        )
+        raise RunError(f'it has no {FILE_NAME}, which RunSummaryHook writes; {_way_out(work_dir)}')
     try:
         summary = json.loads(read_bytes(file, _MAX_BYTES))
         run = _run(work_dir, summary)
@@ -107,32 +105,36 @@ def read_run(work_dir: str | Path) -> Run:
     except OSError:
         raise
     except Exception as error:  # JSON can hold anything, and be nested too deeply
-        raise RunError(f'{file} is damaged: {first_line(error)}; {_resume(work_dir)}') from error
+        raise RunError(f'{file} is damaged: {first_line(error)}; {_way_out(work_dir)}') from error
     if not finished:
         raise RunError(
-            f'not finished: noted up to {reached} of {summary["length"]}; {_resume(work_dir)}'
+            f'not finished: recorded up to {reached} of {summary["length"]}; {_way_out(work_dir)}'
         )
+    if not run.means:
+        raise RunError('it was not validated at its end, as its config has it')
     if not run.scores['IoU']:
         raise RunError(
-            'it has no scores of its classes, which ImbalanceMetric notes; '
-            f'{_resume(work_dir)} --cfg-options val_evaluator._delete_=True '
+            'it has no scores of its classes, which only ImbalanceMetric records; '
+            f'{_way_out(work_dir)} --cfg-options val_evaluator._delete_=True '
             'val_evaluator.type=ImbalanceMetric'
         )
     return run
 
 
-def _resume(work_dir: Path) -> str:
-    config = newest_config(work_dir) or 'CONFIG'
-    return f'resume it with tools/train.py {config} --work-dir {work_dir} --resume'
+def _way_out(work_dir: Path) -> str:
+    """The command that trains what is missing of a run, validates it and writes its file."""
+    if not (work_dir / 'last_checkpoint').is_file():
+        return 'it has no checkpoint either: train it with tools/train.py'
+    config, folder = (
+        shlex.quote(str(path)) for path in (newest_config(work_dir) or 'CONFIG', work_dir)
+    )
+    return f'finish and score it with tools/train.py {config} --work-dir {folder} --resume'
 
 
 def _run(work_dir: Path, summary: Mapping) -> Run:
     settings, scores = summary['settings'], summary['scores'] or {'means': {}, 'classes': []}
     rows, processes = scores['classes'], ', then '.join(map(str, summary['processes']))
-    described = {
-        'length': f'{summary["length"]} {summary["unit"]}s',
-        'processes': int(processes) if processes.isdecimal() else processes,
-    }
+    described = {'length': f'{summary["reached"]} {summary["unit"]}s', 'processes': processes}
     return Run(
         work_dir=one_line(str(work_dir)),
         config=one_line(summary['config']),
@@ -145,8 +147,7 @@ def _run(work_dir: Path, summary: Mapping) -> Run:
         scores={kind: _column(rows, kind) for kind in KINDS},
         pixels=_column(rows, 'pixels') or None,
         training_share=_column(rows, 'training %') or None,
-        settings=training_settings(settings, summary['load_from'])
-        | {'processes': described['processes']},
+        settings=training_settings(settings, summary['load_from']) | {'processes': processes},
         curves={name: _curve(points) for name, points in summary['curves'].items()},
     )
 

@@ -1,9 +1,11 @@
 """A hook that describes a training and its results in one file."""
 
+import itertools
 import json
 import logging
 import math
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 
 import mmcv
@@ -12,15 +14,17 @@ import mmseg
 import numpy as np
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
 
+from ..evaluation.imbalance_metric import ImbalanceMetric
 from ..utils.files import write_atomically
 from ..utils.machine import describe_machine
 from ..version import __version__
 
 FILE_NAME = 'run.json'
 _POINTS = 100  # maximum number of points of a loss curve
-_RUN_ID = 'run_id'  # in MMEngine's message hub, which checkpoints hold
+_KEY = 'run_summary'  # in MMEngine's message hub, which checkpoints hold
 
 
 @HOOKS.register_module()
@@ -35,9 +39,9 @@ class RunSummaryHook(Hook):
     ``run.json`` is an object with these keys, where non-finite numbers are null:
 
     - ``config``: name of the config file without suffix; ``settings``: the whole config; ``seed``;
-      ``load_from``: the checkpoint that the run started with.
+      ``load_from``: the checkpoint that the run started with, ``'?'`` if its beginning is unknown.
     - ``versions``: device, Python, PyTorch, the stack and this package; ``processes``: the world
-      sizes of the run, without repetition.
+      sizes of the run, without repetition, ``'?'`` for an unknown beginning.
     - ``unit``: ``'iteration'`` or ``'epoch'``; ``length``: of the training in this unit;
       ``reached``: the position when the file was written; ``finished``: whether the training ended.
     - ``curves``: lists of [position, value]. ``loss`` has means over equal stretches of the
@@ -50,117 +54,149 @@ class RunSummaryHook(Hook):
     priority = 'VERY_LOW'  # after CheckpointHook, which by then has saved what this notes
 
     def __init__(self) -> None:
-        self._summary: dict | None = None  # of a training, else None
+        self._summary: dict | None = None  # of a training, on rank 0, else None
 
     def before_train(self, runner) -> None:
         """Describes a new run, or continues the description of a resumed one."""
-        resumed = runner.iter > 0
-        hub = runner.message_hub
-        run_id = hub.get_info(_RUN_ID) if resumed else None
-        earlier = [_read(runner, run_id) if run_id and is_main_process() else None]
-        broadcast_object_list(earlier)
-        self._summary = _describe(runner, resumed) | {'run_id': run_id or runner.experiment_name}
-        hub.update_info(_RUN_ID, self._summary['run_id'])
-        if earlier[0]:
-            _go_on(self._summary, earlier[0], _position(runner, self._summary))
-        self._write(runner)
+        origin = _origin(runner)
+        runner.message_hub.update_info(_KEY, origin)
+        if runner.iter >= runner.max_iters:
+            _skip_no_data(runner.train_loop)
+        if is_main_process():
+            self._summary = _describe(runner) | origin
+            if runner.iter > 0:
+                _continue(self._summary, runner)
+            self._write(runner)
 
-    def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Records the scores of a validation during a training."""
-        if self._summary is None:  # validation without a training
+    def after_val_epoch(self, runner, metrics: dict[str, object] | None = None) -> None:
+        """Records the scores of a validation during training."""
+        if self._summary is None:
             return
-        position = _position(runner, self._summary)
-        means = {key: _number(value) for key, value in (metrics or {}).items()}
-        for key, value in means.items():
-            self._summary['curves'].setdefault(key, []).append([position, value])
-        self._summary['scores'] = {
-            'reached': position,
-            'means': means,
-            'classes': _class_rows(runner),
+        position, (classes, prefix) = _position(runner), _class_rows(runner)
+        # a prefix would keep the means of two runs apart
+        means = {
+            key.removeprefix(f'{prefix}/'): _number(value)
+            for key, value in (metrics or {}).items()
+            if isinstance(value, Real)
         }
+        for key, value in means.items():
+            curve = self._summary['curves'].setdefault(key, [])
+            curve[:] = [point for point in curve if point[0] < position] + [[position, value]]
+        self._summary['scores'] = {'reached': position, 'means': means, 'classes': classes}
         self._write(runner)
 
     def after_train(self, runner) -> None:
-        """Validates the final model if that has not been done, and records the training's end."""
-        position, scores = _position(runner, self._summary), self._summary['scores']
-        wanted = runner.val_loop is not None and position >= runner.train_loop.val_begin
-        if wanted and (scores is None or scores['reached'] < position):
+        """Records that the training ended, and validates it first if that is still missing."""
+        position, scores = _position(runner), self._summary and self._summary['scores']
+        wanted = [scores is None or scores['reached'] < position]
+        broadcast_object_list(wanted)  # by rank 0, which has the file
+        if runner.val_loop is None or position < getattr(runner.train_loop, 'val_begin', 1):
+            wanted = [False]
+        if wanted[0]:
             runner.message_hub.update_info('iter', runner.iter - 1)  # the last one, counted from 0
             runner.val_loop.run()
-        self._summary['finished'] = True
-        self._write(runner)
+        if self._summary is not None:
+            self._summary['finished'] = True
+            self._write(runner)
+            self._summary = None
 
     def _write(self, runner) -> None:
-        if not is_main_process():
-            return
-        self._summary['reached'] = _position(runner, self._summary)
+        self._summary['reached'] = _position(runner)
         self._summary['curves']['loss'] = _loss_curve(runner)
         text = json.dumps(self._summary, ensure_ascii=False, allow_nan=False, indent=1)
         try:
             write_atomically(Path(runner.work_dir, FILE_NAME), (text + '\n').encode())
-        except OSError as error:  # a full disk must not end a training
+        except OSError as error:  # a full disk is no reason to end a training
             runner.logger.log(logging.WARNING, f'RunSummaryHook wrote no {FILE_NAME}: {error}')
 
 
-def _describe(runner, resumed: bool) -> dict:
-    cfg, by_epoch = runner.cfg, 'max_epochs' in (runner.cfg.get('train_cfg') or {})
+def _origin(runner) -> dict:
+    """Where the run began, and on how many processes; resumed runs have it in the checkpoint."""
+    fresh = dict(run_id=runner.experiment_name, load_from=runner.cfg.get('load_from'), processes=[])
+    if runner.iter > 0:
+        unknown = dict(fresh, load_from='?', processes=['?'])
+        fresh = runner.message_hub.get_info(_KEY) or unknown
+    processes = list(dict.fromkeys([*fresh['processes'], get_world_size()]))
+    return fresh | {'processes': processes}
+
+
+def _describe(runner) -> dict:
+    cfg, by_epoch = runner.cfg, isinstance(runner.train_loop, EpochBasedTrainLoop)
     device = next(runner.model.parameters()).device
     libraries = {library.__name__: library.__version__ for library in (mmengine, mmcv, mmseg)}
     return {
         'config': Path(cfg.filename).stem if cfg.filename else '',
         'settings': _plain(cfg.to_dict()),
         'seed': runner.seed,
-        'load_from': None if resumed else cfg.get('load_from'),
         'versions': describe_machine(device) | libraries | {'mmseg_imbalance': __version__},
-        'processes': [get_world_size()],
         'unit': 'epoch' if by_epoch else 'iteration',
         'length': runner.max_epochs if by_epoch else runner.max_iters,
-        'reached': 0,
         'finished': False,
-        'curves': {'loss': []},
+        'curves': {},
         'scores': None,
     }
 
 
-def _read(runner, run_id: str) -> dict | None:
-    """Returns the content of ``run.json``, None if it is unreadable or of another run."""
+def _continue(summary: dict, runner) -> None:
+    """Adds what the run's own file says about the training up to the checkpoint."""
+    position = _position(runner)
     try:
-        summary = json.loads(Path(runner.work_dir, FILE_NAME).read_bytes())
-        return summary if summary['run_id'] == run_id else None
-    except (OSError, ValueError, LookupError, TypeError):
-        runner.logger.log(
-            logging.WARNING, f'{runner.work_dir} has no readable {FILE_NAME}: starting a new one'
+        earlier = json.loads(
+            Path(runner.work_dir, FILE_NAME).read_bytes(), parse_constant=_undefined
         )
-        return None
+        if earlier['run_id'] != summary['run_id']:
+            return
+        curves = {
+            name: [[step, value] for step, value in points if step <= position]
+            for name, points in earlier['curves'].items()
+            if name != 'loss'
+        }
+        scores = earlier['scores']
+        if scores and not (scores['classes'] and scores['reached'] <= position):
+            scores = None  # the end is validated anew
+    except Exception as error:  # JSON can hold anything
+        runner.logger.log(
+            logging.WARNING,
+            f'cannot read {runner.work_dir}/{FILE_NAME}, starting a new one: {error!r:.200}',
+        )
+        return
+    summary |= {'curves': curves, 'scores': scores}
 
 
-def _go_on(summary: dict, earlier: dict, position: int) -> None:
-    """Copies the entries up to the checkpoint from the earlier summary."""
-    summary['load_from'] = earlier['load_from']
-    summary['processes'] = list(dict.fromkeys(earlier['processes'] + summary['processes']))
-    for name, points in earlier['curves'].items():
-        summary['curves'][name] = [point for point in points if point[0] <= position]
-    scores = earlier['scores']
-    if scores and scores['classes'] and scores['reached'] <= position:
-        summary['scores'] = scores
+def _undefined(_) -> None:
+    """Replaces a NaN, which a file made by others may have."""
 
 
-def _position(runner, summary: dict) -> int:
-    return runner.epoch if summary['unit'] == 'epoch' else runner.iter
+def _skip_no_data(loop) -> None:
+    """Spares a training that has ended the batches of its past.
+
+    MMEngine loads all of them before it goes on, unless the sampler can skip them.
+    """
+    loop.fast_forward_on_resume = True  # the fork's own switch
+    if not hasattr(getattr(loop, 'dataloader_iterator', None), 'skip_iter'):  # upstream
+        loop.dataloader_iterator = itertools.repeat(None)
 
 
-def _class_rows(runner) -> list[dict]:
-    metrics = runner.val_evaluator.metrics
-    return next((m.scores.rows() for m in metrics if getattr(m, 'scores', None)), [])
+def _position(runner) -> int:
+    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    return runner.epoch if by_epoch else runner.iter
+
+
+def _class_rows(runner) -> tuple[list[dict], str | None]:
+    """Rows of the first ImbalanceMetric, and its prefix."""
+    for metric in runner.val_evaluator.metrics:
+        if isinstance(metric, ImbalanceMetric) and metric.scores:
+            return metric.scores.rows(), metric.prefix
+    return [], None
 
 
 def _loss_curve(runner) -> list[list]:
-    """Returns the loss curve from MMEngine's history of the loss, which checkpoints hold."""
+    """Loss by iteration, from MMEngine's history, which checkpoints contain."""
     hub = runner.message_hub
     if 'train/loss' not in hub.log_scalars:
         return []
     losses = hub.get_scalar('train/loss').data[0]
-    first, stretch = runner.iter - len(losses), -(-len(losses) // _POINTS)
+    first, stretch = runner.iter - len(losses), -(-runner.max_iters // _POINTS)
     ends = range(stretch, len(losses) + 1, stretch)
     return [[first + end, _number(np.mean(losses[end - stretch : end]))] for end in ends]
 

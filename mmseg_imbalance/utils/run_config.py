@@ -142,8 +142,18 @@ def set_start(cfg: Config, args: argparse.Namespace) -> str | None:
 
 
 def newest_config(work_dir: Path) -> Path | None:
-    """Returns the newest config that MMEngine has dumped in a work dir, None without one."""
-    return max(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime, default=None)
+    """Finds the config of the newest training in a work dir, as MMEngine dumped it.
+
+    Returns:
+        Its path, None without one. The file has the name of the user's config, unless a test in
+        the same folder has overwritten that one.
+    """
+    named = max(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime, default=None)
+    logs = sorted(work_dir.glob('*/vis_data/scalars.json'))  # of trainings; tests log no scalars
+    trained = logs[-1].with_name('config.py') if logs else None
+    if trained is None or not trained.is_file():
+        return named
+    return named if named and named.read_bytes() == trained.read_bytes() else trained
 
 
 def check_data(cfg: Config, *stages: str) -> None:

@@ -23,7 +23,7 @@ class StopHook(Hook):
             raise KeyboardInterrupt
 
 
-def train(folder, name, seed=0, config='ce_tiny', stop=None, summary=True, **options):
+def train(folder, name, seed=0, config='ce_tiny', stop=None, summary=True, hooks=(), **options):
     """Trains for 4 iterations in ``folder/name``, validating at 2 and 4, or until ``stop``."""
     sampler = dict(_delete_=True, type='InfiniteSampler', shuffle=True)
     options = dict(train_cfg__val_interval=2, train_dataloader__sampler=sampler) | options
@@ -33,7 +33,7 @@ def train(folder, name, seed=0, config='ce_tiny', stop=None, summary=True, **opt
     cfg.work_dir = str(folder / name)
     cfg.experiment_name = cfg.visualizer.name = f'{folder} {name} {session}'  # shared by name
     cfg.randomness.seed = seed
-    cfg.custom_hooks = [dict(type='RunSummaryHook')] if summary else []
+    cfg.custom_hooks = [dict(type='RunSummaryHook')] * summary + list(hooks)
     if stop is not None:
         cfg.custom_hooks.append(dict(type='StopHook', after=stop, priority='VERY_LOW'))
     object.__setattr__(cfg, '_filename', f'{config}.py')  # the name of the dumped config

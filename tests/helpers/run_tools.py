@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import warnings
@@ -50,6 +51,7 @@ def run_here(tool, *args, env=None, cwd=ROOT):
         os.chdir(cwd)
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(err))
+        stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         stack.enter_context(warnings.catch_warnings())
         stack.enter_context(torch.random.fork_rng())
         warnings.simplefilter('default')

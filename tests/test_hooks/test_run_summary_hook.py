@@ -1,11 +1,24 @@
 """What real, tiny trainings note of themselves: finished, stopped, resumed, started anew."""
 
+import contextlib
 import json
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torch.distributed as dist
+from checkpoint_files import load
 from made_runs import confusion_scores, scalars, train
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS, METRICS
 from tiny_data import CLASSES
+from tiny_run import run as run_training
+from tiny_run import tiny_config
+from two_ranks import on_two_ranks
 
 from mmseg_imbalance.hooks import run_summary_hook
 from mmseg_imbalance.hooks.run_summary_hook import RunSummaryHook
@@ -84,11 +97,12 @@ def test_resumed(straight, folder, stop):
 def test_what_was_noted_beyond_the_checkpoint_is_dropped(straight, folder):
     """Resumed from an earlier checkpoint, on another number of processes, and stopped again."""
     work_dir = train(folder, 'again', seed=3, load_from=str(straight / 'iter_2.pth'))
-    run = summary(work_dir)
+    run, earlier = summary(work_dir), work_dir / 'iter_2.pth'
     assert run['load_from'] == str(straight / 'iter_2.pth')
-    (work_dir / 'run.json').write_text(json.dumps(run | {'processes': [2]}))
-    earlier = str(work_dir / 'iter_2.pth')
-    train(folder, 'again', seed=3, resume=True, load_from=earlier, stop=3)
+    checkpoint = load(earlier)
+    checkpoint['message_hub']['runtime_info']['run_summary']['processes'] = [2]
+    torch.save(checkpoint, earlier)
+    train(folder, 'again', seed=3, resume=True, load_from=str(earlier), stop=3)
     stopped = summary(work_dir)
     assert stopped['scores'] is None and not stopped['finished']
     assert [step for step, _ in stopped['curves']['mIoU']] == [2]
@@ -98,14 +112,16 @@ def test_what_was_noted_beyond_the_checkpoint_is_dropped(straight, folder):
 def test_the_file_of_another_training_is_not_gone_on_with(straight, folder):
     work_dir = train(folder, 'anew', seed=3, **NO_DROPOUT)
     other = json.loads((straight / 'run.json').read_text())
-    for text in (json.dumps(other | {'processes': [7]}), '{', '[]'):
+    foreign = {'run_id': other['run_id'], 'curves': {'mIoU': [[1, 99.0]]}}
+    nan = json.dumps(summary(work_dir)).replace('"scores": {', '"scores": NaN, "other": {')
+    for text in (json.dumps(foreign), '{', '[]', '[' * 100_000, nan):
         (work_dir / 'run.json').write_text(text)
         train(folder, 'anew', seed=3, resume=True)
         run = summary(work_dir)
         assert run['processes'] == [1] and run['finished'] and run['load_from'] is None
         # the checkpoint has the losses, and the last validation is made once more
         assert [step for step, _ in run['curves']['loss']] == [1, 2, 3, 4]
-        assert run['curves']['mIoU'] == other['curves']['mIoU'][-1:]
+        assert run['curves']['mIoU'][-1] == other['curves']['mIoU'][-1]
         assert run['scores'] == other['scores']
 
 
@@ -117,6 +133,7 @@ def test_a_training_that_noted_nothing(straight, folder):
     run, expected = summary(work_dir), summary(straight)
     for key in ('scores', 'reached', 'finished', 'versions'):
         assert run[key] == expected[key]
+    assert run['processes'] == ['?', 1] and run['load_from'] == '?'  # nobody knows
     assert run['curves']['loss'] == expected['curves']['loss']
 
 
@@ -129,7 +146,9 @@ def test_scores_of_classes_after_a_training_with_iou_metric(straight, folder):
         summary(straight)['scores']['means']['mIoU'], abs=0.01
     )
     train(folder, 'iou', seed=3, resume=True)
-    assert summary(work_dir)['scores'] == summary(straight)['scores']
+    scored = summary(work_dir)
+    assert scored['scores'] == summary(straight)['scores']
+    assert [step for step, _ in scored['curves']['mIoU']] == [2, 4]
 
 
 def test_training_by_epochs(folder):
@@ -174,5 +193,99 @@ def test_a_full_disk_does_not_end_the_training(folder, monkeypatch):
     assert 'RunSummaryHook wrote no run.json: [Errno 28] No space left' in log.read_text()
 
 
-def test_evaluations_outside_of_a_training_are_not_noted():
-    RunSummaryHook().after_val_epoch(None, {'mIoU': 1.0})
+def test_evaluations_outside_of_a_training_are_not_recorded(folder):
+    hook = RunSummaryHook()
+    hook.after_val_epoch(None, {'mIoU': 1.0})
+    work_dir = train(folder, 'val', hooks=[dict(type='ValidateAgainHook')])
+    assert summary(work_dir)['curves']['mIoU'][-1][0] == 4
+
+
+@HOOKS.register_module(force=True)
+class ValidateAgainHook(Hook):
+    """Validates once more after the training, with other weights."""
+
+    priority = 'LOWEST'
+
+    def after_train(self, runner):
+        before = summary(Path(runner.work_dir))
+        for parameter in runner.model.parameters():
+            parameter.data.zero_()
+        runner.val_loop.run()
+        assert summary(Path(runner.work_dir)) == before
+
+
+@METRICS.register_module(force=True)
+class OddMetric(BaseMetric):
+    """Returns what is not a number, too, and has scores of its own."""
+
+    scores = [1, 2]
+
+    def process(self, data_batch, data_samples):
+        self.results.append(0)
+
+    def compute_metrics(self, results):
+        return dict(per_image=[1.0, 2.0], nothing=None, odd=1.5)
+
+
+def test_other_metrics_and_prefixes(folder, straight):
+    metrics = [dict(type='OddMetric'), dict(type='ImbalanceMetric', prefix='imb')]
+    scores = summary(train(folder, 'metrics', seed=3, val_evaluator=metrics, **NO_DROPOUT))[
+        'scores'
+    ]
+    assert scores['means'] == summary(straight)['scores']['means'] | {'odd': 1.5}
+    assert scores['classes'] == summary(straight)['scores']['classes']
+
+
+def test_with_the_moving_average_and_the_best_checkpoint(folder):
+    """The validation at the end is of the averaged weights, too."""
+    options = dict(
+        hooks=[dict(type='EMAHook', momentum=0.5)],
+        default_hooks__checkpoint__save_best='mIoU',
+        **NO_DROPOUT,
+    )
+    expected = summary(train(folder, 'ema', **options))
+    work_dir = train(folder, 'ema stopped', stop=4, **options)
+    train(folder, 'ema stopped', resume=True, **options)
+    assert summary(work_dir)['scores'] == expected['scores']
+    assert list(work_dir.glob('best_mIoU_iter_*.pth'))
+
+
+def test_early_stopping(folder):
+    stopping = dict(type='EarlyStoppingHook', monitor='mIoU', rule='less', patience=1)
+    run = summary(train(folder, 'early', iters=8, hooks=[stopping], train_cfg__val_interval=1))
+    assert run['finished'] and run['reached'] < run['length'] == 8
+    assert run['scores']['reached'] == run['reached']
+
+
+def test_a_validation_that_begins_after_the_end_is_not_made(folder):
+    run = summary(train(folder, 'no begin', train_cfg__val_begin=9))
+    assert run['finished'] and run['scores'] is None
+
+
+def test_two_ranks_have_one_file(tmp_path):
+    on_two_ranks(_train_on_ranks, tmp_path)
+    run = summary(tmp_path / '0' / 'run')
+    assert run['processes'] == [2] and run['finished'] and run['scores']['reached'] == 2
+    assert not (tmp_path / '1' / 'run' / 'run.json').exists()
+
+
+def _train_on_ranks(rank, folder):
+    """Each on a file system of its own, stopped before the last validation and resumed."""
+    os.environ['LOCAL_RANK'] = str(rank)  # as torchrun sets it
+    for resume in (False, True):
+        cfg = tiny_config(
+            folder / str(rank), iters=2, augment=False, val=True, launcher='pytorch', resume=resume,
+            train_cfg__val_interval=2, custom_hooks=[dict(type='RunSummaryHook')],
+        )  # fmt: skip
+        cfg.experiment_name = cfg.visualizer.name = f'ranks {resume}'
+        if not resume:
+            cfg.custom_hooks.append(dict(type='StopHook', after=2, priority='VERY_LOW'))
+        with contextlib.suppress(KeyboardInterrupt):
+            run_training(cfg)
+        dist.barrier()
+        if rank == 1 and not resume:  # MMEngine saves on rank 0
+            shutil.copytree(folder / '0' / 'run', folder / '1' / 'run', dirs_exist_ok=True)
+            (folder / '1' / 'run' / 'run.json').unlink()
+            last = folder / '1' / 'run' / 'last_checkpoint'
+            last.write_text(str(last.with_name('iter_2.pth')))
+        dist.barrier()

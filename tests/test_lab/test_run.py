@@ -37,7 +37,7 @@ def test_a_finished_run(finished):
     assert (run.config, run.seed, run.unit, run.length) == ('ce_tiny', 3, 'iteration', 4)
     assert run.work_dir == str(finished) and run.data['type'] == 'TinyDataset'
     assert run.details['lr'] == 5e-3 and run.details['batch'] == 2
-    assert run.details['length'] == '4 iterations' and run.details['processes'] == 1
+    assert run.details['length'] == '4 iterations' and run.details['processes'] == '1'
     assert list(run.scores['IoU']) == list(CLASSES) == run.classes
     for row in content['scores']['classes'][:-1]:
         assert run.scores['IoU'][row['class']] == row['IoU']
@@ -51,7 +51,7 @@ def test_a_finished_run(finished):
 
 def test_processes_are_a_setting(finished, changed):
     one, four = read_run(finished), read_run(changed(processes=[4]))
-    assert four.settings.items() ^ one.settings.items() == {('processes', 1), ('processes', 4)}
+    assert four.settings.items() ^ one.settings.items() == {('processes', '1'), ('processes', '4')}
     assert len(compare_runs([(None, one), (None, four)]).methods) == 2
     assert read_run(changed(processes=[2, 1])).details['processes'] == '2, then 1'
 
@@ -76,13 +76,18 @@ def test_what_cannot_be_read_is_named(finished, changed, tmp_path):
         return str(error.value)
 
     folder = changed(finished=False, reached=2)
-    resume = f'resume it with tools/train.py {folder}/ce_tiny.py --work-dir {folder} --resume'
-    assert reason(folder) == f'not finished: noted up to iteration 2 of 4; {resume}'
+    resume = f'finish and score it with tools/train.py {folder}/ce_tiny.py --work-dir {folder}'
+    assert reason(folder) == f'not finished: recorded up to iteration 2 of 4; {resume} --resume'
     assert reason(tmp_path / 'none') == 'there is no such folder'
     (folder / 'run.json').unlink()
     assert reason(folder).startswith(f'it has no run.json, which RunSummaryHook writes; {resume}')
-    (folder / 'ce_tiny.py').unlink()
-    assert 'tools/train.py CONFIG --work-dir' in reason(folder)
+    # a test in the same folder writes its config over that of the training
+    (folder / 'ce_tiny.py').write_text('tested = True')
+    (own,) = folder.glob('*/vis_data/config.py')
+    assert f'tools/train.py {own} --work-dir' in reason(folder)
+    (folder / 'last_checkpoint').unlink()
+    assert reason(folder).endswith('it has no checkpoint either: train it with tools/train.py')
+    assert reason(changed(scores=None)) == 'it was not validated at its end, as its config has it'
     unscored = reason(changed(scores={'means': {'mIoU': 3.0}, 'classes': []}))
     assert unscored.startswith('it has no scores of its classes')
     assert unscored.endswith('--resume --cfg-options val_evaluator._delete_=True '

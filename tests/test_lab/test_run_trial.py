@@ -41,8 +41,6 @@ def test_a_folder_of_something_else_is_left_alone(workshop, trial):
 
 
 def test_a_training_without_scores_is_named(workshop, trial):
-    with pytest.raises(
-        ToolError, match=r'tune/focal_gamma-2.0: .*resume it with tools/train.py .*'
-    ) as error:
+    with pytest.raises(ToolError, match=r'tune/focal_gamma-2.0: .*it has no run.json, .*') as error:
         run_trial(workshop, trial, lambda done, total: True)
     assert error.value.exit_code == 1

@@ -80,7 +80,7 @@ def test_unfinished_runs_are_left_out_and_named(compare, folder, tmp_path):
     damaged = shutil.copytree(folder / 'ce-1', tmp_path / 'damaged')
     (damaged / 'run.json').write_text('{')
     bad = {
-        folder / 'stopped': 'not finished: noted up to iteration 2 of 4; resume it with tools/',
+        folder / 'stopped': 'not finished: recorded up to iteration 2 of 4; finish and score it ',
         tmp_path / 'empty': 'it has no run.json',
         tmp_path / 'none': 'there is no such folder',
         damaged: f'{damaged}/run.json is damaged',
@@ -114,7 +114,7 @@ def test_a_killed_and_resumed_run(compare, run_tool, toy_options, tmp_path):
     process.wait()
     code, _, err, content = compare(work_dir)
     assert code == 2 and content is None and 'no run is left to compare' in err
-    advice = re.search(r'noted up to iteration \d of 6; resume it with tools/(\S+) (.*)', err)
+    advice = re.search(r'up to iteration \d of 6; finish and score it with tools/(\S+) (.*)', err)
     args = advice[2].split()
     assert args[1:] == ['--work-dir', str(work_dir), '--resume']
     done = run_tool(advice[1], *args)

@@ -26,7 +26,7 @@ EXAMPLES = """examples:
 
 Runs whose configs differ only in the seed, paths of logs and the like are repetitions of one
 method. They are shown as mean ± sample standard deviation, in percent. Scores are those of the
-training's last validation, by ImbalanceMetric or IoUMetric; scores of tools/test.py are not read.
+training's last validation, by ImbalanceMetric; scores of tools/test.py are not read.
 The tool writes comparison.md, .tex (for LaTeX, with booktabs) and .json, and the figures
 classes.png (differences of classes to the baseline, tail first) and curves.png.
 Exit code: 0 all runs are compared, 1 some were left out (the text says why), 2 wrong usage, runs
