@@ -233,9 +233,9 @@ def test_statistics_of_the_file_that_the_hook_names(show, toy_data, toy_options,
     assert show(config, '--images', 1, '--out-dir', tmp_path / 'out', options=options) == 2
 
 
-@pytest.mark.parametrize('wrapper', ['RepeatDataset', 'ConcatDataset'])
+@pytest.mark.parametrize(('wrapper', 'images'), [('RepeatDataset', 8), ('ConcatDataset', 2)])
 def test_images_of_the_data_set_in_a_wrapper(
-    call_tool, trained, toy_data, tmp_path, drawn, wrapper
+    call_tool, trained, toy_data, tmp_path, drawn, wrapper, images
 ):
     inner = f'dict(_base_.train_dataloader.dataset, data_root={str(toy_data)!r})'
     inside = {'RepeatDataset': f'times=3, dataset={inner}', 'ConcatDataset': f'datasets=[{inner}]'}
@@ -246,9 +246,9 @@ def test_images_of_the_data_set_in_a_wrapper(
         f'    _delete_=True, type={wrapper!r}, {inside[wrapper]}))\n',
     )
     out = tmp_path / 'out'
-    args = ('--split', 'train', '--images', 8, '--out-dir', out)
+    args = ('--split', 'train', '--images', images, '--out-dir', out)
     assert call_tool(TOOL, config, trained[0] / 'iter_2.pth', *args) == 0
-    assert len(drawn) == len(pictures(out)) == 8  # each once
+    assert len(drawn) == len(pictures(out)) == images  # each once
 
 
 def test_the_loss_that_is_named(show, tmp_path, drawn, capsys):

@@ -258,9 +258,9 @@ def test_nothing_is_tuned_before_the_baseline(tmp_path, toy_data, call_tool, cap
     ]  # fmt: skip
 
 
-def test_dry_run_lists_what_is_left(tmp_path, toy_data, run_process):
+def test_dry_run_lists_what_is_left(tmp_path, toy_data, run_tool):
     plan = write_plan(tmp_path / 'tiny.py', toy_data, seeds=(5,))
-    done = run_process('study.py', plan, '--work-dir', tmp_path / 'work', '--dry-run')
+    done = run_tool('study.py', plan, '--work-dir', tmp_path / 'work', '--dry-run')
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()[-8:]
     assert ': python tools/train.py configs/cross_entropy/ce_' in lines[2]
