@@ -1,10 +1,12 @@
 """What holds for every test."""
 
 import gc
+import random
 from collections import OrderedDict
 from contextlib import ExitStack
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from mmengine.logging import MessageHub, MMLogger
@@ -35,6 +37,14 @@ def short_runs():
             as_it_is = lambda code, **_: (f'{code.rstrip()}\n', True)  # noqa: E731
             stack.enter_context(patch(f'{place}.FormatCode', as_it_is, create=True))
         yield
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """A test draws the same random numbers in whatever order the tests run."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

@@ -127,7 +127,7 @@ def test_a_stale_file_says_what_differs(root, tmp_path, change, message):
 def test_a_damaged_file_is_an_error_and_stays(root, tmp_path):
     path = tmp_path / 'some.npz'
     path.write_bytes(b'damaged')
-    with pytest.raises(ValueError, match='some.npz: no readable class statistics'):
+    with pytest.raises(ValueError, match='some.npz: cannot read the class statistics'):
         class_statistics(build(config(root)), path)
     assert path.read_bytes() == b'damaged'
 

@@ -137,7 +137,7 @@ def test_a_changed_byte_is_refused_or_harmless(path):
                 data[:i] + bytes([data[i] ^ 0x55]) + data[i + 1 :], 'some.npz'
             )
         except ValueError as error:
-            assert str(error).startswith('some.npz: no readable class statistics')
+            assert str(error).startswith('some.npz: cannot read the class statistics')
             noticed += 1
         else:
             assert_same(found, make())

@@ -148,7 +148,7 @@ def test_bad_data(call, data, tmp_path):
     next(data.glob('leftImg8bit/train/*/*7_*.png')).unlink()
     fails(call(data, '--out', out), 'a.npz: counted from 8', 'has 7', '--force')
     out.write_text('damaged')
-    fails(call(data, '--out', out), 'a.npz: no readable class statistics')
+    fails(call(data, '--out', out), 'a.npz: cannot read the class statistics')
     for path in data.glob('leftImg8bit/train/*/*.png'):
         path.unlink()
     fails(call(data), 'cannot build train_dataloader.dataset', 'are there files in its folders')

@@ -82,7 +82,7 @@ def test_camvid_converts(tmp_path, run_tool):
     'name, args, message',
     [
         ('synthia_rand', ['{tmp}/nowhere', '{tmp}/out'], 'nowhere does not exist'),
-        ('synthia_seqs', ['{tmp}', '{tmp}/out'], 'is no SYNTHIA-SEQS folder'),
+        ('synthia_seqs', ['{tmp}', '{tmp}/out'], 'is not a SYNTHIA-SEQS folder'),
         ('toy_streets', ['{tmp}/out', '--size', '64'], 'WIDTHxHEIGHT'),
         ('synthia_rand', ['{tmp}', '{tmp}/out', '--val-ratio', '1'], 'between 0 and 1'),
     ],

@@ -120,7 +120,7 @@ def test_statistics_files(refuses, call_tool, camvid, tmp_path):
         assert 'allow_pickle' not in error and 'unsafe' not in error
     path.unlink()
     path.mkdir()
-    assert f'error: {path}: no readable' in refuses(STATISTICS, *options)
+    assert f'error: {path}: cannot read the class statistics' in refuses(STATISTICS, *options)
     path.rmdir()
     with path.open('wb') as file:
         file.truncate(3 << 30)
