@@ -2,14 +2,11 @@
 
 import gc
 import random
-from collections import OrderedDict
-from contextlib import ExitStack
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MessageHub, MMLogger
+from mmengine_in_tests import no_earlier_runs, unformatted_configs
 
 # Doctests are looked for in every module, and modules of one name cannot be imported together.
 collect_ignore_glob = ['*conftest.py']
@@ -31,11 +28,7 @@ def short_runs():
     """
     gc.collect()
     gc.freeze()
-    places = ('yapf.yapflib.yapf_api', 'mmengine.config.config')  # of the fork and of upstream
-    with ExitStack() as stack:
-        for place in places:
-            as_it_is = lambda code, **_: (f'{code.rstrip()}\n', True)  # noqa: E731
-            stack.enter_context(patch(f'{place}.FormatCode', as_it_is, create=True))
+    with unformatted_configs():
         yield
 
 
@@ -48,16 +41,11 @@ def seeded():
 
 
 @pytest.fixture(autouse=True)
-def own_run(monkeypatch):
+def own_run():
     """A test starts without a run: MMEngine keeps the loggers and message hubs of past ones.
 
     It even hands them out again, to a run of the same config in the same second; the logger of a
     past test prints to a stream that is closed by then.
     """
-    loggers = OrderedDict()
-    monkeypatch.setattr(MMLogger, '_instance_dict', loggers)
-    monkeypatch.setattr(MessageHub, '_instance_dict', OrderedDict())
-    yield
-    for logger in loggers.values():
-        for handler in logger.handlers:
-            handler.close()
+    with no_earlier_runs():
+        yield

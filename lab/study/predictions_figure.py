@@ -35,7 +35,8 @@ def predictions_figure(
     classes, palette = dataset.metainfo['classes'], np.asarray(dataset.metainfo['palette'])
     examples = []
     for index in _with_rarest(dataset, len(classes), num_examples):
-        image, label = dataset[index]['img'], dataset[index]['gt_seg_map']
+        sample = dataset[index]
+        image, label = sample['img'], sample['gt_seg_map']
         predictions = {name: predict(model, [image])[0] for name, model in models.items()}
         examples.append((np.ascontiguousarray(image[..., ::-1]), label, predictions))
     shares = comparison.shares()

@@ -88,11 +88,10 @@ class RunSummaryHook(Hook):
     def after_train(self, runner) -> None:
         """Records that the training ended, and validates it first if that is still missing."""
         position, scores = _position(runner), self._summary and self._summary['scores']
-        wanted = [scores is None or scores['reached'] < position]
-        broadcast_object_list(wanted)  # by rank 0, which has the file
-        if runner.val_loop is None or position < getattr(runner.train_loop, 'val_begin', 1):
-            wanted = [False]
-        if wanted[0]:
+        missing = [scores is None or scores['reached'] < position]
+        broadcast_object_list(missing)  # by rank 0, which has the file
+        begun = position >= getattr(runner.train_loop, 'val_begin', 1)
+        if missing[0] and begun and runner.val_loop is not None:
             runner.message_hub.update_info('iter', runner.iter - 1)  # the last one, counted from 0
             runner.val_loop.run()
         if self._summary is not None:
@@ -121,7 +120,7 @@ def _origin(runner) -> dict:
 
 
 def _describe(runner) -> dict:
-    cfg, by_epoch = runner.cfg, isinstance(runner.train_loop, EpochBasedTrainLoop)
+    cfg, by_epoch = runner.cfg, _by_epoch(runner)
     device = next(runner.model.parameters()).device
     libraries = {library.__name__: library.__version__ for library in (mmengine, mmcv, mmseg)}
     return {
@@ -141,9 +140,8 @@ def _continue(summary: dict, runner) -> None:
     """Adds what the run's own file says about the training up to the checkpoint."""
     position = _position(runner)
     try:
-        earlier = json.loads(
-            Path(runner.work_dir, FILE_NAME).read_bytes(), parse_constant=_undefined
-        )
+        text = Path(runner.work_dir, FILE_NAME).read_bytes()
+        earlier = json.loads(text, parse_constant=lambda _: None)  # NaN is not JSON
         if earlier['run_id'] != summary['run_id']:
             return
         curves = {
@@ -163,10 +161,6 @@ def _continue(summary: dict, runner) -> None:
     summary |= {'curves': curves, 'scores': scores}
 
 
-def _undefined(_) -> None:
-    """Replaces a NaN, which a file made by others may have."""
-
-
 def _skip_no_data(loop) -> None:
     """Spares a training that has ended the batches of its past.
 
@@ -177,9 +171,12 @@ def _skip_no_data(loop) -> None:
         loop.dataloader_iterator = itertools.repeat(None)
 
 
+def _by_epoch(runner) -> bool:
+    return isinstance(runner.train_loop, EpochBasedTrainLoop)
+
+
 def _position(runner) -> int:
-    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
-    return runner.epoch if by_epoch else runner.iter
+    return runner.epoch if _by_epoch(runner) else runner.iter
 
 
 def _class_rows(runner) -> tuple[list[dict], str | None]:

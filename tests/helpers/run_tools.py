@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections import OrderedDict
 from pathlib import Path
 from unittest.mock import patch
 
 import torch
-from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+from mmengine_in_tests import no_earlier_runs
 from mmseg.visualization import SegLocalVisualizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,8 +41,7 @@ def run_here(tool, *args, env=None, cwd=ROOT):
     """Runs a tool in this process; returns what :func:`run_process` does."""
     out, err, code = io.StringIO(), io.StringIO(), 0
     with contextlib.ExitStack() as stack:
-        for kind in (MMLogger, MessageHub, DefaultScope, Visualizer, SegLocalVisualizer):
-            stack.enter_context(patch.object(kind, '_instance_dict', OrderedDict()))
+        stack.enter_context(no_earlier_runs(DefaultScope, Visualizer, SegLocalVisualizer))
         stack.enter_context(patch.object(sys, 'argv', [tool, *map(str, args)]))
         stack.enter_context(patch.object(sys, 'path', list(sys.path)))
         stack.enter_context(patch.dict(os.environ, {**ON_A_CPU, **(env or {})}))
@@ -61,7 +59,4 @@ def run_here(tool, *args, env=None, cwd=ROOT):
             code = end.code or 0
         finally:
             torch.use_deterministic_algorithms(False)
-            for logger in MMLogger._instance_dict.values():
-                for handler in logger.handlers:
-                    handler.close()
     return subprocess.CompletedProcess(tool, code, out.getvalue(), err.getvalue())

@@ -229,11 +229,10 @@ class OddMetric(BaseMetric):
 
 def test_other_metrics_and_prefixes(folder, straight):
     metrics = [dict(type='OddMetric'), dict(type='ImbalanceMetric', prefix='imb')]
-    scores = summary(train(folder, 'metrics', seed=3, val_evaluator=metrics, **NO_DROPOUT))[
-        'scores'
-    ]
-    assert scores['means'] == summary(straight)['scores']['means'] | {'odd': 1.5}
-    assert scores['classes'] == summary(straight)['scores']['classes']
+    run = summary(train(folder, 'metrics', seed=3, val_evaluator=metrics, **NO_DROPOUT))
+    scores, expected = run['scores'], summary(straight)['scores']
+    assert scores['means'] == expected['means'] | {'odd': 1.5}
+    assert scores['classes'] == expected['classes']
 
 
 def test_with_the_moving_average_and_the_best_checkpoint(folder):

@@ -5,8 +5,7 @@ import signal
 import sys
 
 import pytest
-import run_tools
-from run_tools import ON_A_CPU, ROOT, run_here  # noqa: F401
+from run_tools import ON_A_CPU, ROOT, run_here, run_process  # noqa: F401
 
 TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 
@@ -24,10 +23,10 @@ def run_tool():
     return run_here
 
 
-@pytest.fixture(scope='session')
-def run_process():
+@pytest.fixture(scope='session', name='run_process')
+def in_a_process():
     """The same in a process of its own, where that is the point."""
-    return run_tools.run_process
+    return run_process
 
 
 @pytest.fixture(scope='session')

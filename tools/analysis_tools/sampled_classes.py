@@ -75,7 +75,7 @@ def config_file(path: str) -> str:
         return path
     dumped = newest_config(Path(path))
     if dumped is None:
-        raise ToolError(f'{path} is not the work dir of a run: there is no config in it')
+        raise ToolError(f'{path} is not the work dir of a run: it contains no config')
     return str(dumped)
 
 
