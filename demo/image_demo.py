@@ -1,4 +1,4 @@
-"""Segments an image, or every image in a folder, and paints the classes over it."""
+"""Segments an image or the images in a folder and paints the classes over them, with a legend."""
 
 import argparse
 import sys
@@ -22,21 +22,15 @@ from mmseg_imbalance.utils.shipped import config_path
 from mmseg_imbalance.weighting.pixel_weight_figure import figure_to_array
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-EPILOG = """An overlay has the same name, format and path below the folder as its image.
-Exit code: 0 all done, 1 some images cannot be segmented (they are named), 2 wrong usage.
-example: python demo/image_demo.py data/camvid/images/val CONFIG work_dirs/ce/iter_2000.pth"""
+EXAMPLE = 'example: python demo/image_demo.py data/camvid/images CONFIG work_dirs/ce/iter_2000.pth'
 
 
 def overlay(image: np.ndarray, label: np.ndarray, meta: dict, opacity: float) -> np.ndarray:
     """Paints a label map (H, W) over its image (H, W, 3) BGR, with a legend below; returns BGR."""
     colours = colourize(label, meta['palette'])[..., ::-1]
     painted = cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)[..., ::-1]
-    (height, width), shares = label.shape, np.bincount(label.ravel()) / label.size
-    legend = [
-        Patch(color=np.divide(meta['palette'][c], 255), label=f'{meta["classes"][c]} {share:.1%}')
-        for c, share in enumerate(shares)
-        if share
-    ]
+    (height, width), shades = label.shape, np.divide(meta['palette'], 255)
+    legend = [Patch(color=shades[c], label=meta['classes'][c]) for c in np.unique(label)]
     columns = max(1, width // 160)
     below = 10 + 20 * -(-len(legend) // columns)
     figure = Figure(((max(width, 160) + 0.5) / 100, (height + below + 0.5) / 100), dpi=100)
@@ -46,9 +40,7 @@ def overlay(image: np.ndarray, label: np.ndarray, meta: dict, opacity: float) ->
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE)
     parser.add_argument('images', type=Path, help='image, or folder of images, also in subfolders')
     add_config_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint, a file or a URL')
@@ -68,17 +60,16 @@ def main() -> int:
     config = args.config if Path(args.config).is_file() else config_path(args.config)
     cfg, failed = load_config(config, args.cfg_options), []
     inferencer = build_inferencer(cfg, args.checkpoint, args.device)
+    meta = inferencer.model.dataset_meta
     for path in track(images, description='segmenting'):
         try:
             image = decode(read_complete(path)[0], path, mmcv.imfrombytes)
-            (label,) = predict(inferencer, [image])
-        except (BadFileError, cv2.error, RuntimeError) as error:
-            where = '' if isinstance(error, BadFileError) else f'{path} cannot be segmented: '
-            failed.append(one_line(f'failed: {where}{error}'))
+        except BadFileError as error:
+            failed.append(one_line(f'failed: {error}'))
             continue
-        drawn = overlay(image, label, inferencer.model.dataset_meta, args.opacity)
-        target = args.out_dir / path.relative_to(folder)
-        write_atomically(target, cv2.imencode(path.suffix.lower(), drawn)[1].tobytes())
+        drawn = overlay(image, predict(inferencer, [image])[0], meta, args.opacity)
+        data = cv2.imencode(path.suffix.lower(), drawn)[1].tobytes()
+        write_atomically(args.out_dir / path.relative_to(folder), data)
     print(f'overlays written to {args.out_dir}: {len(images) - len(failed)}')
     sys.stderr.writelines(f'{line}\n' for line in failed)
     return 1 if failed else 0
