@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from mmseg_imbalance.hooks import ConsistencyHook
 from mmseg_imbalance.utils.checkpoints import check_checkpoint, harmless_loads
 from mmseg_imbalance.utils.command_line import one_line_errors
 from mmseg_imbalance.utils.cpu_launch import prepare_cpu_launch
@@ -88,6 +89,8 @@ def build_runner(args: argparse.Namespace) -> Runner:
     prepare_cpu_launch(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.register_hook(MisfitHook(args.checkpoint, training=False))
+    if not any(isinstance(hook, ConsistencyHook) for hook in runner.hooks):
+        runner.register_hook(ConsistencyHook())
     return runner
 
 

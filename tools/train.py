@@ -5,7 +5,7 @@ import argparse
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
-from mmseg_imbalance.hooks import RunSummaryHook
+from mmseg_imbalance.hooks import ConsistencyHook, RunSummaryHook
 from mmseg_imbalance.utils.checkpoints import harmless_loads
 from mmseg_imbalance.utils.command_line import one_line_errors
 from mmseg_imbalance.utils.cpu_launch import prepare_cpu_launch
@@ -54,8 +54,9 @@ def build_runner(args: argparse.Namespace) -> Runner:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if checkpoint:
         runner.register_hook(MisfitHook(checkpoint, training=True))
-    if not any(isinstance(hook, RunSummaryHook) for hook in runner.hooks):
-        runner.register_hook(RunSummaryHook())  # compare_runs.py needs it, whatever the config
+    for kind in (ConsistencyHook, RunSummaryHook):  # for every config, also those of others
+        if not any(isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
     return runner
 
 

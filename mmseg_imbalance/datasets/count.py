@@ -17,18 +17,20 @@ def count_classes(dataset, nproc: int | None = None) -> ClassStatistics:
     """Counts the pixels of each class in every label map of a data set, without saving the counts.
 
     Args:
-        dataset: As in :func:`find_label_maps`.
+        dataset: As in :func:`find_label_maps`. Each label map is read once; if the data set repeats
+            some, the statistics count their repetitions as ``draws``.
         nproc: Number of worker processes, one per CPU core if None.
 
     Raises:
         BadLabelsError: If label maps are missing, damaged or hold a label that is neither a class
             nor ``ignore_index``. The error names the label maps.
     """
-    return count_listed_label_maps(find_label_maps(dataset), nproc)
+    labels = find_label_maps(dataset)
+    return count_listed_label_maps(labels, nproc).drawn(labels.repetitions)
 
 
 def count_listed_label_maps(labels: LabelMaps, nproc: int | None = None) -> ClassStatistics:
-    """Does the work of :func:`count_classes` for label maps that are already listed."""
+    """Counts listed label maps, each of them once."""
     file_sizes = labels.file_sizes  # taken before reading, so that later changes are noticed
     count = partial(_attempt, num_classes=len(labels.classes))
     results = run_in_workers(

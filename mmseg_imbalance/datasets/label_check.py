@@ -6,11 +6,18 @@ formats are lossy, and damaged data may decode to other pixels. None of this wou
 Therefore only the few storage formats that are known to be read as stored pass these checks.
 """
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 
 import cv2
+import mmcv
+import numpy as np
 from mmengine import fileio
+from mmengine.logging import print_log
 from mmseg.datasets.basesegdataset import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image, UnidentifiedImageError
@@ -30,9 +37,9 @@ _ORIENTATION = 0x0112  # EXIF tag; values from 5 on swap width and height
 class CheckedFiles(BaseSegDataset):
     """A ``BaseSegDataset`` that checks each sample's files and names them in errors.
 
-    If its pipeline has MMSegmentation's own ``LoadAnnotations``, ``check_label_map`` checks each
-    label map before it is loaded, in training, validation and test alike. That takes a fraction
-    of a millisecond. To get the same check for your own data set, derive it from this class.
+    ``check_label_map`` checks each label map before the pipeline's ``LoadAnnotations`` reads it, in
+    training, validation and test alike. That takes a fraction of a millisecond. To get the same
+    check for your own data set, derive it from this class.
 
     Raises:
         BadFileError: When a sample is loaded whose files cannot be used; names the files.
@@ -68,8 +75,9 @@ def check_label_map(info: dict, loader) -> None:
 
     Args:
         info: A sample's ``seg_map_path`` and, to compare the sizes, ``img_path``.
-        loader: The transform that will read the label map. The check is done only for
-            MMSegmentation's own ``LoadAnnotations`` with Pillow or OpenCV.
+        loader: The transform that will read the label map. Only MMSegmentation's
+            ``LoadAnnotations`` and subclasses that read files with its code are checked; a warning
+            names other loaders of annotations once.
 
     Raises:
         BadFileError: If the file is not an image, is damaged, does not hold ids of up to 8 bits in
@@ -77,15 +85,36 @@ def check_label_map(info: dict, loader) -> None:
             does not name the file.
         OSError: If the file cannot be read.
     """
-    if type(loader) is not LoadAnnotations or loader.imdecode_backend not in ('pillow', 'cv2'):
+    kind = type(loader)
+    if getattr(kind, '_load_seg_map', None) is not LoadAnnotations._load_seg_map:
+        if loads_annotations(loader):
+            _warn_of_unchecked(kind)
         return
     data = fileio.get(info['seg_map_path'], backend_args=loader.backend_args)
-    size = _checked_size(data, loader.imdecode_backend)
+    if loader.imdecode_backend in _STORED:
+        size = _checked_size(data, loader.imdecode_backend)
+    else:
+        size = _size_of_ids(data, loader.imdecode_backend)
     expected = _image_size(info.get('img_path') or '')
     if expected not in (None, size):
         raise BadFileError(
             '{}x{} pixels, but its image {} has {}x{}'.format(*size, info['img_path'], *expected)
         )
+
+
+def loads_annotations(transform) -> bool:
+    """Whether a transform loads label maps, judged by its base class or its name."""
+    return isinstance(transform, LoadAnnotations) or 'Annotation' in type(transform).__name__
+
+
+@cache
+def _warn_of_unchecked(kind: type) -> None:
+    print_log(
+        f'{kind.__name__} reads label maps in a way of its own: nobody checks that their ids are '
+        'read as they are stored, such as those above 255',
+        'current',
+        logging.WARNING,
+    )
 
 
 def check_ids(image: Image.Image, backend: str = 'pillow') -> None:
@@ -136,9 +165,30 @@ def _keeps_pixels(image: Image.Image) -> bool:
     return image.format == 'PNG' or [tile.args[1] for tile in image.tile] == [row]
 
 
+def _size_of_ids(data: bytes, backend: str) -> tuple[int, int]:
+    """Decodes a label map as MMSegmentation will, checks the values, and returns (width, height).
+
+    For backends whose reading of the many formats is not known, such as tifffile.
+    """
+    try:
+        ids = mmcv.imfrombytes(data, flag='unchanged', backend=backend).squeeze()
+    except Exception as error:  # decoders raise almost anything on damaged files
+        raise BadFileError(f'{backend} cannot decode it ({first_line(error)})') from error
+    if ids.ndim != 2:
+        raise BadFileError(f'{backend} reads shape {ids.shape}, not one channel of class ids')
+    with np.errstate(invalid='ignore'):  # of NaN
+        changed = ids[ids.astype(np.uint8) != ids]
+    if changed.size:
+        raise BadFileError(
+            f'{backend} reads {ids.dtype} values such as {changed[0]}, which are no ids from 0 to '
+            '255; convert it first'
+        )
+    return ids.shape[::-1]
+
+
 def _checked_size(data: bytes, backend: str) -> tuple[int, int]:
     try:
-        with Image.open(BytesIO(data)) as image:
+        with _any_size(backend), Image.open(BytesIO(data)) as image:
             check_ids(image, backend)
             size = image.size
             if image.format == 'PNG':
@@ -149,9 +199,26 @@ def _checked_size(data: bytes, backend: str) -> tuple[int, int]:
         raise BadFileError('not an image file' if data else 'an empty file') from error
     except BadFileError:
         raise
+    except Image.DecompressionBombError as error:
+        raise BadFileError(
+            f'larger than Pillow reads ({first_line(error)}): cut it into tiles, or read it with '
+            "dict(type='LoadAnnotations', imdecode_backend='cv2')"
+        ) from error
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         raise BadFileError(f'not a complete image file ({first_line(error)})') from error
     return size
+
+
+@contextmanager
+def _any_size(backend: str) -> Iterator[None]:
+    """Turns off Pillow's guard against huge images while it checks what OpenCV will read."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if backend == 'cv2':
+        Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _image_size(path: str | os.PathLike) -> tuple[int, int] | None:

@@ -3,20 +3,24 @@
 import copy
 import hashlib
 import json
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
-from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset, MultiImageMixDataset
 
-from .label_check import check_label_map
+from .label_check import check_label_map, loads_annotations
 
 FINGERPRINT_VERSION = 1
+_KNOWN = ('mmcv', 'mmseg', 'mmseg_imbalance')  # packages whose transforms keep the ids
 
 _INFO = ('seg_map_path', 'img_path', 'label_map', 'reduce_zero_label')
 
@@ -98,6 +102,11 @@ class LabelMaps:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @property
+    def repetitions(self) -> np.ndarray:
+        """How often the data set has each label map, int64 (n,)."""
+        return np.bincount(self.rows, minlength=len(self.maps))
+
+    @property
     def file_sizes(self) -> np.ndarray | None:
         """Size of each label map in bytes, in the order of the keys, int64 (n,); -1 if missing.
 
@@ -112,9 +121,10 @@ def find_label_maps(dataset) -> LabelMaps:
     """Lists the label maps of a plain or wrapped data set.
 
     Args:
-        dataset: A ``BaseSegDataset``, or a ``ConcatDataset``, ``RepeatDataset`` or
-            ``MultiImageMixDataset`` of such data sets, nested or not. :class:`LabelMaps` are
-            returned unchanged, so every function that takes a data set also takes these.
+        dataset: A ``BaseSegDataset``, or a ``ConcatDataset``, ``RepeatDataset``,
+            ``ClassBalancedDataset`` or ``MultiImageMixDataset`` of such data sets, nested or not.
+            :class:`LabelMaps` are returned unchanged, so every function that takes a data set also
+            takes these.
 
     Raises:
         TypeError: If there is a data set of another type; names the type.
@@ -122,7 +132,8 @@ def find_label_maps(dataset) -> LabelMaps:
             the same file differently.
 
     Note:
-        Transforms after loading, such as mosaics, are not considered.
+        Transforms after loading, such as mosaics, are not considered; a warning names those that
+        are not MMSegmentation's, once.
     """
     if isinstance(dataset, LabelMaps):
         return dataset
@@ -143,7 +154,7 @@ def find_label_maps(dataset) -> LabelMaps:
     row_of = {key: row for row, key in enumerate(keys)}
     rows = np.array([row_of[label.path[len(root) + 1 :]] for label in found], np.int64)
     return LabelMaps(
-        classes=tuple(dataset.metainfo['classes']),
+        classes=tuple(map(str, dataset.metainfo['classes'])),
         root=root,
         maps={key: by_key[key] for key in keys},
         rows=rows[positions],
@@ -156,12 +167,17 @@ def _collect(dataset, found: list[LabelMap], roots: list[str]) -> np.ndarray:
         return np.concatenate([_collect(part, found, roots) for part in dataset.datasets])
     if isinstance(dataset, RepeatDataset):
         return np.tile(_collect(dataset.dataset, found, roots), dataset.times)
+    if isinstance(dataset, ClassBalancedDataset):
+        return _collect(dataset.dataset, found, roots)[dataset.repeat_indices]
     if isinstance(dataset, MultiImageMixDataset):
         return _collect(dataset.dataset, found, roots)
+    if '_dataset' in getattr(dataset, '__dict__', {}):  # of MMEngine's `num_batch_per_epoch`
+        return _collect(dataset._dataset, found, roots)[: len(dataset)]
     if not isinstance(dataset, BaseSegDataset):
         raise TypeError(
             f'cannot list the label maps of {type(dataset).__name__}; supported are '
-            'BaseSegDataset, and ConcatDataset, RepeatDataset and MultiImageMixDataset of it'
+            'BaseSegDataset, and ConcatDataset, RepeatDataset, ClassBalancedDataset and '
+            'MultiImageMixDataset of it'
         )
     labels = _label_maps_of(dataset)
     start = len(found)
@@ -172,12 +188,14 @@ def _collect(dataset, found: list[LabelMap], roots: list[str]) -> np.ndarray:
 
 def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
     transforms = dataset.pipeline.transforms
-    loaders = tuple(t for t in transforms if 'Annotation' in type(t).__name__)
+    loaders = tuple(filter(loads_annotations, transforms))
     if not loaders:
         raise ValueError(
             f'the pipeline of {type(dataset).__name__} loads no annotations; it has '
             f'{_names(transforms) or "no transforms"}, and needs one like LoadAnnotations'
         )
+    for transform in transforms[transforms.index(loaders[-1]) + 1 :]:
+        _warn_of_unknown(type(transform))
     labels = []
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
@@ -194,6 +212,19 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
             f'{dataset.data_root!r} and data_prefix {dataset.data_prefix!r}'
         )
     return labels
+
+
+@cache
+def _warn_of_unknown(kind: type) -> None:
+    """Warns of a transform that may change classes after they are counted, once."""
+    if kind.__module__.partition('.')[0] not in _KNOWN:
+        print_log(
+            f'{kind.__name__} comes after the label maps are loaded. If it changes the ids of '
+            'classes, class statistics and sampling by class are wrong: they are about the ids as '
+            'loaded. Then change them with the label_map of the data set instead',
+            'current',
+            logging.WARNING,
+        )
 
 
 def _root(data_root: str | None, paths: Sequence[str]) -> str:

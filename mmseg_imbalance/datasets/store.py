@@ -32,7 +32,8 @@ def class_statistics(
     minutes with NCCL), so it is best to count large data sets beforehand.
 
     Args:
-        dataset: As in :func:`find_label_maps`.
+        dataset: As in :func:`find_label_maps`. If it repeats images, the statistics count their
+            repetitions as ``draws``; the file does not.
         path: The file; None means :func:`default_path`.
         nproc: Number of worker processes that count, one per CPU core if None.
 
@@ -47,6 +48,10 @@ def class_statistics(
     """
     labels = find_label_maps(dataset)
     path = Path(path or default_path(labels))
+    return _on_all_ranks(labels, path, nproc).drawn(labels.repetitions)
+
+
+def _on_all_ranks(labels: LabelMaps, path: Path, nproc: int | None) -> ClassStatistics:
     if get_world_size() == 1:
         return load_or_count(labels, path, nproc)
     outcome: list = [None]
@@ -102,7 +107,7 @@ def default_path(labels: LabelMaps) -> Path:
 
 
 def load_or_count(labels: LabelMaps, path: Path, nproc: int | None = None) -> ClassStatistics:
-    """Does the work of :func:`class_statistics` in one process."""
+    """Loads or counts the statistics of label maps in one process, each label map once."""
     if not path.exists():
         return count_and_save(labels, path, nproc)
     statistics = ClassStatistics.load(path)

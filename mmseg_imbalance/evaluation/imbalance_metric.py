@@ -103,8 +103,8 @@ class ImbalanceMetric(BaseMetric):
             data_samples: ``pred_sem_seg`` and ``gt_sem_seg`` of each sample.
 
         Raises:
-            ValueError: If a label is neither a class nor ``ignore_index``, or if label and
-                prediction differ in size; names the label map.
+            ValueError: If a label is missing, or neither a class nor ``ignore_index``, or if label
+                and prediction differ in size; names the file.
         """
         for sample in data_samples:
             self._sum += self._last
@@ -163,6 +163,11 @@ class ImbalanceMetric(BaseMetric):
         self._sum, self._last = np.zeros((2, num_classes, num_classes), np.int64)
 
     def _count(self, sample: dict) -> np.ndarray:
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(
+                f'{sample.get("img_path", "a sample")} has no label to evaluate: give the data set '
+                "a data_prefix.seg_map_path, and its pipeline dict(type='LoadAnnotations')"
+            )
         pred, label = (
             sample[key]['data'].squeeze().cpu().numpy() for key in ('pred_sem_seg', 'gt_sem_seg')
         )
@@ -172,7 +177,8 @@ class ImbalanceMetric(BaseMetric):
             raise ValueError(f'{sample.get("seg_map_path", "a sample")}: {error}') from error
 
     def _check_classes(self) -> None:
-        expected, found = tuple(self.dataset_meta['classes']), self._statistics.classes
+        expected = tuple(map(str, self.dataset_meta['classes']))
+        found = self._statistics.classes
         if expected != found:
             raise ValueError(
                 f'{self._path} has statistics of the classes {", ".join(found)}, the evaluated '

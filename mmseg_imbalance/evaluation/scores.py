@@ -18,7 +18,7 @@ class Scores:
     """Class scores and means from a confusion matrix, in percent.
 
     Args:
-        classes (Sequence[str]): C names.
+        classes (Sequence): C names; numbers become text.
         confusion (np.ndarray): (C, C) as from :func:`confusion_matrix`.
         share (np.ndarray, optional): (C,) share of every class in the training pixels, in [0, 1].
             If given, classes are sorted, rarest last.
@@ -39,7 +39,7 @@ class Scores:
         groups: Sequence[str] | None = None,
     ) -> None:
         order = np.arange(len(classes)) if share is None else np.argsort(-share, kind='stable')
-        self.classes = [classes[c] for c in order]
+        self.classes = [str(classes[c]) for c in order]
         self.confusion = confusion[np.ix_(order, order)]
         self._share = None if share is None else share[order]
         self._groups = None if groups is None else np.asarray(groups)[order]

@@ -5,6 +5,7 @@ from ..registry import need_stack
 need_stack('mmseg_imbalance.hooks')
 
 from .class_statistics_hook import ClassStatisticsHook  # noqa: E402
+from .consistency_hook import ConsistencyHook  # noqa: E402
 from .fused_upsampling_hook import FusedUpsamplingHook  # noqa: E402
 from .iter_seed_hook import IterSeedHook  # noqa: E402
 from .non_finite_loss_hook import NonFiniteLossHook  # noqa: E402
@@ -15,6 +16,7 @@ from .run_summary_hook import RunSummaryHook  # noqa: E402
 __all__ = [
     'BFloat16OptimWrapper',
     'ClassStatisticsHook',
+    'ConsistencyHook',
     'FusedUpsamplingHook',
     'IterSeedHook',
     'NonFiniteLossHook',

@@ -1,11 +1,13 @@
 """A hook that passes the class statistics of the training set to the losses that need them."""
 
+import numpy as np
 from mmengine.hooks import EMAHook, Hook
 from mmseg.registry import HOOKS
 from prettytable import PrettyTable
 from torch import nn
 
-from ..datasets import class_statistics
+from ..datasets import class_statistics, label_rows
+from ..datasets.wrappers import transforms_of
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.find_loss import unwrapped
@@ -19,7 +21,12 @@ class ClassStatisticsHook(Hook):
     class statistics: in all heads, in lists of losses, and as ``pixel_loss`` of a
     :class:`LossMaxPooling`. It loads the statistics of the training set or, if the file is
     missing, counts and saves them. Then it logs the numbers that each loss computes from them. If
-    no loss needs statistics, it does nothing::
+    no loss needs statistics, it does nothing.
+
+    The statistics are those of whole images as the training draws them: repeated images count
+    repeatedly, and with :class:`ClassBalancedInfiniteSampler` every image by its expected share of
+    the draws (with ``class_prob='performance'``, before the first feedback). Crops change the
+    shares further, which the log says::
 
         custom_hooks = [dict(type='ClassStatisticsHook')]
 
@@ -47,14 +54,39 @@ class ClassStatisticsHook(Hook):
         losses = _find_losses(unwrapped(runner.model))
         if not losses:
             return
-        dataset = runner.train_dataloader.dataset
-        statistics = class_statistics(dataset, self.statistics, self.nproc)
+        loader = runner.train_dataloader
+        statistics = class_statistics(loader.dataset, self.statistics, self.nproc)
+        sampler = next(filter(lambda s: hasattr(s, 'expected_draws'), _samplers(loader)), None)
+        if sampler is not None:
+            rows = label_rows(loader.dataset, statistics)
+            draws = np.bincount(rows, sampler.expected_draws(), len(statistics.keys))
+            statistics = statistics.drawn(draws)
         computed = {path: _supply(loss, path, statistics) for path, loss in losses.items()}
-        runner.logger.info(_describe(statistics, computed))
+        runner.logger.info(_describe(statistics, computed) + _note(sampler, loader.dataset))
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):  # it copied the model earlier
                 for path, loss in _find_losses(hook.ema_model.module).items():
                     _supply(loss, path, statistics)
+
+
+def _samplers(loader) -> list:
+    return [loader.sampler, getattr(loader.batch_sampler, 'sampler', None)]
+
+
+def _note(sampler, dataset) -> str:
+    """Says what the shares include, and which crops change them."""
+    crops = [
+        type(transform).__name__
+        for transform in transforms_of(dataset)
+        if getattr(transform, 'cat_max_ratio', 1) < 1 or hasattr(transform, 'class_prob')
+    ]
+    note = '' if sampler is None else '\nas the class-balanced sampler is expected to draw images'
+    if crops:
+        note += (
+            f'\nshares in whole images; {", ".join(crops)} changes those in crops, which '
+            'tools/analysis_tools/sampled_classes.py measures'
+        )
+    return note
 
 
 def _find_losses(model: nn.Module) -> dict[str, PixelWeightingLoss]:

@@ -4,6 +4,7 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
+from ..datasets.wrappers import image_folder
 from ..evaluation.predictions import prediction_path
 from ..utils.files import write_atomically
 from ..utils.images import encode_png
@@ -31,7 +32,7 @@ class PredictionWriterHook(Hook):
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Writes the predictions of one batch."""
-        image_dir = runner.test_dataloader.dataset.data_prefix['img_path']
+        image_dir = image_folder(runner.test_dataloader.dataset)
         for sample in outputs:
             index = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
             if sample.get('reduce_zero_label', False):

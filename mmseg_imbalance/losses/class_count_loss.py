@@ -1,5 +1,7 @@
 """Base of losses whose class weights depend on how the batch's classes are predicted."""
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor
 
@@ -31,8 +33,9 @@ class ClassCountLoss(PixelWeightingLoss):
             are saved. Each step updates them once, but not in evaluation and not with
             ``reduction_override='none'``. None: the counts of the batch.
         sync: Whether to sum the counts over all processes, in one all-reduce per step.
-        num_classes: Number of classes. With ``momentum``, set it if something copies the model's
-            buffers before the first iteration, such as MMEngine's EMAHook.
+        num_classes: Number of classes. With ``momentum``, it is needed if something copies the
+            model before the first batch, as MMEngine's EMAHook does; ``ConsistencyHook`` takes it
+            from the head.
         **kwargs: ``class_weight``, ``loss_weight``, ``loss_name``, ``check_labels``, ``compile``
             and ``kernels``, see :class:`PixelWeightingLoss`; class weights enter the divisor
             ``'weight'``.
@@ -68,6 +71,32 @@ class ClassCountLoss(PixelWeightingLoss):
             # Without num_classes, empty until the first batch or checkpoint shows it.
             counts = torch.zeros(self.num_counts, num_classes or 0, dtype=torch.float64)
             self.register_buffer('running_counts', counts)
+
+    @property
+    def needs_num_classes(self) -> bool:
+        """Whether the running counts have no size yet, so that a copy would not fit later."""
+        return self.momentum is not None and self.running_counts.numel() == 0
+
+    def set_num_classes(self, num_classes: int) -> None:
+        """Gives the running counts their size, as the argument ``num_classes`` does."""
+        self.num_classes = num_classes
+        self.running_counts = self.running_counts.new_zeros(self.num_counts, num_classes)
+
+    def __deepcopy__(self, memo: dict) -> 'ClassCountLoss':
+        """Copies the loss.
+
+        Raises:
+            ValueError: If the running counts have no size yet.
+        """
+        if self.needs_num_classes:
+            raise ValueError(
+                f'{type(self).__name__} with momentum needs num_classes, since the model is copied '
+                'before its first batch, as by EMAHook: add num_classes to the loss, or '
+                "dict(type='ConsistencyHook') to custom_hooks"
+            )
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        vars(copied).update(deepcopy(vars(self), memo))
+        return copied
 
     def class_weights_of(self, counts: Tensor) -> Tensor:
         """Returns the weight of every class.
@@ -114,7 +143,7 @@ class ClassCountLoss(PixelWeightingLoss):
         if self.momentum is None:
             return counts
         running = self.running_counts
-        if running.shape[1] == 0:
+        if self.needs_num_classes:
             running = torch.zeros_like(counts, dtype=running.dtype)
         if not self.training:
             return running
@@ -127,6 +156,6 @@ class ClassCountLoss(PixelWeightingLoss):
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         saved = state_dict.get(prefix + 'running_counts')
-        if saved is not None and self.momentum is not None and self.running_counts.numel() == 0:
+        if saved is not None and self.needs_num_classes:
             self.running_counts = torch.zeros_like(saved, device=self.running_counts.device)
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -38,11 +38,12 @@ class LogitAdjustedLoss(PixelWeightingLoss):
     Args:
         tau: Strength of the prior, ≥ 0; 0 gives cross-entropy.
         prior: Share or number of pixels of each class, > 0, or a ``.npy``, ``.json`` or ``.yaml``
-            file with such a list. It should describe the pixels that training sees; sampling by
-            class changes these. None: from the statistics of the training data, which
-            ``ClassStatisticsHook`` provides. A class without a pixel then counts as one pixel: the
-            logarithm of 0 would take it out of the soft-max, and nothing would push its logits
-            down, although they compete with all others at test time.
+            file with such a list. It should describe the pixels that training sees. None: from the
+            statistics of the training data, which ``ClassStatisticsHook`` provides; they include
+            repeated images and sampling by class, but not the choice of crops. A class without a
+            pixel then counts as one pixel: the logarithm of 0 would take it out of the soft-max,
+            and nothing would push its logits down, although they compete with all others at test
+            time.
         **kwargs: ``class_weight``, ``loss_weight``, ``loss_name`` (``'loss_la'``), ``num_classes``,
             ``check_labels``, ``compile`` and ``kernels``, see :class:`PixelWeightingLoss`. The mean
             is taken over the valid pixels.
@@ -86,7 +87,8 @@ class LogitAdjustedLoss(PixelWeightingLoss):
         computed = super().use_statistics(statistics)
         if not self.prior_from_statistics:
             return computed
-        return computed | {'prior': self._set_prior(statistics.pixels.sum(0).clip(min=1).tolist())}
+        pixels = statistics.total(statistics.pixels)
+        return computed | {'prior': self._set_prior(pixels.clip(min=1).tolist())}
 
     def score(
         self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int

@@ -20,6 +20,10 @@ from .upsampled_logits import UpsampledLogits
 
 _REDUCTIONS = ('none', 'mean', 'sum')
 _EPS = torch.finfo(torch.float32).eps
+_ONE_CHANNEL = (
+    'over one channel the soft-max is always 1, so nothing would be trained; for one foreground '
+    'class set num_classes=2 and out_channels=2 in the head'
+)
 
 
 class WeighedPixels(NamedTuple):
@@ -74,7 +78,8 @@ class PixelWeightingLoss(nn.Module):
             take time to compute.
 
     Raises:
-        ValueError: For class weights that cannot be read, are negative or not finite.
+        ValueError: For class weights that cannot be read, are negative or not finite; for a
+            ``loss_name`` without ``loss`` or one class.
     """
 
     needs_predictions = False
@@ -90,6 +95,13 @@ class PixelWeightingLoss(nn.Module):
         kernels: bool = True,
     ) -> None:
         super().__init__()
+        if num_classes == 1:
+            raise ValueError(f'num_classes is 1, but {_ONE_CHANNEL}')
+        if 'loss' not in loss_name:
+            raise ValueError(
+                f"loss_name must contain 'loss', got {loss_name!r}: MMEngine only trains what is "
+                f"named so, and logs the rest; try 'loss_{loss_name}'"
+            )
         self.num_classes = num_classes
         self.class_weight_method = class_weight if names_a_method(class_weight) else None
         # Empty until the statistics are set; training before that is an error.
@@ -234,14 +246,14 @@ class PixelWeightingLoss(nn.Module):
 
         Raises:
             TypeError: If the labels are not int64.
-            ValueError: For shapes that do not fit, an unknown reduction, ``avg_factor`` with the
-                sum, or labels out of range (see ``check_labels``).
+            ValueError: For shapes that do not fit, one channel, an unknown reduction,
+                ``avg_factor`` without the mean, or labels out of range (see ``check_labels``).
         """
         reduction = reduction_override or 'mean'
         if reduction not in _REDUCTIONS:
             raise ValueError(f'reduction_override must be one of {_REDUCTIONS}, got {reduction!r}')
-        if avg_factor is not None and reduction == 'sum':
-            raise ValueError("avg_factor cannot be used with reduction 'sum'")
+        if avg_factor is not None and reduction != 'mean':
+            raise ValueError(f'avg_factor cannot be used with reduction {reduction!r}')
         self.probing = reduction == 'none'
         weighed = self.weighed_pixels(seg_logits, seg_label, weight, ignore_index)
         pixel_loss, divisor = weighed.pixel_loss, weighed.divisor
@@ -308,6 +320,8 @@ class PixelWeightingLoss(nn.Module):
         if seg_logits.dim() != 4:
             raise ValueError(f'seg_logits must be (N, C, H, W), got {tuple(seg_logits.shape)}')
         n, channels, height, width = seg_logits.shape
+        if channels == 1:
+            raise ValueError(f'seg_logits have 1 channel, but {_ONE_CHANNEL}')
         if seg_label.shape != (n, height, width):
             raise ValueError(
                 f'seg_label must be (N, H, W) = {(n, height, width)} to fit seg_logits, '

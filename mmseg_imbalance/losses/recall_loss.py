@@ -47,8 +47,9 @@ class RecallLoss(ClassCountLoss):
             enter the divisor ``'weight'``, as they do in MMSegmentation's cross-entropy.
         loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log.
-        num_classes: Number of classes. With ``momentum``, set it if something copies the model's
-            buffers before the first iteration, such as MMEngine's EMAHook.
+        num_classes: Number of classes. With ``momentum``, it is needed if something copies the
+            model before the first batch, as MMEngine's EMAHook does; ``ConsistencyHook`` takes it
+            from the head.
         check_labels: Whether to check the values of the labels; None: only on a CPU.
         compile: Whether to compile the pass over the logits.
         kernels: Whether to use the Triton kernels on a GPU.

@@ -1,5 +1,6 @@
 """A random crop that shows a previously chosen class."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,8 +9,11 @@ from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
 from ..statistics.class_statistics import ClassStatistics
+from ..utils.logs import log
 from .class_aware_window import class_aware_window
 from .class_probability import FREQUENCY_MODES, frequency_probability
+
+_TRIED = 16  # images for a class, of which at least half have to miss it before a warning
 
 
 @TRANSFORMS.register_module()
@@ -37,6 +41,10 @@ class ClassAwareRandomCrop(RandomCrop):
             ``tools/analysis_tools/class_statistics.py``; for ``class_prob`` by frequency.
         temperature: T > 0 of ``'rare'``.
 
+    Attributes:
+        statistics_classes: Names of the classes of ``statistics``, None without it;
+            ``ConsistencyHook`` compares them with those of the data set.
+
     Raises:
         ValueError: For an unknown ``class_prob``, missing statistics, or probabilities that are
             negative or too few for the labels of an image.
@@ -50,6 +58,8 @@ class ClassAwareRandomCrop(RandomCrop):
         array([[255, 255],
                [255,   7]], dtype=uint8)
     """
+
+    statistics_classes: tuple[str, ...] | None = None
 
     # With RandomCrop's list, cache_randomness would add crop_bbox again and take one call for two.
     _methods_with_randomness: list[str] = []
@@ -65,7 +75,13 @@ class ClassAwareRandomCrop(RandomCrop):
     ) -> None:
         super().__init__(crop_size, cat_max_ratio, ignore_index)
         self.class_prob = class_prob
-        self._probability = _probability(class_prob, statistics, temperature)
+        counted = None
+        if statistics is not None and class_prob in FREQUENCY_MODES[1:]:  # not 'uniform'
+            counted = ClassStatistics.load(statistics)
+            self.statistics_classes = counted.classes
+        self._probability = _probability(class_prob, counted, temperature)
+        self._sent = self._missed = 0  # images for a class, and those of them without it
+        self._warned = False
 
     @cache_randomness
     def crop_bbox(self, results: dict) -> tuple[int, int, int, int]:
@@ -81,7 +97,10 @@ class ClassAwareRandomCrop(RandomCrop):
         """
         drawn_class = getattr(results.get('sample_idx'), 'drawn_class', None)
         label = results['gt_seg_map']
-        if self.class_prob is None and (drawn_class is None or not (label == drawn_class).any()):
+        shown = drawn_class is not None and bool((label == drawn_class).any())
+        if drawn_class is not None:
+            self._note(drawn_class, shown)
+        if self.class_prob is None and not shown:
             return super().crop_bbox(results)
         window = class_aware_window(
             label,
@@ -92,6 +111,20 @@ class ClassAwareRandomCrop(RandomCrop):
             self.ignore_index,
         )
         return super().crop_bbox(results) if window is None else window
+
+    def _note(self, drawn_class: int, shown: bool) -> None:
+        """Warns once if most images do not show the class that the sampler drew them for."""
+        self._sent += 1
+        self._missed += not shown
+        if self._missed > _TRIED // 2 and self._missed > self._sent / 2 and not self._warned:
+            self._warned = True
+            log(
+                f'{self._missed} of {self._sent} images do not show the class that the sampler '
+                f'drew them for (last: class {drawn_class}) at ClassAwareRandomCrop: does '
+                'a transform after LoadAnnotations change class ids or cut objects away, or are '
+                'the class statistics those of other label maps?',
+                logging.WARNING,
+            )
 
     def __repr__(self) -> str:
         """Describes the crop in a printed pipeline."""
@@ -115,7 +148,7 @@ def _probability(class_prob, statistics, temperature) -> np.ndarray | None:
                 f'class_prob={class_prob!r} needs the frequencies of the classes: make a file with '
                 'tools/analysis_tools/class_statistics.py and name it as statistics'
             )
-        share = ClassStatistics.load(statistics).pixel_share
+        share = statistics.pixel_share
         return frequency_probability(class_prob, share, share > 0, temperature)
     if class_prob is None:
         return None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..utils.label_values import pixels_of_values
+from ..utils.label_values import pixels_of_values, whole_numbers
 
 TRIES = 10  # as in MMSegmentation's RandomCrop
 
@@ -22,7 +22,7 @@ def class_aware_window(
     the class a window holds, the more likely it is.
 
     Args:
-        label: (H, W) integers.
+        label: (H, W), whole numbers in any dtype.
         size: Height and width of the window in pixels.
         drawn_class: The class, such as the ``drawn_class`` of a :class:`DrawnIndex`. If it is None
             or not in the label map, one of the classes shown is drawn.
@@ -38,7 +38,7 @@ def class_aware_window(
         beyond a smaller image. None if no class can be drawn.
 
     Raises:
-        ValueError: If there is no probability for a class shown.
+        ValueError: If there is no probability for a class shown, or a label is no whole number.
 
     Example:
         >>> label = np.full((4, 6), 255)
@@ -46,6 +46,7 @@ def class_aware_window(
         >>> class_aware_window(label, (2, 2))
         (2, 4, 4, 6)
     """
+    label = whole_numbers(label)
     pixels = np.empty(0) if drawn_class is None else np.flatnonzero(label == drawn_class)
     if not len(pixels):
         chosen = _choose_class(label, class_probability, ignore_index, random)

@@ -1,6 +1,7 @@
 """A sampler of images by the classes that they hold."""
 
 import logging
+import math
 from collections.abc import Iterator, Sized
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..utils.logs import log
 from .class_probability import FREQUENCY_MODES, frequency_probability, performance_probability
 from .draw_stream import BLOCK, UNIFORM, DrawStream
 from .drawn_index import DrawnIndex
+from .epochs import current_epoch, is_over
 
 PERFORMANCE = 'performance'
 
@@ -33,7 +35,9 @@ class ClassBalancedInfiniteSampler(Sampler):
         train_dataloader = dict(sampler=dict(_delete_=True, type='ClassBalancedInfiniteSampler'))
 
     The draws are one endless stream, a pure function of the seed, which is sliced by rank. It is
-    the same on 1, 2 or 8 ranks, and a resumed run continues it (:meth:`skip`).
+    the same on 1, 2 or 8 ranks, and a resumed run continues it (:meth:`skip`). In a training by
+    epochs, each rank's epoch has as many draws as the data set has images per rank, rounded up, and
+    the next epoch continues the stream.
 
     ``class_prob='performance'`` needs ``dict(type='ClassFeedbackHook')`` in ``custom_hooks``, which
     scores the classes during training and passes the scores to the sampler. Until the first scores
@@ -62,6 +66,10 @@ class ClassBalancedInfiniteSampler(Sampler):
         min_pixels: Pixels ≥ 1 of a class, in the label map's own resolution, that an image needs to
             be drawn for it. A class for which no image has enough pixels is named in the log and
             left out.
+
+    Attributes:
+        by_epoch: Whether the training is known to be one by epochs. ``ConsistencyHook`` sets it;
+            without it, a training of a single epoch is only ended after its last iteration.
 
     Raises:
         ValueError: For arguments out of range, an empty data set, no class to draw, or a statistics
@@ -105,9 +113,11 @@ class ClassBalancedInfiniteSampler(Sampler):
         else:
             share = counted.pixel_share
             probability = frequency_probability(class_prob, share, self._available, temperature)
+        self._first_probability = probability
         # Positions in the common stream, and the class probabilities that hold from there on.
         self._schedule = [(0, probability)]
         self._drawn = 0  # by this rank
+        self.by_epoch = False
         self._fed = self._warned = False
 
     @property
@@ -116,8 +126,17 @@ class ClassBalancedInfiniteSampler(Sampler):
         return dict(zip(self.classes, self._schedule[-1][1].tolist(), strict=True))
 
     def __iter__(self) -> Iterator[int]:
-        """Continues this rank's draws; draws for a class are of type :class:`DrawnIndex`."""
-        while True:
+        """Continues this rank's draws; draws for a class are of type :class:`DrawnIndex`.
+
+        In a training by epochs, it gives the draws of the current epoch.
+        """
+        epoch, end = current_epoch(), math.inf
+        if epoch is None and self.by_epoch:  # a single one
+            epoch = 0
+        if epoch is not None:  # also after resuming, since such a training resumes at an epoch
+            self._drawn = epoch * len(self)
+            end = self._drawn + len(self)
+        while self._drawn < end and not is_over():
             position = self._drawn * self.world_size + self.rank
             number, offset = divmod(position, BLOCK)
             if self._block[0] != number:
@@ -129,11 +148,25 @@ class ClassBalancedInfiniteSampler(Sampler):
             yield index if drawn_class == UNIFORM else DrawnIndex(index, drawn_class)
 
     def __len__(self) -> int:
-        """Returns the number of images, like MMEngine's InfiniteSampler."""
-        return self.size
+        """Returns the draws of this rank in an epoch: the images per rank, rounded up."""
+        return -(-self.size // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Does nothing: the stream is endless."""
+        """Does nothing, since each epoch continues the stream; MMEngine calls it."""
+
+    def expected_draws(self) -> np.ndarray:
+        """Returns each image's expected share of the draws, in closed form.
+
+        With ``class_prob='performance'``, these are the shares before the first feedback.
+
+        Returns:
+            float64 (number of images,), sum 1.
+        """
+        share = np.full(self.size, self._uniform_ratio / self.size)
+        for images, probability in zip(self._holders, self._first_probability, strict=True):
+            if len(images):
+                share[images] += (1 - self._uniform_ratio) * probability / len(images)
+        return share
 
     def skip(self, num_samples: int) -> None:
         """Moves to a position at no cost; MMEngine calls it on resuming.
@@ -218,10 +251,14 @@ class ClassBalancedInfiniteSampler(Sampler):
         ]
         where = f'no image holds {min_pixels} pixels of it (min_pixels)'
         if len(missing) == len(counted.classes) and uniform_ratio < 1:
-            raise ValueError(f'no class can be drawn: for each class, {where}')
+            raise ValueError(
+                f'no class can be drawn: for each class, {where} '
+                f'({counted.ignored_share:.1%} of all pixels are ignored)'
+            )
         if missing and self.rank == 0:
             log(
-                f'ClassBalancedInfiniteSampler leaves out {", ".join(missing)}: {where}',
+                f'ClassBalancedInfiniteSampler leaves out {", ".join(missing)}: {where} '
+                f'({counted.ignored_share:.1%} of all pixels are ignored)',
                 logging.WARNING,
             )
 

@@ -12,7 +12,8 @@ from ..evaluation.confusion import class_scalars, class_scores
 from ..losses.upsampled_logits import UpsampledLogits
 from ..ops import class_counts
 from ..utils.curves import write_curves
-from ..utils.find_loss import find_loss
+from ..utils.find_loss import find_loss, unwrapped
+from ..utils.predicted_classes import predicted_classes, threshold_of
 
 KEY = 'class_feedback'
 """Key of the hook's state in checkpoints."""
@@ -93,6 +94,7 @@ class ClassFeedbackHook(Hook):
         self._classes = runner.train_dataloader.dataset.metainfo['classes']
         self._sampler = _find_sampler(runner.train_dataloader)
         loss = find_loss(runner.model, self.loss, type(self).__name__)
+        self._threshold = threshold_of(unwrapped(runner.model))
         self._handle = loss.register_forward_hook(self._count, with_kwargs=True)
         self._batch = self._counts = None
         if self._sampler is not None:
@@ -115,8 +117,7 @@ class ClassFeedbackHook(Hook):
         if self.every_n_train_iters(runner, self.interval):
             scores = class_scores(self._counts.cpu().numpy())
             if self._sampler is not None:
-                used = (runner.iter + 1) * _batch_size(runner.train_dataloader)
-                self._sampler.update(scores, used)
+                self._sampler.update(scores, self._used_draws(runner, batch_idx))
             if self.curves:
                 write_curves(runner, self._scalars(scores))
 
@@ -128,6 +129,14 @@ class ClassFeedbackHook(Hook):
         if self._sampler is not None:
             state['sampler'] = self._sampler.state_dict()
         checkpoint[KEY] = state
+
+    def _used_draws(self, runner, batch_idx: int) -> int:
+        """Returns how many draws of this rank training has used up."""
+        size = _batch_size(runner.train_dataloader)
+        if runner.max_epochs == 1:  # by iterations, which MMEngine treats as one epoch
+            return (runner.iter + 1) * size
+        epoch = len(self._sampler)  # its last batch can be smaller
+        return runner.epoch * epoch + min((batch_idx + 1) * size, epoch)
 
     def _add_batch(self) -> None:
         if self._batch is None:
@@ -183,14 +192,11 @@ class ClassFeedbackHook(Hook):
         counts = class_counts(pred, label, num_classes, ignore_index)
         self._batch = counts if self._batch is None else self._batch + counts
 
-    @staticmethod
-    def _predict(logits: Tensor, num_classes: int, loss: str) -> Tensor:
+    def _predict(self, logits: Tensor, num_classes: int, loss: str) -> Tensor:
         """Predicts every pixel's class from logits (N, C, …), or (N, 1, …) for two classes."""
         channels = logits.shape[1] if logits.dim() > 1 else 0
-        if channels == num_classes:
-            return logits.max(1).indices  # like argmax, but many times faster on a CPU
-        if channels == 1 and num_classes == 2:
-            return (logits[:, 0] > 0).long()  # the sigmoid's probability is above one half
+        if channels == num_classes or (channels, num_classes) == (1, 2):
+            return predicted_classes(logits, self._threshold)
         raise ValueError(
             f'ClassFeedbackHook needs a loss that is called with logits (N, {num_classes}, …) of '
             f'the {num_classes} classes; {loss} got {tuple(logits.shape)}'

@@ -1,7 +1,7 @@
 """The number of pixels of each class in every label map of a data set."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -52,6 +52,8 @@ class ClassStatistics:
             :class:`LabelMaps`.
         file_sizes (np.ndarray, optional): int64 (n,), bytes of each label map when it was counted;
             None if unknown.
+        draws (np.ndarray, optional): float64 (n,), how often a training sees each label map, in
+            units of the average; not saved. None: all equally often.
 
     Raises:
         ValueError: If the parts do not fit together; the message says which and why.
@@ -63,6 +65,7 @@ class ClassStatistics:
     ignored: np.ndarray
     fingerprint: str
     file_sizes: np.ndarray | None = None
+    draws: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ('classes', 'keys'):
@@ -91,7 +94,34 @@ class ClassStatistics:
     @cached_property
     def pixel_share(self) -> np.ndarray:
         """Share of each class in all pixels that are not ignored, float64 (C,) in [0, 1]."""
-        return class_shares(self.pixels)['pixels']
+        total = self.total(self.pixels)
+        return total / max(total.sum(), 1)
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Sums values of every label map, (n, …), over the label maps as training sees them.
+
+        Example:
+            >>> pixels = np.array([[9, 1], [10, 0]])
+            >>> counted = ClassStatistics(('a', 'b'), ('1', '2'), pixels, np.array([0, 0]), '')
+            >>> counted.total(pixels), counted.drawn(np.array([3, 1])).total(pixels)
+            (array([19,  1]), array([18.5,  1.5]))
+        """
+        return values.sum(0) if self.draws is None else self.draws @ values
+
+    def drawn(self, draws: np.ndarray) -> 'ClassStatistics':
+        """Returns the statistics of a training that sees label maps more or less often.
+
+        Args:
+            draws: (n,), how often it sees each label map, in any unit.
+        """
+        equal = (draws == draws[0]).all()
+        return replace(self, draws=None if equal else draws / draws.mean())
+
+    @property
+    def ignored_share(self) -> float:
+        """Share of the pixels with the ignored label, in [0, 1]."""
+        ignored = self.total(self.ignored)
+        return float(ignored / max(ignored + self.total(self.pixels).sum(), 1))
 
     def image_share(self, min_pixels: int = 1) -> np.ndarray:
         """Share of the label maps that hold a class, float64 (C,) in [0, 1].
@@ -99,7 +129,11 @@ class ClassStatistics:
         Args:
             min_pixels: Least number of pixels for a label map to hold a class.
         """
-        return class_shares(self.pixels, min_pixels)['images']
+        return self.total(self.pixels >= min_pixels) / len(self.keys)
+
+    def shares(self) -> dict[str, np.ndarray]:
+        """Returns :attr:`pixel_share` and :meth:`image_share`, as :func:`class_shares` does."""
+        return {'pixels': self.pixel_share, 'images': self.image_share()}
 
     def save(self, path: str | Path) -> None:
         """Writes a compressed ``.npz`` file, either completely or not at all."""

@@ -24,14 +24,14 @@ def sqrt_inverse_frequency(statistics: ClassStatistics, beta: float) -> np.ndarr
 def median_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
     """Computes median(g) / g."""
     pixels = statistics.pixels
-    around = pixels.sum(1) @ (pixels > 0)
-    frequency = pixels.sum(0) / around
+    around = statistics.total(pixels.sum(1)[:, None] * (pixels > 0))
+    frequency = statistics.total(pixels) / around
     return np.nanmedian(frequency) / frequency
 
 
 def effective_number(statistics: ClassStatistics, beta: float) -> np.ndarray:
     """Computes (1 − β) / (1 − βⁿ)."""
-    images = (statistics.pixels > 0).sum(0)
+    images = statistics.total(statistics.pixels > 0)
     return (1 - beta) / (1 - beta**images)
 
 
@@ -92,7 +92,7 @@ def class_weights(statistics: ClassStatistics, method: str, beta: float = 0.999)
         raise ValueError(f'unknown method {method!r}, known are {", ".join(METHODS)}')
     if not 0 < beta < 1:
         raise ValueError(f'beta must be between 0 and 1, got {beta}')
-    present = statistics.pixels.any(0)
+    present = statistics.pixel_share > 0
     if not present.any():
         raise ValueError('no class has a pixel, so none can be weighed')
     with np.errstate(divide='ignore', invalid='ignore'):  # for classes without a pixel

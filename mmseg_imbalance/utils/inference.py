@@ -15,7 +15,7 @@ from torch import nn
 from .checkpoints import check_checkpoint, harmless_loads
 from .command_line import first_line
 from .misfits import misfits
-from .run_config import RunConfigError
+from .run_config import RunConfigError, inner_datasets
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,13 @@ class StrictInferencer(MMSegInferencer):
 
     MMSegmentation's own logs which weights do not fit and predicts with random ones instead.
     """
+
+    def _init_pipeline(self, cfg):
+        # mmseg's looks for names, in a data set without a wrapper; pure Python configs give classes
+        steps = inner_datasets(cfg.test_dataloader.dataset)[0].pipeline
+        steps = [dict(step, type=getattr(step['type'], '__name__', step['type'])) for step in steps]
+        dataset = dict(pipeline=steps)
+        return super()._init_pipeline(Config(dict(test_dataloader=dict(dataset=dataset))))
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict, cfg) -> None:
         found = misfits(model, checkpoint)

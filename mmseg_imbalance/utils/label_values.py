@@ -5,6 +5,27 @@ import numpy as np
 _PIECE = 1 << 16  # pixels
 
 
+def whole_numbers(label: np.ndarray) -> np.ndarray:
+    """Returns a label map as integers: boolean and floating-point ones are converted.
+
+    Raises:
+        ValueError: If a value is not a whole number; names the dtype.
+
+    Example:
+        >>> whole_numbers(np.array([[0.0, 255.0]])), whole_numbers(np.array([[True]]))
+        (array([[  0, 255]]), array([[1]], dtype=uint8))
+    """
+    if label.dtype.kind in 'iu':
+        return label
+    if label.dtype == bool:
+        return label.astype(np.uint8)
+    with np.errstate(invalid='ignore'):  # infinity and NaN differ afterwards
+        whole = label.astype(np.int64) if label.dtype.kind == 'f' else None
+    if whole is None or not (whole == label).all():
+        raise ValueError(f'a label map of dtype {label.dtype} holds values that are not class ids')
+    return whole
+
+
 def count_pixels(label: np.ndarray) -> np.ndarray:
     """Counts the pixels of each value of a uint8 label map (H, W), int64 (256,)."""
     # In pieces, because np.bincount makes an int64 copy of its input, which should fit the cache.
@@ -18,12 +39,16 @@ def pixels_of_values(label: np.ndarray) -> dict[int, int]:
     """Counts the pixels of each value that occurs.
 
     Args:
-        label (np.ndarray): Integers (H, W).
+        label (np.ndarray): (H, W), whole numbers in any dtype.
+
+    Raises:
+        ValueError: If a value is not a whole number; names the dtype.
 
     Example:
         >>> pixels_of_values(np.array([[3, 255], [3, 3]], np.uint8))
         {3: 3, 255: 1}
     """
+    label = whole_numbers(label)
     if label.dtype == np.uint8:
         numbers = count_pixels(label)
         values = np.flatnonzero(numbers)

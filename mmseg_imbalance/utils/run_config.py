@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
 
 from .checkpoints import check_checkpoint
@@ -156,6 +156,12 @@ def newest_config(work_dir: Path) -> Path | None:
     return named if named and named.read_bytes() == trained.read_bytes() else trained
 
 
+def inner_datasets(dataset: ConfigDict) -> list[ConfigDict]:
+    """Returns the configs of the data sets inside wrappers such as ``ConcatDataset``."""
+    parts = [*dataset.get('datasets', []), *filter(None, [dataset.get('dataset')])]
+    return [inner for part in parts for inner in inner_datasets(part)] or [dataset]
+
+
 def check_data(cfg: Config, *stages: str) -> None:
     """Checks that the data exist before a model is built.
 
@@ -167,19 +173,23 @@ def check_data(cfg: Config, *stages: str) -> None:
         RunConfigError: If a data set's image folder, label folder or list of files is missing.
     """
     for stage in stages:
-        dataset = (cfg.get(f'{stage}_dataloader') or {}).get('dataset', {})
-        prefix = dataset.get('data_prefix', {})
-        for key, name in (
-            ('data_prefix.img_path', prefix.get('img_path')),
-            ('data_prefix.seg_map_path', prefix.get('seg_map_path')),
-            ('ann_file', dataset.get('ann_file')),
-        ):
-            path = os.path.join(dataset.get('data_root') or '', name or '')
-            if name and '://' not in path and not os.path.exists(path):
-                raise RunConfigError(
-                    f'data not found: {path} (prepare the data, or point data_root and {key} of '
-                    f'{stage}_dataloader.dataset elsewhere with --cfg-options)'
-                )
+        for dataset in inner_datasets((cfg.get(f'{stage}_dataloader') or {}).get('dataset', {})):
+            _check_paths(dataset, stage)
+
+
+def _check_paths(dataset: ConfigDict, stage: str) -> None:
+    prefix = dataset.get('data_prefix', {})
+    for key, name in (
+        ('data_prefix.img_path', prefix.get('img_path')),
+        ('data_prefix.seg_map_path', prefix.get('seg_map_path')),
+        ('ann_file', dataset.get('ann_file')),
+    ):
+        path = os.path.join(dataset.get('data_root') or '', name or '')
+        if name and '://' not in path and not os.path.exists(path):
+            raise RunConfigError(
+                f'data not found: {path} (prepare the data, or point data_root and {key} of '
+                f'{stage}_dataloader.dataset elsewhere with --cfg-options)'
+            )
 
 
 def enable_amp(cfg: Config) -> None:
@@ -193,6 +203,7 @@ def enable_amp(cfg: Config) -> None:
     """
     wrapper = cfg.optim_wrapper
     kind = wrapper.get('type', 'OptimWrapper')
+    kind = kind if isinstance(kind, str) else kind.__name__  # configs in pure Python give classes
     if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper'):
         raise RunConfigError(f"--amp needs optim_wrapper.type='OptimWrapper', found {kind!r}")
     if get_device() == 'cpu':

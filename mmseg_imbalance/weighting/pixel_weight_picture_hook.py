@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..utils.find_loss import find_losses
+from ..utils.find_loss import unwrapped as unwrapped_model
+from ..utils.predicted_classes import threshold_of
 from .record import (
     PixelWeighting,
     WeightingRecorder,
@@ -71,10 +73,11 @@ class PixelWeightPictureHook(Hook):
 
     def before_train(self, runner) -> None:
         """Finds the loss."""
-        losses = find_losses(runner.model, self.loss, type(self).__name__)
-        loss = first_weighting(losses)
+        model = unwrapped_model(runner.model)
+        losses = find_losses(model, self.loss, type(self).__name__)
+        loss, threshold = first_weighting(losses), threshold_of(model)
         if loss is not None:
-            self._recorder = WeightingRecorder(loss)
+            self._recorder = WeightingRecorder(loss, threshold=threshold)
             self._title = describe(unwrapped(loss))
             return
         stand_in = MODELS.build(self.fallback)
@@ -83,7 +86,7 @@ class PixelWeightPictureHook(Hook):
                 f'PixelWeightPictureHook: fallback must be a loss that weighs pixels, got '
                 f'{type(stand_in).__name__}'
             )
-        self._recorder = WeightingRecorder(losses[0], stand_in)
+        self._recorder = WeightingRecorder(losses[0], stand_in, threshold)
         self._title = describe(stand_in, instead_of=losses[0])
 
     def after_train(self, runner) -> None:

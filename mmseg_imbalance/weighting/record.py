@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..losses.upsampled_logits import UpsampledLogits
 from ..ops.weight_support import class_mean, weight_support
+from ..utils.predicted_classes import predicted_classes
 
 
 class PixelWeighting(NamedTuple):
@@ -54,9 +55,16 @@ class WeightingRecorder:
     Args:
         module: The loss, called as by MMSegmentation's heads; ``torch.compile`` may wrap it.
         stand_in: Another loss, whose weighting is shown if ``module`` does not weigh pixels.
+        threshold: Probability above which logits (N, 1, H, W) predict the second class.
     """
 
-    def __init__(self, module: nn.Module, stand_in: PixelWeightingLoss | None = None) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        stand_in: PixelWeightingLoss | None = None,
+        threshold: float = 0.5,
+    ) -> None:
+        self.threshold = threshold
         self.loss = unwrapped(module) if stand_in is None else stand_in
         self._listening = False
         self._call: tuple | None = None
@@ -79,7 +87,8 @@ class WeightingRecorder:
         if call is None:
             return None
         seg_logits, seg_label, weight, ignore_index = call
-        return weigh(self.loss.to(seg_label.device), seg_logits, seg_label, ignore_index, weight)
+        loss = self.loss.to(seg_label.device)
+        return weigh(loss, seg_logits, seg_label, ignore_index, weight, self.threshold)
 
     def close(self) -> None:
         """Removes the recorder from the loss, for good."""
@@ -97,21 +106,25 @@ def weigh(
     seg_label: Tensor,
     ignore_index: int = 255,
     weight: Tensor | None = None,
+    threshold: float = 0.5,
 ) -> PixelWeighting:
     """Weighs a batch of logits (N, C, H, W) and labels (N, H, W).
 
-    Logits (N, 1, H, W) are treated as sigmoid logits of two classes. A loss's running values of
-    past batches are used, but not changed.
+    Logits (N, 1, H, W) are treated as sigmoid logits of two classes, of which the second is
+    predicted where its probability is above ``threshold``. A loss's running values of past batches
+    are used, but not changed.
     """
+    pred = None
     if isinstance(seg_logits, Tensor) and seg_logits.dim() == 4 and seg_logits.shape[1] == 1:
+        pred = predicted_classes(seg_logits, threshold)
         seg_logits = torch.cat([torch.zeros_like(seg_logits), seg_logits], 1)
     with torch.no_grad(), _evaluating(loss):
         weighed = loss.weighed_pixels(seg_logits, seg_label, weight, ignore_index)
-        pred = weighed.scores.pred
+        pred = weighed.scores.pred if pred is None else pred
         if pred is None and isinstance(seg_logits, UpsampledLogits):
             pred = seg_logits.predictions(seg_label, ignore_index)
         elif pred is None:
-            pred = seg_logits.max(1).indices
+            pred = predicted_classes(seg_logits)
     valid = seg_label != ignore_index
     total = weighed.weighing
     if weighed.factor is not None:

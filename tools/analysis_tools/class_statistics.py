@@ -17,7 +17,7 @@ from mmseg_imbalance.statistics.class_distribution import (
     class_distribution_figure,
     class_distribution_table,
 )
-from mmseg_imbalance.statistics.class_statistics import ClassStatistics, class_shares
+from mmseg_imbalance.statistics.class_statistics import ClassStatistics
 from mmseg_imbalance.statistics.class_weights import METHODS, check_suffix, save_class_weights
 from mmseg_imbalance.statistics.rare_class_files import write_rare_class_files
 from mmseg_imbalance.utils.command_line import add_nproc, ratio, run_tool
@@ -122,7 +122,7 @@ def get_statistics(labels: LabelMaps, path: Path, args: argparse.Namespace) -> C
 
 def write_all(statistics: ClassStatistics, path: Path, args: argparse.Namespace) -> list[Path]:
     """Prints the table, writes all requested files and returns their paths."""
-    shares = {'training data': class_shares(statistics.pixels)}
+    shares = {'training data': statistics.shares()}
     Console().print(Markdown(class_distribution_table(statistics.classes, shares)))
     figure = args.figure or path.with_suffix('.png')
     drawn = class_distribution_figure(statistics.classes, shares)
@@ -141,13 +141,17 @@ def main() -> int:
     try:
         labels = list_labels(args)
         path = args.out or default_path(labels)
-        statistics = get_statistics(labels, path, args)
+        statistics = get_statistics(labels, path, args).drawn(labels.repetitions)
         written = write_all(statistics, path, args)
     except (TypeError, ValueError) as error:
         raise ToolError(str(error)) from error
     absent = [labels.classes[c] for c in np.flatnonzero(statistics.pixel_share == 0)]
     if absent:
-        print(f'warning: no pixel of {", ".join(absent)}; their class weight is 0', file=sys.stderr)
+        print(
+            f'warning: no pixel of {", ".join(absent)}; their class weight is 0 '
+            f'({statistics.ignored_share:.1%} of all pixels are ignored)',
+            file=sys.stderr,
+        )
     print(f'{len(labels.maps)} label maps; files: {", ".join(map(str, written))}')
     return 0
 

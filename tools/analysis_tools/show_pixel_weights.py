@@ -8,7 +8,7 @@ import cv2
 import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, MODELS
@@ -34,6 +34,7 @@ from mmseg_imbalance.utils.inference import add_device, build_inferencer
 from mmseg_imbalance.utils.run_config import (
     add_config_arguments,
     check_data,
+    inner_datasets,
     load_config,
     work_dir_of,
 )
@@ -117,26 +118,20 @@ def parse_args() -> argparse.Namespace:
 
 def build_dataset(cfg: Config, split: str) -> BaseSegDataset:
     """Builds the data set of a split, without augmentation and with labels."""
-    pipeline = unwrap((cfg.get('test_dataloader') or cfg.val_dataloader).dataset).pipeline
+    tested = (cfg.get('test_dataloader') or cfg.val_dataloader).dataset
+    pipeline = inner_datasets(tested)[0].pipeline
     if not any('LoadAnnotations' in str(step.type) for step in pipeline):
         raise ToolError(
             "the config's test pipeline loads no labels: add dict(type='LoadAnnotations') to "
             'test_dataloader.dataset.pipeline, after Resize'
         )
-    wrapped = cfg[f'{split}_dataloader'].dataset
-    dataset = DATASETS.build(dict(unwrap(wrapped), pipeline=pipeline))
+    plain = inner_datasets(cfg[f'{split}_dataloader'].dataset)[0]
+    dataset = DATASETS.build(dict(plain, pipeline=pipeline))
     if not isinstance(dataset, BaseSegDataset):
         raise ToolError(
             f'{split}_dataloader.dataset is a {type(dataset).__name__}, not a data set of '
             'MMSegmentation; give it another one with --cfg-options'
         )
-    return dataset
-
-
-def unwrap(dataset: ConfigDict) -> ConfigDict:
-    """Returns the (first) data set inside wrappers such as RepeatDataset and ConcatDataset."""
-    while 'dataset' in dataset or 'datasets' in dataset:
-        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
     return dataset
 
 
