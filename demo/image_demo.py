@@ -64,10 +64,11 @@ def main() -> int:
     for path in track(images, description='segmenting'):
         try:
             image = decode(read_complete(path)[0], path, mmcv.imfrombytes)
-        except BadFileError as error:
-            failed.append(one_line(f'failed: {error}'))
+            drawn = overlay(image, predict(inferencer, [image])[0], meta, args.opacity)
+        except (BadFileError, cv2.error, RuntimeError) as error:
+            where = '' if isinstance(error, BadFileError) else f'{path} cannot be segmented: '
+            failed.append(one_line(f'failed: {where}{error}'))
             continue
-        drawn = overlay(image, predict(inferencer, [image])[0], meta, args.opacity)
         data = cv2.imencode(path.suffix.lower(), drawn)[1].tobytes()
         write_atomically(args.out_dir / path.relative_to(folder), data)
     print(f'overlays written to {args.out_dir}: {len(images) - len(failed)}')

@@ -5,6 +5,7 @@ import re
 import runpy
 import signal
 import sys
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -262,6 +263,24 @@ def checkpoint_without_feedback(case):
     return run_and_read_warning(cfg)
 
 
+def parts_that_disagree(case):
+    cfg = tiny_run.tiny_config(case.path, iters=1, model__decode_head__ignore_index=0)
+    cfg.custom_hooks = [dict(type='ConsistencyHook')]
+    return fails(tiny_run.run, cfg)
+
+
+def sampler_without_an_end(case):
+    loop = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=1)
+    endless = dict(_delete_=True, type='InfiniteSampler')
+    cfg = tiny_run.tiny_config(case.path, train_cfg=loop, train_dataloader__sampler=endless)
+    cfg.custom_hooks = [dict(type='ConsistencyHook')]
+    return fails(tiny_run.run, cfg)
+
+
+def one_channel(case):
+    return fails(RecallLoss(), torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+
+
 def statistics_of_other_classes(case):
     class_statistics(data(case), 'data/train.npz', nproc=1)
     metric = ImbalanceMetric(statistics='data/train.npz')
@@ -321,6 +340,11 @@ PROVOKED = {
     'no-file-of-class-weights': lambda case: fails(
         RecallLoss, class_weight='work_dirs/weights.json'
     ),
+    'parts-of-a-config-that-disagree': parts_that_disagree,
+    'a-sampler-without-an-end': sampler_without_an_end,
+    'one-channel': one_channel,
+    'a-name-that-is-not-trained': lambda case: fails(LossMaxPooling, loss_name='lmp'),
+    'running-counts-of-a-copied-model': lambda case: fails(deepcopy, RecallLoss(momentum=0.1)),
     'negative-losses-cannot-be-pooled': negative_loss,
     'a-loss-per-class-cannot-be-pooled': loss_per_class,
     'a-loss-that-is-not-finite': loss_not_finite,

@@ -24,6 +24,7 @@ _VOLATILE = re.compile(
     r'|default_hooks\.(timer|logger|checkpoint|visualization)(\..*)?'
 )
 _WATCHING = (
+    'ConsistencyHook',
     'NonFiniteLossHook',
     'PixelWeightPictureHook',
     'PredictionWriterHook',

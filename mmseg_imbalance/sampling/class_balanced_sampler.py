@@ -252,13 +252,13 @@ class ClassBalancedInfiniteSampler(Sampler):
         where = f'no image holds {min_pixels} pixels of it (min_pixels)'
         if len(missing) == len(counted.classes) and uniform_ratio < 1:
             raise ValueError(
-                f'no class can be drawn: for each class, {where} '
-                f'({counted.ignored_share:.1%} of all pixels are ignored)'
+                f'no class can be drawn: for each class, {where}; '
+                f'{counted.ignored_share:.1%} of all pixels are ignored'
             )
         if missing and self.rank == 0:
             log(
-                f'ClassBalancedInfiniteSampler leaves out {", ".join(missing)}: {where} '
-                f'({counted.ignored_share:.1%} of all pixels are ignored)',
+                f'ClassBalancedInfiniteSampler leaves out {", ".join(missing)}: {where}; '
+                f'{counted.ignored_share:.1%} of all pixels are ignored',
                 logging.WARNING,
             )
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..evaluation.confusion import class_scalars, class_scores
 from ..losses.upsampled_logits import UpsampledLogits
 from ..ops import class_counts
-from ..utils.curves import write_curves
+from ..utils.curves import leave_out_curves, write_curves
 from ..utils.find_loss import find_loss, unwrapped
 from ..utils.predicted_classes import predicted_classes, threshold_of
 
@@ -123,6 +123,7 @@ class ClassFeedbackHook(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Saves counts and the sampler's state, the same in every process."""
+        leave_out_curves(checkpoint)
         if self._counts is None:
             return
         state = dict(counts=self._counts.cpu())

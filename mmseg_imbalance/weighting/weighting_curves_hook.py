@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from ..utils.curves import write_curves
+from ..utils.curves import leave_out_curves, write_curves
 from ..utils.find_loss import find_losses
 from .record import WeightingRecorder, check_classes, curves_of, first_weighting
 
@@ -90,6 +90,10 @@ class WeightingCurvesHook(Hook):
             )
         check_classes(weighting, len(self._classes), type(self).__name__)
         write_curves(runner, self._scalars(curves_of(self._recorder.loss, weighting)))
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Leaves the curves out."""
+        leave_out_curves(checkpoint)
 
     def _scalars(self, curves: dict[str, Tensor]) -> dict[str, float]:
         names = []

@@ -75,11 +75,13 @@ def tiny_config(
     return cfg
 
 
-def run(cfg):
-    """Trains in this process; returns the runner."""
+def run(cfg, *hooks):
+    """Trains in this process, with more hooks; returns the runner."""
     register_all_modules(init_default_scope=True)
     prepare_cpu_launch(cfg)
     runner = Runner.from_cfg(cfg)
+    for hook in hooks:
+        runner.register_hook(hook)
     runner.train()
     for loop in (runner.train_loop, runner.val_loop):
         iterator = getattr(getattr(loop, 'dataloader', None), '_iterator', None)

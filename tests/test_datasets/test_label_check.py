@@ -14,6 +14,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image, ImageFile
 from torch._utils import ExceptionWrapper
 
+from mmseg_imbalance.datasets import count_classes
 from mmseg_imbalance.datasets.label_check import CheckedFiles
 from mmseg_imbalance.utils.command_line import first_line
 from mmseg_imbalance.utils.errors import BadFileError
@@ -278,3 +279,75 @@ def test_checked_cityscapes_differs_in_the_check_alone(tmp_path):
 def test_truncated_images_stay_errors():
     """Pillow has a global switch that fills what is missing with zeros."""
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+@TRANSFORMS.register_module(force=True)
+class LoadAnnotationsOfMine(TRANSFORMS.get('mmseg.LoadAnnotations')):
+    """A subclass that reads with MMSegmentation's code."""
+
+
+@TRANSFORMS.register_module(force=True)
+class LoadAnnotationsMyWay(LoadAnnotationsOfMine):
+    """A subclass that reads in a way of its own."""
+
+    def _load_seg_map(self, results):
+        super()._load_seg_map(results)
+
+
+@pytest.mark.parametrize('how', ['16 bits', 'jpeg', 'cut short'])
+def test_a_subclass_that_reads_alike_is_checked_alike(tmp_path, how):
+    write_labels(tmp_path)
+    spoil(tmp_path / KEY, how)
+    samples = dataset(tmp_path, pipeline=[STEPS[0], dict(type='LoadAnnotationsOfMine')])
+    with pytest.raises(BadFileError, match=BAD[how]):
+        samples[2]
+
+
+def test_a_subclass_that_reads_in_its_own_way_is_named_once(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mmseg_imbalance.datasets.label_check.print_log', lambda text, *_: said.append(text)
+    )
+    write_labels(tmp_path)
+    samples = dataset(tmp_path, pipeline=[STEPS[0], dict(type='LoadAnnotationsMyWay')])
+    assert samples[0]['gt_seg_map'].shape == samples[0]['ori_shape']
+    samples[1]
+    assert len(said) == 1 and said[0].startswith('LoadAnnotationsMyWay reads label maps in a way')
+
+
+TIFFS = {
+    'whole floats': (np.arange(54) % 5).reshape(6, 9).astype(np.float32),
+    '16-bit 257': np.where(np.eye(6, 9), 257, 0).astype(np.uint16),
+    'NaN': np.where(np.eye(6, 9), np.nan, 1).astype(np.float32),
+    '0.999': np.full((6, 9), 0.999, np.float32),
+    'negative': np.full((6, 9), -1, np.int16),
+    'colours': np.zeros((6, 9, 3), np.uint8),
+}
+
+
+@pytest.mark.parametrize('kind', TIFFS)
+def test_what_tifffile_reads_has_to_be_ids(tmp_path, kind):
+    tifffile = pytest.importorskip('tifffile')
+    write_labels(tmp_path, count=1)
+    path = tmp_path / 'labels/train/frame 0.tif'
+    tifffile.imwrite(path, TIFFS[kind])
+    loader = dict(type='LoadAnnotations', imdecode_backend='tifffile')
+    samples = dataset(tmp_path, pipeline=[STEPS[0], loader], seg_map_suffix='.tif')
+    if kind == 'whole floats':
+        np.testing.assert_array_equal(samples[0]['gt_seg_map'], TIFFS[kind])
+        return
+    with pytest.raises(BadFileError, match=f'{path}.*: tifffile reads'):
+        samples[0]
+    with pytest.raises(ValueError, match='frame 0.tif: tifffile reads'):
+        count_classes(samples, 1)
+
+
+def test_label_maps_beyond_pillows_limit(tmp_path, monkeypatch):
+    write_labels(tmp_path)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
+    with pytest.raises(BadFileError, match="larger than Pillow reads .*imdecode_backend='cv2'"):
+        dataset(tmp_path)[0]
+    loader = dict(type='LoadAnnotations', imdecode_backend='cv2')
+    samples = dataset(tmp_path, pipeline=[STEPS[0], loader])
+    assert samples[0]['gt_seg_map'].shape == (6, 9)
+    assert Image.MAX_IMAGE_PIXELS == 10

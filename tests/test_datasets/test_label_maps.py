@@ -241,3 +241,22 @@ def test_other_types(root):
         find_label_maps(build(wrap('RepeatDataset', dict(type='OtherDataset'), times=2)))
     with pytest.raises(TypeError, match='cannot list the label maps of list'):
         find_label_maps([1, 2])
+
+
+@TRANSFORMS.register_module(force=True)
+class SwapIds:
+    def __call__(self, results):
+        results['gt_seg_map'] = np.array([0, 2, 1, *range(3, 256)], np.uint8)[results['gt_seg_map']]
+        return results
+
+
+def test_a_transform_that_may_change_ids_is_named_once(root, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        'mmseg_imbalance.datasets.label_maps.print_log', lambda text, *_: said.append(text)
+    )
+    flip = dict(type='RandomFlip', prob=0.5)
+    find_label_maps(build(config(root, pipeline=[LOADER, flip])))
+    for _ in range(2):
+        find_label_maps(build(config(root, pipeline=[LOADER, dict(type='SwapIds'), flip])))
+    assert len(said) == 1 and said[0].startswith('SwapIds comes after the label maps are loaded')

@@ -360,3 +360,27 @@ def test_two_processes_leave_out_repeated_samples(tmp_path):
         np.testing.assert_array_equal(
             json.loads(content)['confusion'], confusion_matrix(pred, label, 4)
         )
+
+
+def test_classes_that_are_numbers(tmp_path):
+    """MMSegmentation's IoUMetric takes them, too."""
+    statistics = ClassStatistics(
+        ('0', '1', '2'), ('a.png',), np.array([[1, 2, 3]]), np.array([0]), ''
+    )
+    statistics.save(tmp_path / 'counts.npz')
+    metric = METRICS.build(
+        dict(type='ImbalanceMetric', statistics=str(tmp_path / 'counts.npz'), out_dir=str(tmp_path))
+    )
+    metric.dataset_meta = dict(classes=(0, 1, 2))
+    data = torch.tensor([[[0, 1], [1, 2]]])
+    metric.process({}, [dict(pred_sem_seg=dict(data=data), gt_sem_seg=dict(data=data))])
+    assert metric.evaluate(1)['mIoU'] == 100
+    assert '\n0,' in (tmp_path / 'class_scores.csv').read_text().replace('\r', '')
+
+
+def test_validation_without_labels():
+    metric = ImbalanceMetric()
+    metric.dataset_meta = dict(classes=CLASSES)
+    sample = dict(pred_sem_seg=dict(data=torch.zeros(1, 2, 2)), img_path='a/b.png')
+    with pytest.raises(ValueError, match="a/b.png has no label.*seg_map_path.*'LoadAnnotations'"):
+        metric.process({}, [sample])

@@ -1,6 +1,7 @@
 """Losses get the statistics of the training set before they are asked for anything."""
 
 import os
+from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -223,7 +224,7 @@ def test_every_training_is_supplied_anew(tmp_path):
         messages = []
         runner = SimpleNamespace(
             model=model,
-            train_dataloader=SimpleNamespace(dataset=one),
+            train_dataloader=SimpleNamespace(dataset=one, sampler=None, batch_sampler=None),
             logger=SimpleNamespace(info=messages.append),
             hooks=[],
         )
@@ -256,3 +257,48 @@ def test_two_processes(tmp_path):
     log = ''.join(path.read_text() for path in (tmp_path / 'run').glob('*/*.log'))
     assert log.count('of decode_head.loss_decode.0') == 1  # not module.decode_head, and once
     assert log.count('Counting the classes') == 1
+
+
+def seen_in(dataset, drawn):
+    """Shares of the classes in images of a data set, each of which is drawn so often."""
+    pixels = [
+        np.bincount(dataset[i]['data_samples'].gt_sem_seg.data.numpy().ravel(), minlength=4)
+        for i in range(len(dataset))
+    ]
+    counts = drawn @ np.array(pixels)
+    return counts / counts.sum()
+
+
+@pytest.mark.parametrize('class_prob', ['inverse', 'performance'])
+def test_priors_are_those_of_what_the_sampler_draws(tmp_path, class_prob):
+    cfg = config(tmp_path, LA, augment=False, iters=1)
+    cfg.train_dataloader.sampler = dict(
+        type='ClassBalancedInfiniteSampler', class_prob=class_prob, min_pixels=4
+    )
+    runner = run(cfg)
+    dataset, sampler = runner.train_dataloader.dataset, runner.train_dataloader.sampler
+    drawn = np.bincount(list(islice(sampler, 20_000)), minlength=len(dataset))
+    prior = losses_of(runner).log_prior.exp().numpy()
+    np.testing.assert_allclose(prior[:3], seen_in(dataset, drawn)[:3], rtol=0.05)
+    assert prior[2] > 1.5 * COUNTS[2] / COUNTS.sum()  # the rare class
+    assert 'as the class-balanced sampler is expected to draw images' in log_of(tmp_path)
+
+
+def test_priors_count_repeated_images(tmp_path):
+    cfg = config(tmp_path, LA, augment=False, iters=1)
+    plain = cfg.train_dataloader.dataset
+    rare = dict(type='RepeatDataset', times=9, dataset=dict(plain, indices=[2]))
+    common = dict(plain, indices=[0, 1, 4])
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[common, rare])
+    runner = run(cfg)
+    prior = losses_of(runner).log_prior.exp().numpy()
+    expected = seen_in(runner.train_dataloader.dataset, np.ones(12))
+    np.testing.assert_allclose(prior[:3], expected[:3], rtol=1e-3)
+    assert 'class-balanced sampler' not in log_of(tmp_path)
+
+
+def test_crops_that_change_the_shares_are_named(tmp_path):
+    cfg = tiny_config(tmp_path, loss=WCE, iters=1)
+    cfg.custom_hooks = [HOOK]
+    run(cfg)
+    assert 'ClassAwareRandomCrop changes those in crops' in log_of(tmp_path)

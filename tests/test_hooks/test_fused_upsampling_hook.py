@@ -38,7 +38,7 @@ HEADS = [
 ENCODING = dict(type='EncHead', in_channels=[16], in_index=[3], num_codes=4)
 heads = pytest.mark.parametrize('head', HEADS, ids=lambda head: head['type'])
 LOSSES = [
-    *loss_configs(NUM_CLASSES),
+    *(dict(loss, num_classes=NUM_CLASSES) for loss in loss_configs(NUM_CLASSES)),
     CE,
     dict(CE, avg_non_ignore=True, loss_weight=0.4),
     [dict(CE, loss_weight=0.5), dict(LMP, loss_name='loss_ce')],

@@ -36,7 +36,7 @@ VOLATILE = dict(
     custom_hooks=[
         dict(type='WeightingCurvesHook'), dict(type='PixelWeightPictureHook'),
         dict(type='ClassStatisticsHook', nproc=2), dict(type='ClassFeedbackHook', interval=9),
-        dict(type='RunSummaryHook'),
+        dict(type='RunSummaryHook'), dict(type='ConsistencyHook'),
     ],
 )  # fmt: skip
 

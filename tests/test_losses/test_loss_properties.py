@@ -283,7 +283,7 @@ class TestRecallLoss:
             assert value <= plain.max() * (1 + 1e-6)
 
     @sometimes(60)
-    @given(data=st.data(), momentum=st.floats(0.01, 1), num_classes=st.integers(1, 300))
+    @given(data=st.data(), momentum=st.floats(0.01, 1), num_classes=st.integers(2, 300))
     def test_running_counts_over_many_batches(self, data, momentum, num_classes):
         loss = MODELS.build(dict(type='RecallLoss', momentum=momentum))
         expected = np.zeros((2, num_classes))

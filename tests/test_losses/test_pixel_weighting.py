@@ -343,3 +343,18 @@ def test_with_the_hard_example_pixel_sampler(cfg, batch):
     losses = decode_head.loss((torch.randn(2, 8, 9, 11),), samples(batch[1]), {})
     value = losses[decode_head.loss_decode.loss_name]
     assert value.isfinite() and value > 0
+
+
+@pytest.mark.parametrize('cfg', loss_configs(2), ids=str)
+def test_one_channel_is_refused_by_its_shape(cfg):
+    """Its soft-max is 1 whatever the logits: loss and gradient would be 0, accuracy 100 %."""
+    logits = torch.randn(2, 1, 4, 4, device='meta')  # without values, as a GPU would not wait
+    with pytest.raises(ValueError, match='1 channel.*num_classes=2 and out_channels=2'):
+        MODELS.build(cfg)(logits, torch.zeros(2, 4, 4, dtype=torch.int64, device='meta'))
+    with pytest.raises(ValueError, match='num_classes is 1.*out_channels=2'):
+        MODELS.build(dict(cfg, num_classes=1))
+
+
+def test_a_name_that_is_not_trained_is_refused():
+    with pytest.raises(ValueError, match="must contain 'loss', got 'lmp'.*'loss_lmp'"):
+        MODELS.build(dict(type='LossMaxPooling', loss_name='lmp'))

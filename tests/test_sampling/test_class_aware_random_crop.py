@@ -185,3 +185,35 @@ def test_bad_arguments_are_named(kwargs, message):
 def test_too_few_probabilities_are_named():
     with pytest.raises(ValueError, match='holds class 2, but there are probabilities of 2 classes'):
         ClassAwareRandomCrop(4, class_prob=[1, 1])(results(scene()))
+
+
+@pytest.mark.parametrize('class_prob', ['uniform', [0.2, 0.3, 0.5]], ids=str)
+@pytest.mark.parametrize('dtype', [bool, np.int64, np.float64])
+def test_labels_of_any_dtype_with_whole_numbers(dtype, class_prob):
+    label = np.zeros(SIZE, dtype)
+    label[3, 4] = 1
+    crop = ClassAwareRandomCrop(8, class_prob=class_prob)
+    for out in crops(crop, label, n=20, sample_idx=DrawnIndex(0, 1)):
+        assert out['gt_seg_map'].dtype == dtype and out['gt_seg_map'].any()
+    crops(crop, label, n=20)
+
+
+@pytest.mark.parametrize('value', [0.5, np.nan, np.inf])
+def test_labels_between_whole_numbers_are_refused(value):
+    label = np.full(SIZE, value)
+    with pytest.raises(ValueError, match='dtype float64 holds values that are not class ids'):
+        ClassAwareRandomCrop(8)(results(label))
+
+
+def test_classes_that_never_arrive_are_noticed_once(monkeypatch):
+    said = []
+    target = 'mmseg_imbalance.sampling.class_aware_random_crop.log'
+    monkeypatch.setattr(target, lambda message, *_: said.append(message))
+    crop = ClassAwareRandomCrop(8)
+    crops(crop, scene(), n=50, sample_idx=DrawnIndex(0, 1))
+    crops(crop, scene(), n=50, sample_idx=DrawnIndex(0, 7))
+    assert not said  # small objects may vanish when images are resized
+    crops(crop, scene(), n=50, sample_idx=DrawnIndex(0, 7))
+    (message,) = said
+    assert '51 of 101 images do not show the class' in message and 'class 7' in message
+    assert 'a transform after LoadAnnotations' in message

@@ -131,7 +131,7 @@ def test_missing_class_is_named_once_and_left_out(dataset, monkeypatch):
     draws = take(picky, 500)
     assert said == [
         'ClassBalancedInfiniteSampler leaves out absent: no image holds 36 pixels of it '
-        '(min_pixels)'
+        '(min_pixels); 0.0% of all pixels are ignored'
     ]
     assert {d.drawn_class for d in draws} == {0, 1, 2}
     assert {int(d) for d in draws if d.drawn_class == 2} == {2}
@@ -338,3 +338,15 @@ def test_two_processes_draw_one_stream(tmp_path):
     one.update(scores(0.9, 0.9, 0.1, 0.5), 200)
     expected += take(one, 200)
     assert [d for pair in zip(first, second, strict=True) for d in pair] == expected
+
+
+@pytest.mark.parametrize('class_prob', ('uniform', 'sqrt', 'performance'))
+@pytest.mark.parametrize('uniform_ratio', (0, 0.3, 1))
+def test_expected_draws_are_those_that_come(dataset, class_prob, uniform_ratio):
+    drawing = sampler(dataset, class_prob=class_prob, uniform_ratio=uniform_ratio)
+    expected = drawing.expected_draws()
+    assert expected.sum() == pytest.approx(1)
+    found = np.bincount(take(drawing, 40_000), minlength=len(dataset)) / 40_000
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    drawing.update(scores(0.9, 0.1, 0.1, 0.1), 0)
+    np.testing.assert_array_equal(drawing.expected_draws(), expected)

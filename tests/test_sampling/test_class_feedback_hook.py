@@ -1,6 +1,7 @@
 """Counting, curves, feedback; and that a resumed training equals an uninterrupted one."""
 
 import json
+import math
 import os
 from types import SimpleNamespace
 
@@ -71,6 +72,7 @@ def runner(model=None, sampler=None, classes=CLASSES):
         model=model or Model(),
         train_dataloader=loader,
         iter=0,
+        max_epochs=1,
         visualizer=Scalars(),
         message_hub=MessageHub('fake'),
     )
@@ -320,7 +322,7 @@ def test_head_with_one_channel_for_two_classes():
     head = MODELS.build(
         dict(
             type='FCNHead', in_channels=8, channels=4, num_convs=1, num_classes=2, out_channels=1,
-            loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True),
+            threshold=0.3, loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True),
         )
     )  # fmt: skip
     model = nn.Module()
@@ -332,7 +334,8 @@ def test_head_with_one_channel_for_two_classes():
     label[0, 0] = 255
     head.loss_decode(logits, label, ignore_index=255)
     hook.after_train_iter(fake, 0)
-    pred = torch.cat([torch.zeros_like(logits), logits], 1)  # the same decision from two logits
+    limit = torch.full_like(logits, math.log(0.3 / 0.7))
+    pred = torch.cat([limit, logits], 1)  # the same decision from two logits
     np.testing.assert_array_equal(hook._counts.numpy(), brute_force(pred, label))
 
 
@@ -513,3 +516,20 @@ def test_two_processes(tmp_path):
     straight, resumed = ends(tmp_path)
     same(straight, resumed)
     assert straight['class_feedback']['counts'][0].sum() > 3000  # 2 x 2 images of 32 x 32
+
+
+def test_resuming_warns_of_no_curve(tmp_path):
+    hooks = [
+        dict(type='ClassFeedbackHook', interval=1),
+        dict(type='WeightingCurvesHook', interval=1),
+    ]
+    loss = dict(type='LossMaxPooling')
+    for iters in (2, 4):
+        cfg = tiny_config(tmp_path, iters=iters, loss=loss, custom_hooks=hooks)
+        if iters == 4:
+            cfg.resume, cfg.load_from = True, str(tmp_path / 'run/iter_2.pth')
+        cfg.experiment_name = cfg.visualizer.name = f'{tmp_path} {iters}'
+        runner = run(cfg)
+    assert any(key.startswith('curves/train/iou/') for key in runner.message_hub.log_scalars)
+    logs = sorted((tmp_path / 'run').glob('*/*.log'))
+    assert len(logs) == 2 and 'resumed key' not in logs[1].read_text()

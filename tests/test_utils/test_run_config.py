@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 
 from mmseg_imbalance.utils import run_config
 from mmseg_imbalance.utils.run_config import (
@@ -92,6 +93,7 @@ def amp(device, monkeypatch, **wrapper):
 def test_amp_on_a_gpu_scales_the_loss(monkeypatch):
     expected = dict(type='AmpOptimWrapper', loss_scale='dynamic')
     assert amp('cuda', monkeypatch, type='OptimWrapper') == expected
+    assert amp('cuda', monkeypatch, type=OptimWrapper) == expected  # as in pure Python configs
     configured = dict(type='AmpOptimWrapper', loss_scale=512.0)
     assert amp('cuda', monkeypatch, **configured) == configured
 

@@ -1,0 +1,204 @@
+"""Trainings and tests whose parts contradict each other are refused, and both parts are named."""
+
+import re
+
+import pytest
+import torch
+from mmengine.model import ExponentialMovingAverage
+from mmseg.registry import DATASETS, MODELS
+from tiny_data import CLASSES, TinyDataset
+from tiny_run import run as run_training
+from tiny_run import tiny_config
+from tiny_statistics import make_statistics
+
+from mmseg_imbalance.hooks.consistency import InconsistentConfigError
+from mmseg_imbalance.utils.errors import ToolError
+
+HOOK = dict(
+    custom_hooks=[dict(type='ConsistencyHook')], train_dataloader__sampler__class_prob='rare'
+)
+HEAD, DATA = 'model__decode_head__', 'train_dataloader__dataset__'
+
+
+def first_transform(cfg, name):
+    return next(step for step in cfg.train_dataloader.dataset.pipeline if step['type'] == name)
+
+
+def refused(cfg):
+    with pytest.raises(InconsistentConfigError) as error:
+        run_training(cfg)
+    assert isinstance(error.value, ToolError)
+    return str(error.value)
+
+
+def test_shipped_settings_agree(tmp_path):
+    assert run_training(tiny_config(tmp_path, val=True, iters=2, **HOOK)).iter == 2
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (
+            {HEAD + 'ignore_index': 3},
+            r'disagree about the ignored label: model.decode_head.ignore_index: 3; '
+            r'train_dataloader.dataset.ignore_index, val_dataloader.dataset.ignore_index, '
+            r'ClassAwareRandomCrop of train_dataloader.ignore_index.*: 255; give all',
+        ),
+        (
+            {'val_evaluator__ignore_index': 0},
+            r'ignored label: .*: 255; ImbalanceMetric of val_evaluator.ignore_index: 0',
+        ),
+        (
+            {'model__data_preprocessor__seg_pad_val': 0},
+            r'ignored label: .*: 255; model.data_preprocessor.seg_pad_val: 0',
+        ),
+        (
+            {HEAD + 'num_classes': 5},
+            r'number of classes: the classes of train_dataloader.dataset, .*: 4; '
+            r'model.decode_head.num_classes: 5; set num_classes of each head',
+        ),
+        (
+            {HEAD + 'loss_decode': dict(type='RecallLoss', num_classes=5)},
+            r': 4; model.decode_head.loss_decode.num_classes: 5;',
+        ),
+        (
+            {'val_dataloader__dataset__reduce_zero_label': True},
+            r'ignored label: .*: 255|meaning of label 0: train_dataloader.dataset.'
+            r'reduce_zero_label: False; val_dataloader.dataset.reduce_zero_label: True',
+        ),
+    ],
+)
+def test_refused_before_the_first_iteration(tmp_path, options, message):
+    cfg = tiny_config(tmp_path, val=True, iters=1, **HOOK, **options)
+    assert re.search(message, refused(cfg), re.DOTALL)
+    assert not list((tmp_path / 'run').rglob('*.pth'))
+
+
+def test_void_that_the_head_alone_ignores(tmp_path):
+    """Label 0 is void: the sampler would draw it most, and it would weigh most."""
+    cfg = tiny_config(tmp_path, iters=1, **{HEAD + 'ignore_index': 0}, **HOOK)
+    assert 'train_dataloader.dataset.ignore_index' in refused(cfg)
+    for part in (cfg.train_dataloader.dataset, first_transform(cfg, 'ClassAwareRandomCrop')):
+        part.ignore_index = 0
+    cfg.model.data_preprocessor.seg_pad_val = 0
+    sampler = run_training(cfg).train_dataloader.sampler
+    assert sampler.class_prob['common'] == 0 < sampler.class_prob['rare']
+
+
+@pytest.mark.parametrize(
+    ('transform', 'place'),
+    [
+        (dict(type='Pad', size=(32, 32)), r"Pad of train_dataloader.pad_val\['seg'\]"),
+        (dict(type='RandomRotate', prob=1.0, degree=9), 'RandomRotate of train_dataloader.seg_pad'),
+        (
+            dict(type='RandomApply', transforms=[dict(type='RandomRotate', prob=1.0, degree=9)]),
+            'RandomRotate of train_dataloader.seg_pad_val',
+        ),
+    ],
+)
+def test_padding_with_a_label_that_is_a_class_or_none(tmp_path, transform, place):
+    cfg = tiny_config(tmp_path, iters=1, augment=False, **{HEAD + 'ignore_index': -1}, **HOOK)
+    cfg.train_dataloader.dataset.ignore_index = -1
+    cfg.model.data_preprocessor.seg_pad_val = -1
+    cfg.train_dataloader.dataset.pipeline.insert(-1, transform)
+    assert re.search(f'{place}.*: 255', refused(cfg))
+
+
+def test_classes_left_out_are_255(tmp_path):
+    metainfo = dict(classes=CLASSES[:3])
+    options = {HEAD + 'num_classes': 3, HEAD + 'ignore_index': 9, DATA + 'ignore_index': 9}
+    cfg = tiny_config(tmp_path, iters=1, augment=False, **options, **HOOK)
+    cfg.train_dataloader.dataset.metainfo = metainfo
+    cfg.model.data_preprocessor.seg_pad_val = 9
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler', shuffle=True)
+    assert 'which turns the classes that it leaves out into: 255' in refused(cfg)
+
+
+def test_classes_in_another_order(tmp_path):
+    @DATASETS.register_module(force=True)
+    class OtherOrder(TinyDataset):
+        METAINFO = dict(classes=CLASSES[::-1], palette=[[0, 0, 0]] * 4)
+
+    cfg = tiny_config(tmp_path, val=True, iters=1, **HOOK)
+    cfg.val_dataloader.dataset.type = 'OtherOrder'
+    message = refused(cfg)
+    assert 'val_dataloader.dataset has the classes absent, rare, middle, common, but ' in message
+    assert '(common is class 0 there, class 3 here)' in message
+
+
+def test_another_spelling_is_a_warning(tmp_path, caplog):
+    @DATASETS.register_module(force=True)
+    class OtherSpelling(TinyDataset):
+        METAINFO = dict(classes=('Common', *CLASSES[1:]), palette=[[0, 0, 0]] * 4)
+
+    cfg = tiny_config(tmp_path, val=True, iters=1, **HOOK)
+    cfg.val_dataloader.dataset.type = 'OtherSpelling'
+    run_training(cfg)
+    log = next((tmp_path / 'run').rglob('*.log')).read_text()
+    assert 'val_dataloader.dataset name classes differently: common / Common' in log
+
+
+def test_crop_with_the_statistics_of_other_classes(tmp_path):
+    cfg = tiny_config(tmp_path, iters=1, **HOOK)
+    path = tmp_path / 'other.npz'
+    make_statistics([[1, 10, 100, 1000, 9]]).save(path)
+    crop = first_transform(cfg, 'ClassAwareRandomCrop')
+    crop.update(class_prob='inverse', statistics=str(path))
+    message = refused(cfg)
+    assert (
+        'the statistics of ClassAwareRandomCrop of train_dataloader has the classes class 0,'
+        in message
+    )
+
+
+def test_a_data_set_in_wrappers(tmp_path):
+    cfg = tiny_config(tmp_path, iters=1, **HOOK)
+    plain = cfg.train_dataloader.dataset
+    parts = [dict(plain), dict(type='RepeatDataset', times=2, dataset=dict(plain, ignore_index=0))]
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=parts)
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler', shuffle=True)
+    assert 'train_dataloader.dataset (part 1).ignore_index: 0' in refused(cfg)
+
+
+def test_heads_of_edges_have_classes_of_their_own():
+    from mmseg_imbalance.hooks.consistency import _heads
+
+    stdc = dict(
+        type='STDCHead', in_channels=4, channels=4, num_convs=1, num_classes=2, out_channels=1,
+        boundary_threshold=0.1, loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=True),
+    )  # fmt: skip
+    fcn = dict(type='FCNHead', in_channels=4, channels=4, num_convs=1, num_classes=4)
+    model = torch.nn.Module()
+    model.decode_head = MODELS.build(fcn)
+    model.auxiliary_head = torch.nn.ModuleList([MODELS.build(stdc), MODELS.build(fcn)])
+    assert list(_heads(model)) == ['model.decode_head', 'model.auxiliary_head.1']
+
+
+def test_a_test_set_is_compared_with_the_model(tmp_path):
+    cfg = tiny_config(tmp_path, val=True, iters=1, **HOOK)
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_cfg, cfg.test_evaluator = dict(type='TestLoop'), dict(type='ImbalanceMetric')
+    runner = run_training(cfg)
+    assert 'mIoU' in runner.test()
+    runner.test_evaluator.metrics[0].ignore_index = 7
+    with pytest.raises(InconsistentConfigError, match='ImbalanceMetric of test_evaluator'):
+        runner.test()
+
+
+def test_a_sampler_without_an_end_in_a_loop_by_epochs(tmp_path):
+    loop = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=1)
+    endless = dict(_delete_=True, type='InfiniteSampler')
+    cfg = tiny_config(tmp_path, train_cfg=loop, train_dataloader__sampler=endless)
+    cfg.custom_hooks = [dict(type='ConsistencyHook')]
+    message = refused(cfg)
+    assert "'DefaultSampler', or train by iterations" in message and 'never ends' in message
+
+
+def test_running_counts_under_the_moving_average(tmp_path):
+    loss = dict(type='RecallLoss', momentum=0.1)
+    cfg = tiny_config(tmp_path, loss=loss, train_dataloader__sampler__class_prob='rare')
+    cfg.custom_hooks = [dict(type='EMAHook'), dict(type='ConsistencyHook')]
+    runner = run_training(cfg)
+    assert runner.model.decode_head.loss_decode.running_counts.sum(1)[0] > 0
+    with pytest.raises(ValueError, match='needs num_classes.*ConsistencyHook'):
+        ExponentialMovingAverage(MODELS.build(loss))
