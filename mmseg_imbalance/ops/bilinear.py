@@ -51,11 +51,11 @@ class Bilinear:
             mixed, size=self._width, mode='linear', align_corners=self.align_corners
         )
 
-    def add_down(self, grad: Tensor, rows: slice, total: Tensor) -> None:
-        """Maps the gradient (C, len(rows), W) back and adds it to ``total`` (C, h, w)."""
+    def down(self, grad: Tensor, rows: slice) -> tuple[slice, Tensor]:
+        """Maps the gradient (C, len(rows), W) back, to old rows and their gradient (C, …, w)."""
         source = slice(self._upper[rows.start], self._lower[rows.stop - 1] + 1)
         with _full_precision(grad.device):
-            total[:, source] += self._matrix[rows, source].T @ (grad @ self._columns)
+            return source, self._matrix[rows, source].T @ (grad @ self._columns)
 
 
 @functools.lru_cache(maxsize=64)  # a training has one or a few sizes

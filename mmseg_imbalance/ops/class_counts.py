@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .histogram import histogram
 from .kernels import kernels_apply
-from .stripes import cache_slices
+from .stripes import cache_slices, map_stripes
 
 
 def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> Tensor:
@@ -37,10 +37,11 @@ def class_counts(pred: Tensor, label: Tensor, num_classes: int, ignore_index: in
     # One pass over the pixels counts every pair of label and prediction.
     label, pred = label.reshape(1, -1), pred.reshape(1, -1)
     size = (num_classes + 1) * num_classes
-    pairs = sum(
-        histogram(_pair(label[:, part], pred[:, part], num_classes, ignore_index), size)
-        for part in cache_slices(label)
-    )
+
+    def count_pairs(part: slice) -> Tensor:
+        return histogram(_pair(label[:, part], pred[:, part], num_classes, ignore_index), size)
+
+    pairs = sum(map_stripes(count_pairs, cache_slices(label), label.device))
     confusion = pairs.view(num_classes + 1, num_classes)[:num_classes]
     return torch.stack([confusion.sum(1), confusion.diagonal(), confusion.sum(0)])
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .histogram import histogram
 from .kernels import kernels_apply
-from .stripes import cache_slices
+from .stripes import cache_slices, map_stripes
 
 _SHIFTS = (20, 10, 0)  # a bucket holds 2^shift neighbouring float32 numbers
 # Of the 31 bits of a non-negative float32, 11 number the first buckets. Rounding a loss down to its
@@ -127,9 +127,13 @@ def _sum_below(
     """Sums (ℓ/unit)^q over the losses below a bit pattern, (G, 1) float64."""
     total = torch.zeros_like(unit)
     unit = _positive(unit).to(power.dtype)
-    for part in cache_slices(bits):
+
+    def sum_of(part: slice) -> Tensor:
         mass = pixel_loss[:, part] / unit * power[:, part]
-        total += torch.where(bits[:, part] < start, mass, 0.0).sum(1, keepdim=True)
+        return torch.where(bits[:, part] < start, mass, 0.0).sum(1, keepdim=True)
+
+    for mass in map_stripes(sum_of, cache_slices(bits), bits.device):
+        total += mass
     return total
 
 
@@ -159,11 +163,12 @@ def _solve_bracket(
 
 def _count(bits: Tensor, start: Tensor, shift: int) -> Tensor:
     """Counts the losses (G, _BUCKETS + 2) below ``start`` (G, 1), in each bucket, and above."""
-    buckets = (
-        (bits[:, part] - start).bitwise_right_shift_(shift).add_(1).clamp_(0, _BUCKETS + 1)
-        for part in cache_slices(bits)
-    )
-    return sum(histogram(bucket, _BUCKETS + 2) for bucket in buckets)
+
+    def count(part: slice) -> Tensor:
+        bucket = (bits[:, part] - start).bitwise_right_shift_(shift).add_(1)
+        return histogram(bucket.clamp_(0, _BUCKETS + 1), _BUCKETS + 2)
+
+    return sum(map_stripes(count, cache_slices(bits), bits.device))
 
 
 def _solve(

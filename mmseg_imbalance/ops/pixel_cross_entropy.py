@@ -1,6 +1,7 @@
 """Soft-max cross-entropy of every pixel, without copies of the logits."""
 
 import functools
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from .bilinear import bilinear
 from .compiling import COMPILES_FUNCTIONS, is_compiling
 from .kernels import kernels_apply
-from .stripes import stripe_elements
+from .stripes import map_stripes, stripe_elements
 
 
 class PixelScores(NamedTuple):
@@ -96,13 +97,9 @@ class _PixelCrossEntropy(torch.autograd.Function):
         if align_corners is None and _at_once(seg_logits, compile):
             loss, pred = score(seg_logits, seg_label, shift, ignore_index, predict)
         else:
-            loss = seg_logits.new_empty(seg_label.shape, dtype=working_dtype(seg_logits))
-            if predict:
-                pred = seg_label.new_empty(seg_label.shape, dtype=_class_dtype(seg_logits.shape[1]))
-            for part, logits in _stripes(seg_logits, seg_label, align_corners):
-                loss[part], named = score(logits, seg_label[part], shift, ignore_index, predict)
-                if predict:
-                    pred[part] = named
+            loss, pred = _score_in_stripes(
+                score, seg_logits, seg_label, shift, ignore_index, align_corners, predict
+            )
         if not predict:
             return loss
         ctx.mark_non_differentiable(pred)
@@ -122,21 +119,60 @@ class _PixelCrossEntropy(torch.autograd.Function):
         gradient = _compiled(_gradient) if compile else _gradient
         if align_corners is None and _at_once(seg_logits, compile):
             grad = gradient(seg_logits, seg_label, shift, ignore_index, grad_loss)
-        elif align_corners is None:
-            grad = torch.empty_like(seg_logits)
-            for (image, rows), logits in _stripes(seg_logits, seg_label, None):
-                part = image, rows
-                piece = gradient(logits, seg_label[part], shift, ignore_index, grad_loss[part])
-                grad[image, :, rows] = piece
-        else:
-            grad = torch.zeros_like(seg_logits, dtype=working_dtype(seg_logits))
-            resizing = _resizing(seg_logits, seg_label, align_corners)
-            for part, logits in _stripes(seg_logits, seg_label, align_corners):
-                piece = gradient(logits, seg_label[part], shift, ignore_index, grad_loss[part])
-                image, rows = part
-                resizing.add_down(piece, rows, grad[image])
-            grad = grad.to(seg_logits.dtype)
+            return grad, *[None] * 6
+        grad = _gradient_in_stripes(
+            gradient, seg_logits, seg_label, shift, ignore_index, align_corners, grad_loss
+        )
         return grad, *[None] * 6
+
+
+def _score_in_stripes(
+    score: Callable, seg_logits, seg_label, shift, ignore_index, align_corners, predict
+) -> tuple[Tensor, Tensor | None]:
+    """Computes :func:`_score` of all stripes, of smaller logits with ``align_corners``."""
+    loss = seg_logits.new_empty(seg_label.shape, dtype=working_dtype(seg_logits))
+    pred = None
+    if predict:
+        pred = seg_label.new_empty(seg_label.shape, dtype=_class_dtype(seg_logits.shape[1]))
+    resizing = _resizing(seg_logits, seg_label, align_corners)
+
+    def score_stripe(part: tuple[int, slice]) -> None:
+        logits = _logits_of(part, seg_logits, resizing)
+        loss[part], named = score(logits, seg_label[part], shift, ignore_index, predict)
+        if predict:
+            pred[part] = named
+
+    stripes, device = _stripes(seg_logits, seg_label), seg_logits.device
+    deque(map_stripes(score_stripe, stripes, device, score is _score), maxlen=0)
+    return loss, pred
+
+
+def _gradient_in_stripes(
+    gradient: Callable, seg_logits, seg_label, shift, ignore_index, align_corners, grad_loss
+) -> Tensor:
+    """Computes :func:`_gradient` of all stripes, that of smaller logits with ``align_corners``."""
+    resizing = _resizing(seg_logits, seg_label, align_corners)
+    if resizing is None:
+        grad = torch.empty_like(seg_logits)
+    else:
+        grad = torch.zeros_like(seg_logits, dtype=working_dtype(seg_logits))
+
+    def gradient_of_stripe(part: tuple[int, slice]) -> tuple[int, slice, Tensor] | None:
+        image, rows = part
+        logits = _logits_of(part, seg_logits, resizing)
+        piece = gradient(logits, seg_label[part], shift, ignore_index, grad_loss[part])
+        if resizing is not None:
+            return image, *resizing.down(piece, rows)
+        grad[image, :, rows] = piece
+        return None
+
+    stripes = _stripes(seg_logits, seg_label)
+    on_threads = gradient is _gradient
+    for part in map_stripes(gradient_of_stripe, stripes, seg_logits.device, on_threads):
+        if part is not None:  # stripes share rows of smaller logits, so they are added in order
+            image, rows, piece = part
+            grad[image, :, rows] += piece
+    return grad.to(seg_logits.dtype)
 
 
 def _forward_in_kernels(
@@ -247,25 +283,25 @@ def _at_once(seg_logits: Tensor, compile: bool) -> bool:
     return compile or is_compiling() or whole
 
 
-def _stripes(
-    seg_logits: Tensor, seg_label: Tensor, align_corners: bool | None
-) -> Iterator[tuple[tuple[int, slice], Tensor]]:
-    """Cuts a batch into stripes: (image, rows) and their logits (C, len(rows), W)."""
+def _stripes(seg_logits: Tensor, seg_label: Tensor) -> Iterator[tuple[int, slice]]:
+    """Cuts a batch into stripes, the number of an image and some of its rows."""
     images, height, width = seg_label.shape
     row = max(1, seg_logits.shape[1] * width)
     step = max(1, stripe_elements(seg_logits.device, images * height * row) // row)
-    if align_corners is not None:
-        resizing = _resizing(seg_logits, seg_label, align_corners)
     for image in range(images):
         for start in range(0, height, step):
-            rows = slice(start, min(start + step, height))
-            if align_corners is None:
-                yield (image, rows), seg_logits[image, :, rows]
-            else:
-                yield (image, rows), resizing.up(seg_logits[image], rows)
+            yield image, slice(start, min(start + step, height))
 
 
-def _resizing(seg_logits: Tensor, seg_label: Tensor, align_corners: bool):
+def _logits_of(part: tuple[int, slice], seg_logits: Tensor, resizing) -> Tensor:
+    """Returns the logits (C, len(rows), W) of a stripe."""
+    image, rows = part
+    return seg_logits[image, :, rows] if resizing is None else resizing.up(seg_logits[image], rows)
+
+
+def _resizing(seg_logits: Tensor, seg_label: Tensor, align_corners: bool | None):
+    if align_corners is None:
+        return None
     size, new_size = tuple(seg_logits.shape[2:]), tuple(seg_label.shape[1:])
     return bilinear(size, new_size, align_corners, seg_logits.device, working_dtype(seg_logits))
 

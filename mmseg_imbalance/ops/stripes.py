@@ -1,6 +1,16 @@
-"""Sizes of the stripes that are processed at a time."""
+"""Stripes: the parts of a large tensor that are processed at a time.
 
-from collections.abc import Iterator
+On a CPU, each stripe is one thread's. PyTorch's own way, all threads on each operation, makes every
+operation wait for the slowest thread. Stripes have many short operations, so that a step takes many
+times as long as soon as another process needs one of the cores.
+"""
+
+import functools
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -9,16 +19,65 @@ from .compiling import is_compiling
 
 # Fits the caches of a CPU's cores, so that only the first of several operations reads from memory
 # and intermediate results take up none.
-CPU_ELEMENTS = 1 << 18
+CPU_ELEMENTS = 1 << 19
 # On a GPU, stripes have to keep it busy, but be a small share of the whole to save memory.
 GPU_ELEMENTS, GPU_STRIPES = 1 << 20, 32
 
 
 def stripe_elements(device: torch.device, total: int) -> int:
     """Returns how many of ``total`` elements a stripe has."""
-    if device.type == 'cpu':
-        return CPU_ELEMENTS
+    if device.type == 'cpu':  # a few stripes for each thread, as long as they are no trifles
+        return min(CPU_ELEMENTS, max(CPU_ELEMENTS >> 4, total // (4 * torch.get_num_threads())))
     return max(GPU_ELEMENTS, total // GPU_STRIPES)
+
+
+def map_stripes(
+    work: Callable, stripes: Iterable, device: torch.device, on_threads: bool = True
+) -> Iterator:
+    """Returns the results of ``work`` for every stripe, in their order.
+
+    Args:
+        work: Called with a stripe, on a CPU by several threads at once. It must need no gradients.
+        stripes: Its arguments, few numbers each: they are listed before the first call.
+        device: Device of the tensors that ``work`` uses.
+        on_threads: Whether ``work`` may have threads of its own; compiled code divides its loops.
+    """
+    threads = 1
+    if on_threads and device.type == 'cpu' and not is_compiling():
+        threads = torch.get_num_threads()
+    return map(work, stripes) if threads == 1 else _on_threads(work, list(stripes), threads)
+
+
+def _on_threads(work: Callable, stripes: list, threads: int) -> Iterator:
+    if len(stripes) == 1:
+        yield work(stripes[0])
+        return
+    pool, running = _pool(threads), deque()
+    for stripe in stripes:
+        running.append(pool.submit(torch.no_grad()(work), stripe))
+        if len(running) > 2 * threads:  # results may be large
+            yield running.popleft().result()
+    for future in running:
+        yield future.result()
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Returns Python threads whose operations in PyTorch use no other threads."""
+    started = threading.Barrier(threads)
+
+    def start(_) -> None:
+        torch.get_num_threads()  # else this thread's first operation would set them to the default
+        torch.set_num_threads(1)  # for this thread, and for those that are yet to start
+        started.wait()
+
+    pool = ThreadPoolExecutor(threads, 'stripes')
+    list(pool.map(start, range(threads)))
+    torch.set_num_threads(threads)
+    return pool
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # a child process has none of the threads
 
 
 def cache_slices(numbers: Tensor) -> Iterator[slice]:
@@ -26,7 +85,7 @@ def cache_slices(numbers: Tensor) -> Iterator[slice]:
 
     Example:
         >>> list(cache_slices(torch.empty(2, 300000)))
-        [slice(0, 131072, None), slice(131072, 262144, None), slice(262144, 300000, None)]
+        [slice(0, 262144, None), slice(262144, 300000, None)]
     """
     groups, columns = numbers.shape
     step = max(1, columns)

@@ -1,3 +1,5 @@
+import multiprocessing
+
 import pytest
 import torch
 
@@ -22,3 +24,43 @@ def test_slices_cover_every_column_once(monkeypatch, shape):
     columns = [column for part in slices for column in range(shape[1])[part]]
     assert columns == list(range(shape[1]))
     assert all(shape[0] * (part.stop - part.start) <= max(12, shape[0]) for part in slices)
+
+
+@pytest.mark.parametrize('threads', [1, 3])
+def test_stripes_come_in_order_and_errors_arrive(threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    cpu = torch.device('cpu')
+    numbers = torch.arange(40.0)
+    try:
+        found = list(stripes.map_stripes(lambda i: (numbers[i] * 2).item(), range(40), cpu))
+        assert found == [2.0 * i for i in range(40)]
+        seen = set(stripes.map_stripes(lambda _: torch.get_num_threads(), range(9), cpu))
+        assert seen == {1}  # no operation waits for other threads
+        assert torch.get_num_threads() == threads
+        with torch.no_grad():
+            grads = set(stripes.map_stripes(lambda _: torch.is_grad_enabled(), range(9), cpu))
+        assert grads == {False}
+        with pytest.raises(IndexError):
+            list(stripes.map_stripes(lambda i: [1, 2][i], range(9), cpu))
+    finally:
+        torch.set_num_threads(before)
+
+
+def _in_a_child(queue):
+    queue.put(list(stripes.map_stripes(lambda i: i + 1, range(9), torch.device('cpu'))))
+
+
+def test_a_forked_child_has_threads_of_its_own():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        list(stripes.map_stripes(lambda i: i, range(9), torch.device('cpu')))
+        context = multiprocessing.get_context('fork')
+        queue = context.Queue()
+        child = context.Process(target=_in_a_child, args=(queue,))
+        child.start()
+        assert queue.get(timeout=60) == list(range(1, 10))
+        child.join()
+    finally:
+        torch.set_num_threads(before)
