@@ -51,6 +51,7 @@ class LabelMap:
                 bool(self.info['reduce_zero_label']),
                 self.ignore_index,
                 [type(loader).__name__ for loader in self.loaders],
+                *_own_settings(self.loaders),
             ]
         )
 
@@ -140,6 +141,10 @@ def find_label_maps(dataset) -> LabelMaps:
     found: list[LabelMap] = []
     roots: list[str] = []
     positions = _collect(dataset, found, roots)
+    if not dataset.metainfo.get('classes'):
+        raise ValueError(
+            f'{type(dataset).__name__} has no names of classes: give it metainfo=dict(classes=[…])'
+        )
     root = _common_folder(roots)
     by_key: dict[str, LabelMap] = {}
     for label in found:
@@ -265,6 +270,12 @@ def _settings(loaders: tuple) -> list[str]:
         repr({key: value for key, value in vars(loader).items() if key != 'reduce_zero_label'})
         for loader in loaders
     ]
+
+
+def _own_settings(loaders: tuple) -> list[str]:
+    """Settings of loaders that are not MMSegmentation's, as far as they can be written down."""
+    own = tuple(t for t in loaders if type(t).__module__.partition('.')[0] not in _KNOWN)
+    return [text for text in _settings(own) if ' at 0x' not in text]
 
 
 def _names(transforms: Iterable) -> str:

@@ -17,28 +17,31 @@ def plain_datasets(dataset) -> list:
         >>> plain_datasets(RepeatDataset(plain, 2, lazy_init=True)) == [plain]
         True
     """
-    if hasattr(dataset, 'datasets'):
-        return [plain for part in dataset.datasets for plain in plain_datasets(part)]
-    return plain_datasets(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
+    return [plain for part in _parts(dataset) for plain in plain_datasets(part)] or [dataset]
 
 
 def transforms_of(dataset) -> Iterator:
     """Yields the transforms of a data set and of its wrappers, also those inside other ones."""
-    for part in (*getattr(dataset, 'datasets', ()), getattr(dataset, 'dataset', None)):
-        if part is not None:
-            yield from transforms_of(part)
-    pipeline = getattr(dataset, 'pipeline', ())
-    yield from _flat(getattr(pipeline, 'transforms', pipeline))
+    for part in _parts(dataset):
+        yield from transforms_of(part)
+    yield from _inside(getattr(dataset, 'pipeline', None))
 
 
-def _flat(transforms) -> Iterator:
-    for transform in transforms:
-        if isinstance(transform, list | tuple):  # a choice of RandomChoice
-            yield from _flat(transform)
-            continue
-        yield transform
-        inner = getattr(transform, 'transforms', ())
-        yield from _flat(getattr(inner, 'transforms', inner))
+def _parts(dataset) -> list:
+    parts = [*(getattr(dataset, 'datasets', None) or []), getattr(dataset, 'dataset', None)]
+    return [part for part in parts if hasattr(part, 'metainfo')]  # and is no name or the like
+
+
+def _inside(pipeline) -> Iterator:
+    """Yields the transforms in a list, or in what has a list of them, such as RandomApply."""
+    transforms = getattr(pipeline, 'transforms', pipeline)
+    if isinstance(transforms, list | tuple):
+        for transform in transforms:
+            if not isinstance(transform, list | tuple):
+                yield transform
+            yield from _inside(transform)
+    elif transforms is not pipeline:
+        yield from _inside(transforms)
 
 
 def image_folder(dataset) -> str:

@@ -4,17 +4,17 @@ MMSegmentation does not compare them: the ignored label alone is set in the head
 the crop, the padding and the metric.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from mmseg.datasets import BaseSegDataset
 from torch import nn
 
 from ..datasets.wrappers import plain_datasets, transforms_of
 from ..utils.errors import ToolError
 from ..utils.find_loss import unwrapped
 from ..utils.logs import log
-
-WARNING = 30  # of logging
 
 
 class InconsistentConfigError(ToolError):
@@ -33,7 +33,9 @@ class Fact(NamedTuple):
     value: object
 
 
-def check_consistency(model: nn.Module, datasets: dict, metrics: dict) -> None:
+def check_consistency(
+    model: nn.Module, datasets: dict, metrics: dict, trained_on: Sequence[str] | None = None
+) -> None:
     """Checks that model, data sets, transforms and metrics agree about what they share.
 
     These are the ignored label, the classes, their number, and how label files count them.
@@ -42,6 +44,7 @@ def check_consistency(model: nn.Module, datasets: dict, metrics: dict) -> None:
         model: The segmentor, with or without a wrapper.
         datasets: Data sets, wrapped or not, keyed by ``'train'``, ``'val'`` or ``'test'``.
         metrics: The metrics of each of these stages.
+        trained_on: Classes of the training whose checkpoint is resumed or tested, if known.
 
     Raises:
         InconsistentConfigError: If two parts contradict each other; names both.
@@ -49,20 +52,22 @@ def check_consistency(model: nn.Module, datasets: dict, metrics: dict) -> None:
     heads, data = _heads(unwrapped(model)), _plain(datasets)
     ignored = [
         *_settings(heads, 'ignore_index'),
+        *_settings(_losses(heads), 'ignore_index'),
         *_ignored_in_data(datasets, data),
         *_ignored_in_padding(unwrapped(model)),
-        *_ignored_in_metrics(metrics),
     ]
+    ignored += _ignored_in_metrics(metrics, {fact.value for fact in ignored})
     _agree('ignored label', ignored, 'give all of them the label of pixels without a class')
-    numbers = [Fact(f'the classes of {fact.place}', len(fact.value)) for fact in _classes(data)]
-    numbers += _settings(heads, 'num_classes')
-    numbers += [f for head in heads.items() for f in _numbers_in_losses(*head)]
+    names = _classes(data)
+    numbers = [Fact(f'the classes of {fact.place}', len(fact.value)) for fact in names]
+    numbers += [*_settings(heads, 'num_classes'), *_settings(_losses(heads), 'num_classes')]
+    numbers += _numbers_in_crops(datasets)
     _agree('number of classes', numbers, 'set num_classes of each head to that of the data set')
-    _check_names([*_classes(data), *_names_in_crops(datasets)])
-    for kind in {type(dataset) for dataset in data.values()}:
-        same = {place: dataset for place, dataset in data.items() if type(dataset) is kind}
-        facts = _settings(same, 'reduce_zero_label')
-        _agree('meaning of label 0', facts, f'the files of {kind.__name__} are read in one way')
+    if trained_on:
+        names = [Fact('the training of the checkpoint', tuple(map(str, trained_on))), *names]
+    _check_names(names)
+    _check_statistics(names, datasets)
+    _check_label_0(data)
 
 
 def _heads(model: nn.Module) -> dict[str, nn.Module]:
@@ -72,10 +77,19 @@ def _heads(model: nn.Module) -> dict[str, nn.Module]:
         if not all(hasattr(module, name) for name in ('loss_decode', 'ignore_index')):
             continue
         # such as STDCHead, whose two classes are edges and the rest
-        own_labels = 'loss_by_feat' in vars(type(module)) and 'auxiliary' in path
+        own_labels = 'loss_by_feat' in vars(type(module)) and 'decode_head' not in path
         if not own_labels:
             heads[f'model.{path}'] = module
     return heads
+
+
+def _losses(heads: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    return {
+        f'{place}.{path}': module
+        for place, head in heads.items()
+        for path, module in head.named_modules()
+        if path.startswith('loss_decode')
+    }
 
 
 def _plain(datasets: dict) -> dict[str, object]:
@@ -101,12 +115,11 @@ def _ignored_in_data(datasets: dict, data: dict[str, object]) -> Iterator[Fact]:
         if 255 in (getattr(dataset, 'label_map', None) or {}).values():
             yield Fact(f'{place}.metainfo, which turns the classes that it leaves out into', 255)
     for place, transform in _transforms(datasets):
-        if hasattr(transform, 'ignore_index'):
-            yield Fact(f'{place}.ignore_index', transform.ignore_index)
-        elif hasattr(transform, 'seg_pad_val') and 'BioMedical' not in place:
-            yield Fact(f'{place}.seg_pad_val', transform.seg_pad_val)
-        elif type(transform).__name__ == 'Pad' and 'seg' in transform.pad_val:
-            yield Fact(f"{place}.pad_val['seg']", transform.pad_val['seg'])
+        for name in ('ignore_index', 'seg_pad_val', 'seg_fill_in'):
+            if 'BioMedical' not in place:  # these pad with a class
+                yield from _settings({place: transform}, name)
+        if type(transform).__name__ == 'Pad':
+            yield Fact(f"{place}.pad_val['seg']", transform.pad_val.get('seg', 255))
 
 
 def _transforms(datasets: dict) -> Iterator[tuple[str, object]]:
@@ -118,39 +131,36 @@ def _transforms(datasets: dict) -> Iterator[tuple[str, object]]:
 def _ignored_in_padding(model: nn.Module) -> Iterator[Fact]:
     preprocessor = getattr(model, 'data_preprocessor', None)
     if getattr(preprocessor, 'size', None) or getattr(preprocessor, 'size_divisor', None):
-        yield Fact('model.data_preprocessor.seg_pad_val', preprocessor.seg_pad_val)
+        yield from _settings({'model.data_preprocessor': preprocessor}, 'seg_pad_val')
 
 
-def _ignored_in_metrics(metrics: dict) -> Iterator[Fact]:
+def _ignored_in_metrics(metrics: dict, elsewhere: set) -> Iterator[Fact]:
+    """Yields what metrics ignore; one that agrees allows others to score in another way."""
     for stage, parts in metrics.items():
         places = {f'{type(metric).__name__} of {stage}_evaluator': metric for metric in parts}
-        yield from _settings(places, 'ignore_index')
+        facts = _settings(places, 'ignore_index')
+        yield from [fact for fact in facts if fact.value in elsewhere] or facts
 
 
-def _numbers_in_losses(place: str, head: nn.Module) -> list[Fact]:
-    losses = {
-        f'{place}.{path}': module
-        for path, module in head.named_modules()
-        if path.startswith('loss_decode')
-    }
-    return _settings(losses, 'num_classes')
+def _numbers_in_crops(datasets: dict) -> Iterator[Fact]:
+    for place, transform in _transforms(datasets):
+        probability = getattr(transform, 'class_prob', None)
+        if isinstance(probability, list | tuple):
+            yield Fact(f'{place}.class_prob', len(probability))
 
 
 def _classes(data: dict[str, object]) -> list[Fact]:
-    known = {place: dataset.metainfo.get('classes') for place, dataset in data.items()}
+    known = {
+        place: (getattr(dataset, 'metainfo', None) or {}).get('classes')
+        for place, dataset in data.items()
+    }
     return [Fact(place, tuple(map(str, names))) for place, names in known.items() if names]
 
 
-def _names_in_crops(datasets: dict) -> Iterator[Fact]:
-    for place, transform in _transforms(datasets):
-        if getattr(transform, 'statistics_classes', None) is not None:
-            yield Fact(f'the statistics of {place}', transform.statistics_classes)
-
-
 def _agree(what: str, facts: Sequence[Fact], way_out: str) -> None:
-    by_value: dict[object, list[str]] = {}
+    by_value: dict[str, list[str]] = {}
     for fact in facts:
-        by_value.setdefault(fact.value, []).append(fact.place)
+        by_value.setdefault(repr(fact.value), []).append(fact.place)
     if len(by_value) > 1:
         said = '; '.join(f'{", ".join(places)}: {value}' for value, places in by_value.items())
         raise InconsistentConfigError(
@@ -159,20 +169,43 @@ def _agree(what: str, facts: Sequence[Fact], way_out: str) -> None:
 
 
 def _check_names(facts: Sequence[Fact]) -> None:
-    """Checks that no class has another index elsewhere; other spellings get a warning."""
-    for fact in facts[1:]:
+    """Checks that no class has another index elsewhere; other names get a warning."""
+    for fact in facts:
+        twice = {name for name in fact.value if fact.value.count(name) > 1}
+        if twice:
+            raise InconsistentConfigError(f'{fact.place} has {min(twice)!r} twice in its classes')
         first = facts[0]
-        if fact.value == first.value:
-            continue
-        here, there = (dict(zip(f.value, range(len(f.value)), strict=True)) for f in (first, fact))
-        moved = [name for name in here if name in there and here[name] != there[name]]
-        if moved or len(here) != len(there) or not here.keys() & there.keys():
-            name = moved[0] if moved else None
-            said = f'{name} is class {here[name]} there, class {there[name]} here' if name else ''
-            raise InconsistentConfigError(
-                f'{fact.place} has the classes {", ".join(fact.value)}, but {first.place} has '
-                f'{", ".join(first.value)}{said and f" ({said})"}; all of a run need the same'
-            )
+        here, there = (
+            {name.casefold(): c for c, name in enumerate(f.value)} for f in (fact, first)
+        )
+        moved = [name for name in here if there.get(name, here[name]) != here[name]]
+        if moved or len(fact.value) != len(first.value):
+            raise _other_classes(fact, first)
         pairs = zip(first.value, fact.value, strict=True)
-        other = ', '.join(f'{a} / {b}' for a, b in pairs if a != b)
-        log(f'{first.place} and {fact.place} name classes differently: {other}', WARNING)
+        other = ', '.join(f'{a} / {b}' for a, b in pairs if a.casefold() != b.casefold())
+        if other:
+            log(
+                f'{first.place} and {fact.place} name classes differently: {other}', logging.WARNING
+            )
+
+
+def _check_statistics(names: Sequence[Fact], datasets: dict) -> None:
+    for place, transform in _transforms(datasets):
+        classes = getattr(transform, 'statistics_classes', None)
+        if names and classes is not None and classes not in {fact.value for fact in names}:
+            raise _other_classes(Fact(f'the statistics of {place}', classes), names[0])
+
+
+def _other_classes(fact: Fact, first: Fact) -> InconsistentConfigError:
+    return InconsistentConfigError(
+        f'{fact.place} has the classes {", ".join(fact.value)}, but {first.place} has '
+        f'{", ".join(first.value)}; all parts of a run need the same, in the same order'
+    )
+
+
+def _check_label_0(data: dict[str, object]) -> None:
+    """Checks that the files of a kind are read in one way; BaseSegDataset can be any kind."""
+    for kind in {type(dataset) for dataset in data.values()} - {BaseSegDataset}:
+        same = {place: dataset for place, dataset in data.items() if type(dataset) is kind}
+        facts = _settings(same, 'reduce_zero_label')
+        _agree('meaning of label 0', facts, f'the files of {kind.__name__} are read in one way')

@@ -1,23 +1,32 @@
 """A hook that compares what the parts of a run say about the same thing."""
 
+import logging
+
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
 
+from ..datasets.wrappers import transforms_of
 from ..losses.class_count_loss import ClassCountLoss
+from ..sampling.class_balanced_sampler import ClassBalancedInfiniteSampler
 from ..utils.find_loss import unwrapped
 from .consistency import InconsistentConfigError, check_consistency
+from .suspicious_settings import suspicious_settings
+
+_ENDLESS = (InfiniteSampler, ClassBalancedInfiniteSampler)
 
 
 @HOOKS.register_module()
 class ConsistencyHook(Hook):
     """Refuses a run whose parts contradict each other, before its first iteration.
 
-    It compares heads, data sets, crops and other transforms, padding and metrics: the ignored
-    label, the number of classes, their names and their order, and ``reduce_zero_label``. A training
-    with a contradiction would run, and be wrong without a word. It also refuses a loop by epochs
-    whose sampler has no end, and tells losses with running counts how many classes there are::
+    It compares heads, losses, data sets, crops and other transforms, padding, metrics and the
+    checkpoint that is resumed or tested: the ignored label, the number of classes, their names and
+    their order, and ``reduce_zero_label``. A run with a contradiction would go on, and be wrong
+    without a word. It also refuses samplers without an end where an end is needed, warns of
+    settings that are rarely meant, such as a schedule that does not fit the length of the training,
+    and tells losses with running counts how many classes there are::
 
         custom_hooks = [*_base_.custom_hooks, dict(type='ConsistencyHook')]
 
@@ -29,6 +38,9 @@ class ConsistencyHook(Hook):
 
     priority = 'VERY_HIGH'  # before EMAHook copies the model, and before anything is counted
 
+    def __init__(self) -> None:
+        self._trained_on: list[str] | None = None
+
     def before_run(self, runner) -> None:
         """Gives losses with running counts their number of classes, which their head knows."""
         for head in unwrapped(runner.model).modules():
@@ -38,18 +50,42 @@ class ConsistencyHook(Hook):
                 if isinstance(loss, ClassCountLoss) and loss.needs_num_classes:
                     loss.set_num_classes(head.out_channels)
 
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Notes the classes of the training that saved the checkpoint."""
+        meta = checkpoint.get('meta') or {}
+        self._trained_on = (meta.get('dataset_meta') or {}).get('classes')
+
     def before_train(self, runner) -> None:
         """Compares the parts of a training and of its validation."""
         loops = {'train': runner.train_loop}
         if runner.val_loop is not None:
             loops['val'] = runner.val_loop
-        if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            _end_epochs(runner.train_dataloader.sampler)
-        _compare(runner, loops)
+        _check_ends(loops)
+        _check_rotations(runner.train_dataloader.dataset)
+        # a training that only starts from other weights may have other classes
+        _compare(runner, loops, self._trained_on if runner.iter > 0 else None)
+        for sentence in suspicious_settings(runner):
+            runner.logger.log(logging.WARNING, sentence)
 
     def before_test(self, runner) -> None:
         """Compares the parts of a test."""
-        _compare(runner, {'test': runner.test_loop})
+        loops = {'test': runner.test_loop}
+        _check_ends(loops)
+        _compare(runner, loops, self._trained_on)
+
+
+def _check_ends(loops: dict) -> None:
+    for stage, loop in loops.items():
+        loader = getattr(loop, 'dataloader', None)
+        inner = getattr(getattr(loader, 'batch_sampler', None), 'sampler', None)
+        for sampler in (getattr(loader, 'sampler', None), inner):
+            if stage != 'train' and isinstance(sampler, _ENDLESS):
+                raise InconsistentConfigError(
+                    f'{type(sampler).__name__} is for training, and never takes every image once: '
+                    f"set {stage}_dataloader.sampler to dict(type='DefaultSampler', shuffle=False)"
+                )
+            if isinstance(loop, EpochBasedTrainLoop):
+                _end_epochs(sampler)
 
 
 def _end_epochs(sampler) -> None:
@@ -63,9 +99,18 @@ def _end_epochs(sampler) -> None:
         sampler.by_epoch = True
 
 
-def _compare(runner, loops: dict) -> None:
-    datasets = {stage: loop.dataloader.dataset for stage, loop in loops.items()}
-    metrics = {
-        stage: loop.evaluator.metrics for stage, loop in loops.items() if hasattr(loop, 'evaluator')
-    }
-    check_consistency(runner.model, datasets, metrics)
+def _check_rotations(dataset) -> None:
+    for transform in transforms_of(dataset):
+        if type(transform).__name__ == 'RandomRotFlip' and transform.rotate_prob > 0:
+            raise InconsistentConfigError(
+                'RandomRotFlip of train_dataloader interpolates between class ids when it rotates, '
+                'which makes other ids of them: use RandomRotate and RandomFlip instead'
+            )
+
+
+def _compare(runner, loops: dict, trained_on: list[str] | None) -> None:
+    loaders = {stage: getattr(loop, 'dataloader', None) for stage, loop in loops.items()}
+    datasets = {stage: loader.dataset for stage, loader in loaders.items() if loader is not None}
+    evaluators = {stage: getattr(loop, 'evaluator', None) for stage, loop in loops.items()}
+    metrics = {stage: evaluator.metrics for stage, evaluator in evaluators.items() if evaluator}
+    check_consistency(runner.model, datasets, metrics, trained_on)

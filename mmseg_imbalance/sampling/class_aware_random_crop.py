@@ -46,8 +46,9 @@ class ClassAwareRandomCrop(RandomCrop):
             ``ConsistencyHook`` compares them with those of the data set.
 
     Raises:
-        ValueError: For an unknown ``class_prob``, missing statistics, or probabilities that are
-            negative or too few for the labels of an image.
+        ValueError: For an unknown ``class_prob``, missing statistics, probabilities that are
+            negative or too few for the labels of an image, or a label map of another size than its
+            image.
 
     Example:
         >>> crop = ClassAwareRandomCrop(crop_size=(2, 2))
@@ -97,6 +98,12 @@ class ClassAwareRandomCrop(RandomCrop):
         """
         drawn_class = getattr(results.get('sample_idx'), 'drawn_class', None)
         label = results['gt_seg_map']
+        if label.shape[:2] != results['img'].shape[:2]:
+            raise ValueError(
+                'the image has {1} x {0} pixels, its label map {3} x {2}: resize both alike'.format(
+                    *results['img'].shape[:2], *label.shape[:2]
+                )
+            )
         shown = drawn_class is not None and bool((label == drawn_class).any())
         if drawn_class is not None:
             self._note(drawn_class, shown)

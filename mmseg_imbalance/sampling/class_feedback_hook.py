@@ -99,6 +99,12 @@ class ClassFeedbackHook(Hook):
         self._batch = self._counts = None
         if self._sampler is not None:
             self._sampler.expect_feedback()
+            if self.interval > runner.max_iters:
+                runner.logger.log(
+                    logging.WARNING,
+                    f'ClassFeedbackHook never reports to the sampler: its interval is '
+                    f'{self.interval} iterations, the training has {runner.max_iters}',
+                )
         if runner.iter > 0:
             self._resume(runner)
 

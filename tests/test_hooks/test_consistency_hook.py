@@ -123,19 +123,18 @@ def test_classes_in_another_order(tmp_path):
     cfg.val_dataloader.dataset.type = 'OtherOrder'
     message = refused(cfg)
     assert 'val_dataloader.dataset has the classes absent, rare, middle, common, but ' in message
-    assert '(common is class 0 there, class 3 here)' in message
 
 
-def test_another_spelling_is_a_warning(tmp_path, caplog):
+def test_another_name_is_a_warning(tmp_path):
     @DATASETS.register_module(force=True)
-    class OtherSpelling(TinyDataset):
-        METAINFO = dict(classes=('Common', *CLASSES[1:]), palette=[[0, 0, 0]] * 4)
+    class OtherName(TinyDataset):
+        METAINFO = dict(classes=('usual', *CLASSES[1:]), palette=[[0, 0, 0]] * 4)
 
     cfg = tiny_config(tmp_path, val=True, iters=1, **HOOK)
-    cfg.val_dataloader.dataset.type = 'OtherSpelling'
+    cfg.val_dataloader.dataset.type = 'OtherName'
     run_training(cfg)
     log = next((tmp_path / 'run').rglob('*.log')).read_text()
-    assert 'val_dataloader.dataset name classes differently: common / Common' in log
+    assert 'val_dataloader.dataset name classes differently: common / usual' in log
 
 
 def test_crop_with_the_statistics_of_other_classes(tmp_path):
@@ -202,3 +201,94 @@ def test_running_counts_under_the_moving_average(tmp_path):
     assert runner.model.decode_head.loss_decode.running_counts.sum(1)[0] > 0
     with pytest.raises(ValueError, match='needs num_classes.*ConsistencyHook'):
         ExponentialMovingAverage(MODELS.build(loss))
+
+
+def test_a_loss_with_an_ignored_label_of_its_own(tmp_path):
+    loss = dict(type='DiceLoss', ignore_index=3)
+    cfg = tiny_config(tmp_path, iters=1, loss=loss, **HOOK)
+    assert 'model.decode_head.loss_decode.ignore_index: 3' in refused(cfg)
+
+
+def test_one_metric_that_agrees_is_enough(tmp_path):
+    cfg = tiny_config(tmp_path, val=True, iters=1, **HOOK)
+    cfg.val_evaluator = [
+        dict(type='ImbalanceMetric'), dict(type='IoUMetric', ignore_index=0, prefix='but common')
+    ]  # fmt: skip
+    assert run_training(cfg).iter == 1
+
+
+def test_a_list_of_another_number_of_classes(tmp_path):
+    cfg = tiny_config(tmp_path, iters=1, **HOOK)
+    first_transform(cfg, 'ClassAwareRandomCrop')['class_prob'] = [0.1] * 19
+    assert 'ClassAwareRandomCrop of train_dataloader.class_prob: 19' in refused(cfg)
+
+
+def test_a_class_named_twice(tmp_path):
+    cfg = tiny_config(tmp_path, iters=1, **HOOK)
+    cfg.train_dataloader.dataset.metainfo = dict(classes=('common', 'rare', 'rare', 'absent'))
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+    assert "train_dataloader.dataset has 'rare' twice in its classes" in refused(cfg)
+
+
+@pytest.mark.parametrize('sampler', ['InfiniteSampler', 'ClassBalancedInfiniteSampler'])
+def test_samplers_of_a_training_do_not_validate(tmp_path, sampler):
+    cfg = tiny_config(tmp_path, val=True, iters=1, **HOOK)
+    cfg.val_dataloader.sampler = dict(type=sampler)
+    assert f'{sampler} is for training' in refused(cfg)
+
+
+def test_classes_of_the_tested_checkpoint(tmp_path):
+    cfg = tiny_config(tmp_path, val=True, iters=1, **HOOK)
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.test_cfg, cfg.test_evaluator = dict(type='TestLoop'), dict(type='ImbalanceMetric')
+    runner = run_training(cfg)
+    runner._load_from, runner._has_loaded = str(tmp_path / 'run/iter_1.pth'), False
+    runner.test()
+    data = runner.test_dataloader.dataset
+    data._metainfo = dict(data.metainfo, classes=('middle', 'common', 'rare', 'absent'))
+    runner._has_loaded = False
+    message = (
+        'test_dataloader.dataset has the classes middle.*training of the checkpoint has common'
+    )
+    with pytest.raises(InconsistentConfigError, match=message):
+        runner.test()
+
+
+def test_ids_that_a_rotation_interpolates(tmp_path):
+    cfg = tiny_config(tmp_path, iters=1, augment=False, **HOOK)
+    cfg.train_dataloader.dataset.pipeline.insert(-1, dict(type='RandomRotFlip'))
+    assert 'RandomRotFlip of train_dataloader interpolates' in refused(cfg)
+
+
+@pytest.mark.parametrize(
+    ('options', 'sentence'),
+    [
+        (
+            dict(param_scheduler=[dict(type='PolyLR', end=80, by_epoch=False)]),
+            'PolyLR ends at 80, but the training at 1',
+        ),
+        (
+            dict(param_scheduler=[dict(type='PolyLR', end=1)]),
+            'PolyLR changes by epoch, but the training counts iterations',
+        ),
+        (
+            dict(default_hooks__checkpoint=dict(_delete_=True, type='CheckpointHook')),
+            'CheckpointHook saves by epoch, but the training counts iterations',
+        ),
+        (
+            dict(model__data_preprocessor__size=(64, 64)),
+            'crops of 32 x 32 pixels are padded to 64 x 64',
+        ),
+        (dict(), None),
+    ],
+)
+def test_settings_that_are_rarely_meant_are_named(tmp_path, options, sentence):
+    cfg = tiny_config(tmp_path, iters=1, **HOOK, **options)
+    if 'param_scheduler' not in options:
+        cfg.param_scheduler = [dict(type='PolyLR', end=1, by_epoch=False)]
+    run_training(cfg)
+    log = next((tmp_path / 'run').rglob('*.log')).read_text()
+    known = ('PolyLR ', 'CheckpointHook saves', 'crops of', 'images are normalised')
+    warned = [line for line in log.splitlines() if any(f'WARNING - {k}' in line for k in known)]
+    assert len(warned) == (sentence is not None)
+    assert sentence is None or sentence in warned[0]

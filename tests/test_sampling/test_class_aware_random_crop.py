@@ -217,3 +217,10 @@ def test_classes_that_never_arrive_are_noticed_once(monkeypatch):
     (message,) = said
     assert '51 of 101 images do not show the class' in message and 'class 7' in message
     assert 'a transform after LoadAnnotations' in message
+
+
+def test_a_label_map_of_another_size_is_refused():
+    sample = results(scene())
+    sample['gt_seg_map'] = np.kron(sample['gt_seg_map'], np.ones((2, 2), np.uint8))
+    with pytest.raises(ValueError, match='the image has 60 x 40 pixels, its label map 120 x 80'):
+        ClassAwareRandomCrop(8)(sample)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from rich.console import Console
@@ -97,8 +98,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def list_labels(args: argparse.Namespace) -> LabelMaps:
-    cfg = load_config(args.config, args.cfg_options)
+def list_labels(cfg: Config, args: argparse.Namespace) -> LabelMaps:
     check_data(cfg, 'train')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     try:
@@ -110,6 +110,17 @@ def list_labels(args: argparse.Namespace) -> LabelMaps:
             'in its folders, and do its data_prefix and suffixes fit them?)'
         ) from error
     return find_label_maps(dataset)
+
+
+def note_on_sampling(cfg: Config) -> None:
+    """Says that a training with the config may see the classes more or less often."""
+    sampler = cfg.train_dataloader.get('sampler') or {}
+    if 'ClassBalanced' in str(sampler.get('type')):
+        print(
+            'note: these are the shares in the label maps; the sampler of the config changes them, '
+            'which ClassStatisticsHook takes into account and sampled_classes.py measures',
+            file=sys.stderr,
+        )
 
 
 def get_statistics(labels: LabelMaps, path: Path, args: argparse.Namespace) -> ClassStatistics:
@@ -139,7 +150,8 @@ def write_all(statistics: ClassStatistics, path: Path, args: argparse.Namespace)
 def main() -> int:
     args = parse_args()
     try:
-        labels = list_labels(args)
+        cfg = load_config(args.config, args.cfg_options)
+        labels = list_labels(cfg, args)
         path = args.out or default_path(labels)
         statistics = get_statistics(labels, path, args).drawn(labels.repetitions)
         written = write_all(statistics, path, args)
@@ -152,6 +164,7 @@ def main() -> int:
             f'({statistics.ignored_share:.1%} of all pixels are ignored)',
             file=sys.stderr,
         )
+    note_on_sampling(cfg)
     print(f'{len(labels.maps)} label maps; files: {", ".join(map(str, written))}')
     return 0
 

@@ -1,0 +1,66 @@
+"""Settings that are possible but rarely meant, each with a sentence that says why."""
+
+from collections.abc import Iterator
+
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import EpochBasedTrainLoop
+
+from ..datasets.wrappers import transforms_of
+from ..utils.find_loss import unwrapped
+
+
+def suspicious_settings(runner) -> Iterator[str]:
+    """Yields a sentence for every setting of a training that is rarely meant."""
+    yield from _schedules(runner)
+    yield from _saving(runner)
+    transforms = list(transforms_of(runner.train_dataloader.dataset))
+    preprocessor = getattr(unwrapped(runner.model), 'data_preprocessor', None)
+    yield from _padding(transforms, getattr(preprocessor, 'size', None))
+    if any(type(t).__name__ == 'Normalize' for t in transforms) and getattr(
+        preprocessor, '_enable_normalize', False
+    ):
+        yield 'images are normalised twice, by Normalize of train_dataloader and data_preprocessor'
+
+
+def _by_epoch(runner) -> bool:
+    return isinstance(runner.train_loop, EpochBasedTrainLoop)
+
+
+def _schedules(runner) -> Iterator[str]:
+    schedulers = runner.param_schedulers
+    for part in schedulers.values() if isinstance(schedulers, dict) else [schedulers or []]:
+        for scheduler in part:
+            name = type(scheduler).__name__
+            if scheduler.by_epoch and not _by_epoch(runner):
+                yield (
+                    f'{name} changes by epoch, but the training counts iterations, so that it '
+                    'never changes: set by_epoch=False'
+                )
+            elif part and scheduler is part[-1] and name.startswith(('Poly', 'CosineAnnealing')):
+                length = runner.max_epochs if scheduler.by_epoch else runner.max_iters
+                if scheduler.end != length:
+                    yield (
+                        f'{name} ends at {scheduler.end}, but the training at {length}: set end of '
+                        'its param_scheduler to the length of the training'
+                    )
+
+
+def _saving(runner) -> Iterator[str]:
+    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+    if any(hook.by_epoch for hook in hooks) and not _by_epoch(runner):
+        yield (
+            'CheckpointHook saves by epoch, but the training counts iterations, so that it only '
+            'saves at the end: set default_hooks.checkpoint.by_epoch=False and its interval'
+        )
+
+
+def _padding(transforms: list, size: tuple[int, int] | None) -> Iterator[str]:
+    crops = [t for t in transforms if hasattr(t, 'crop_size') and 'Crop' in type(t).__name__]
+    if not crops or not size or any(hasattr(t, 'pad_val') for t in transforms):
+        return
+    height, width = crops[-1].crop_size
+    if 2 * height * width < size[0] * size[1]:
+        yield (
+            f'crops of {width} x {height} pixels are padded to {size[1]} x {size[0]}, mostly by '
+            'ignored pixels: give data_preprocessor.size the crop_size'
+        )
