@@ -11,6 +11,8 @@ KIND := not docs and not slow
 SPREAD := -n 2 --dist loadfile
 
 RUN := $(VENV)/bin/python
+# Byte code is made of what is imported, which is a fraction of what is installed.
+PIP := $(RUN) -m pip install --no-compile
 # Named after the release: another TORCH or a changed pyproject.toml installs anew.
 INSTALLED := $(VENV)/.installed-torch-$(TORCH)
 
@@ -22,13 +24,13 @@ $(INSTALLED): pyproject.toml $(wildcard .ci/upstream/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or newer is needed; choose one with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install torch==$(TORCH)
-	$(RUN) -m pip install torch==$(TORCH) $(STACK)
+	$(PIP) --quiet --upgrade pip
+	$(PIP) torch==$(TORCH)
+	$(PIP) torch==$(TORCH) $(STACK)
 	@# OpenCV's desktop build needs libGL, which servers and containers lack.
 	@$(RUN) -c 'import cv2' 2>/dev/null || \
 		for HEADLESS in $$($(RUN) -m pip freeze | sed -n 's/^opencv-python=/opencv-python-headless=/p'); do \
-			$(RUN) -m pip uninstall --yes opencv-python && $(RUN) -m pip install $$HEADLESS || exit 1; \
+			$(RUN) -m pip uninstall --yes opencv-python && $(PIP) $$HEADLESS || exit 1; \
 		done
 	@rm -f $(VENV)/.installed-torch-*
 	@touch $@
@@ -93,7 +95,7 @@ lint: install
 # Warnings are errors, also those about names and links that lead nowhere.
 docs: install
 	@$(RUN) -c 'import furo, myst_parser, sphinx' 2>/dev/null || \
-		$(RUN) -m pip install torch==$(TORCH) -e '.[docs]'
+		$(PIP) torch==$(TORCH) -e '.[docs]'
 	$(RUN) -m sphinx -c docs -W --keep-going --quiet . docs/_build/html
 	@echo "written: docs/_build/html/index.html"
 
