@@ -199,6 +199,7 @@ def test_class_balanced_sampling_adds_sampler_crop_and_feedback(path):
     assert cfg.to_dict() == plain.to_dict()
 
 
+@pytest.mark.elsewhere
 def test_builds(path):
     cfg = load(path)
     with torch.device('meta'):  # shapes alone: a ResNet-101 takes a second to initialise
@@ -247,6 +248,7 @@ def one_per_family(*names):
     return [p for p in CONFIGS if method(p)[0] in names and '-r18-' in p.stem]
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('path', one_per_family('ce', 'ce-cbs'), ids=lambda path: path.stem)
 def test_pipelines_read_data(path, tmp_path):
     data = NAME.fullmatch(path.stem)['data']
@@ -316,6 +318,7 @@ LOSS_KEYS = {
 FAMILIES = one_per_family(*LOSS_KEYS)  # sampling changes nothing about the step
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('path', FAMILIES, ids=lambda path: path.stem)
 def test_family_trains(path):
     cfg = load(path)

@@ -5,6 +5,7 @@ import socket
 import page_checkout
 import pytest
 from pages import blocks, pages
+from warm_python import warm_python
 
 pytestmark = pytest.mark.docs
 
@@ -13,8 +14,9 @@ pytestmark = pytest.mark.docs
 def template(tmp_path_factory):
     folder = tmp_path_factory.mktemp('page') / 'template'
     folder.mkdir()
-    page_checkout.prepare(folder)
-    return folder
+    with warm_python(folder.parent, **page_checkout.ENVIRONMENT) as python_script:
+        page_checkout.prepare(folder, python_script)
+        yield folder
 
 
 @pytest.mark.parametrize('page', [p for p in pages() if page_checkout.script(blocks(p))])

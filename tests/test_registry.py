@@ -66,6 +66,7 @@ def test_one_sentence_that_names_both_extras(name, version, message, tmp_path):
     assert re.search(message, the_sentence(import_with({}, tmp_path)))
 
 
+@pytest.mark.elsewhere
 def test_the_registries_import_what_they_need_at_the_first_look_up():
     """And not before, so that importing the package takes no longer than it has to."""
     code = (
@@ -78,6 +79,7 @@ def test_the_registries_import_what_they_need_at_the_first_look_up():
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
+@pytest.mark.elsewhere
 def test_a_registry_that_has_looked_up_something_before_knows_the_classes_too():
     code = (
         'from mmseg.registry import HOOKS, MODELS\n'
@@ -113,6 +115,7 @@ def the_sentence(done) -> str:
     return last
 
 
+@pytest.mark.elsewhere
 def test_the_installed_stack_is_supported(tmp_path):
     done = import_with({}, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -161,6 +164,7 @@ def test_an_op_of_upstream_that_is_not_compiled_says_so():
     assert not hasattr(ops, '__path__')  # it is no package
 
 
+@pytest.mark.elsewhere
 def test_upstream_is_tested_with_that_module():
     if 'mmcv-lite' not in {found.name for found in metadata.distributions()}:
         pytest.skip('only upstream is tested without compiled ops')

@@ -11,7 +11,12 @@ import numpy as np
 from pages import ROOT, Block
 from synthia_files import write_frame, write_image
 
-SHIM = ROOT / 'tests/helpers/short_python.py'
+ENVIRONMENT = {
+    'PYTHONPATH': str(ROOT),
+    'CUDA_VISIBLE_DEVICES': '',
+    'OMP_NUM_THREADS': '1',
+    'MPLBACKEND': 'Agg',
+}
 LINKED = ('configs', 'demo', 'docs', 'lab', 'mmseg_imbalance', 'tests', 'tools')
 
 
@@ -38,12 +43,12 @@ def write_label(path: Path, label: np.ndarray) -> None:
     assert cv2.imwrite(str(path), label.astype(np.uint8))
 
 
-def prepare(root: Path) -> None:
-    """Makes the folder, and the data that pages take for prepared."""
+def prepare(root: Path, python_script: str) -> None:
+    """Makes the folder, with what runs ``python`` and the data that pages take for prepared."""
     write_downloads(root)
     (root / 'bin').mkdir()
     python = root / 'bin' / 'python'
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{SHIM}" "$@"\n')
+    python.write_text(python_script)
     python.chmod(0o755)
     for name in LINKED:
         (root / name).symlink_to(ROOT / name)
@@ -84,15 +89,7 @@ def shell(commands: str, folder: Path, **environment) -> subprocess.CompletedPro
     return subprocess.run(
         ['bash', '-euo', 'pipefail', '-c', commands],
         cwd=folder,
-        env={
-            **os.environ,
-            'PATH': venv_first,
-            'PYTHONPATH': str(ROOT),
-            'CUDA_VISIBLE_DEVICES': '',
-            'OMP_NUM_THREADS': '1',
-            'MPLBACKEND': 'Agg',
-            **environment,
-        },
+        env={**os.environ, 'PATH': venv_first, **ENVIRONMENT, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -122,6 +122,7 @@ def evaluate(dataset, predict):
     return metric.compute_metrics(metric.results)
 
 
+@pytest.mark.elsewhere
 def test_mmsegs_metric_maps_labels_once_and_ignores_the_unlabelled(tmp_path):
     """Classes in another order: a second mapping of the labels would spoil a perfect score."""
     write(tmp_path, 'raw', np.repeat(RAW, 2, axis=0))

@@ -29,6 +29,7 @@ def brute_force(labels, meaning):
 SAME = {c: c for c in range(11)}
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize(
     'values, settings, meaning',
     [

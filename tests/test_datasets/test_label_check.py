@@ -29,6 +29,7 @@ def dataset(root, **settings):
     return build(config(root, **settings))
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('test_mode', [False, True])
 @pytest.mark.parametrize('how', BAD)
 def test_a_bad_label_map_ends_the_training_and_is_named(tmp_path, how, test_mode):
@@ -41,6 +42,7 @@ def test_a_bad_label_map_ends_the_training_and_is_named(tmp_path, how, test_mode
         samples[2]
 
 
+@pytest.mark.elsewhere
 def test_the_error_of_a_worker_names_the_file(tmp_path):
     """PyTorch makes a new error of that of a worker, with the traceback there as its text."""
     write_labels(tmp_path)
@@ -234,6 +236,7 @@ def test_pipelines_that_load_no_label_maps_do_not_look_at_them(tmp_path):
         dataset(tmp_path, pipeline=[other])[2]
 
 
+@pytest.mark.elsewhere
 def test_all_data_sets_of_the_package_are_checked():
     own = {
         name: kind

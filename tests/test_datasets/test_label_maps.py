@@ -61,6 +61,7 @@ def test_part_of_a_data_set(root):
     assert keys_by_index(find_label_maps(build(config(root, indices=[2, 0])))) == TRAIN[2::-2]
 
 
+@pytest.mark.elsewhere
 def test_reads_what_training_reads(root):
     subset = dict(classes=('Road', 'Sky'))
     dataset = build(config(root, metainfo=subset, serialize_data=True))

@@ -29,6 +29,7 @@ def root(tmp_path):
     return root
 
 
+@pytest.mark.elsewhere
 def test_counted_once_and_kept_beside_the_data(root, monkeypatch):
     dataset = build(config(root))
     expected = count_classes(dataset, nproc=1)
@@ -166,6 +167,7 @@ def in_processes(rank, folder):
     dist.barrier()
 
 
+@pytest.mark.elsewhere
 def test_one_process_counts_for_all_and_fails_for_all(root, tmp_path):
     on_two_ranks(in_processes, tmp_path)
     expected = count_classes(build(config(root)), nproc=1)

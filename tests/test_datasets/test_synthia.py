@@ -35,6 +35,7 @@ def build(root, kind, label, key='0000000', **options):
 TRAIN_IDS = np.array([[*range(19), 255]], np.uint8)
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize(
     'num_classes, left_out',
     [
@@ -74,6 +75,7 @@ def test_rand_refuses_other_numbers(wrong):
 INDICES = np.arange(14, dtype=np.uint8)[None]
 
 
+@pytest.mark.elsewhere
 def test_seqs_ignores_void(tmp_path):
     key = 'SYNTHIA-SEQS-05-SUMMER/Stereo_Left/Omni_B/000000'
     dataset = build(tmp_path, 'SynthiaSeqDataset', INDICES, key)

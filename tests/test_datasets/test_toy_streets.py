@@ -18,6 +18,7 @@ def root(tmp_path_factory):
     return root
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('split, count', [('train', 3), ('val', 2)])
 def test_reads_images_with_their_labels(root, split, count):
     dataset = DATASETS.build(

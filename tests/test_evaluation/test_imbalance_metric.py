@@ -86,6 +86,7 @@ def own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('case', IMAGES)
 def test_equals_the_metric_of_mmseg(case):
     pred, label = draw(**IMAGES[case])
@@ -277,6 +278,7 @@ def with_metrics(cfg, folder, **options):
     return cfg
 
 
+@pytest.mark.elsewhere
 def test_validations_of_a_training(tmp_path):
     register_all_modules(init_default_scope=True)
     assert METRICS.get('ImbalanceMetric') is ImbalanceMetric
@@ -308,6 +310,7 @@ def test_validations_of_a_training(tmp_path):
     assert 'IoU/common' not in text  # the terminal stays readable
 
 
+@pytest.mark.elsewhere
 def test_test_run_with_augmentation(tmp_path):
     register_all_modules(init_default_scope=True)
     cfg = with_metrics(tiny_config(tmp_path, val=True), tmp_path, prefix='classes')
@@ -347,6 +350,7 @@ def _evaluate_on_rank(rank, folder):
     torch.save(results, f'{folder}/{rank}.pt')
 
 
+@pytest.mark.elsewhere
 def test_two_processes_leave_out_repeated_samples(tmp_path):
     on_two_ranks(_evaluate_on_rank, tmp_path)
     first, second = (torch.load(tmp_path / f'{rank}.pt', weights_only=False) for rank in (0, 1))

@@ -96,6 +96,7 @@ def saved(folder):
     return torch.load(folder / 'run/iter_4.pth', weights_only=False)
 
 
+@pytest.mark.elsewhere
 def test_training_is_that_with_the_weights_given(tmp_path):
     write = tmp_path / 'name', tmp_path / 'list'
     run(config(write[0], WCE))
@@ -106,6 +107,7 @@ def test_training_is_that_with_the_weights_given(tmp_path):
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.mark.elsewhere
 def test_lists_nested_losses_and_auxiliary_heads(tmp_path):
     cfg = config(tmp_path, [WCE, dict(type='LossMaxPooling'), NESTED])
     cfg.model.auxiliary_head = dict(
@@ -166,6 +168,7 @@ def test_statistics_from_a_named_file(tmp_path):
     np.testing.assert_allclose(losses_of(trained).class_weight.numpy(), expected, rtol=1e-6)
 
 
+@pytest.mark.elsewhere
 def test_resumed_and_tested(tmp_path):
     run(config(tmp_path, WCE))
     again = config(tmp_path / 'again', WCE, train_cfg__max_iters=6)
@@ -191,6 +194,7 @@ def test_a_test_needs_no_statistics(tmp_path):
     assert not list((tmp_path / 'data/class_statistics').iterdir())
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('update_buffers', (False, True))
 def test_with_the_moving_average_of_the_model(tmp_path, update_buffers):
     """EMAHook copies the model, buffers too, before a training has statistics."""

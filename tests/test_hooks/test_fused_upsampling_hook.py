@@ -107,6 +107,7 @@ def assert_same_steps(head, *batch, **kwargs):
         torch.testing.assert_close(grad, expected_grads[key], rtol=1e-4, atol=1e-6 * scale)
 
 
+@pytest.mark.elsewhere
 @heads
 @pytest.mark.parametrize('loss', (CE, LMP, RECALL), ids=name)
 @pytest.mark.parametrize('align_corners', (False, True))
@@ -148,6 +149,7 @@ class _Cascade(torch.nn.Module):
         }
 
 
+@pytest.mark.elsewhere
 def test_cascades_and_auxiliary_heads():
     assert_same_steps(_Cascade(), *draw())
 
@@ -255,6 +257,7 @@ HOOKS = [
 FUSED = dict(type='FusedUpsamplingHook')
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('loss', (RECALL, CE), ids=name)
 def test_trainings_are_the_same_to_rounding_with_all_hooks(loss, tmp_path):
     """Curves, pictures and counts of a fused training are those of the stock one."""

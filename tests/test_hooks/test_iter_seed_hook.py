@@ -40,6 +40,7 @@ def test_noise_depends_on_nothing_but_seed_and_iteration():
     assert other != resumed
 
 
+@pytest.mark.elsewhere
 def test_validation_in_between_changes_nothing():
     hook, runner = IterSeedHook(), SimpleNamespace(seed=0, iter=8)
     hook.after_train_iter(runner, 8)

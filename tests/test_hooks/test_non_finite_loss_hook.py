@@ -60,6 +60,7 @@ def train(folder, *hooks, loss=LMP, **options):
     return run(cfg)
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('loss', (LMP, RECALL, CE), ids=lambda loss: loss['type'])
 def test_names_the_pixel(tmp_path, loss):
     with pytest.raises(FloatingPointError) as error:
@@ -131,6 +132,7 @@ def test_broken_weights_are_named(tmp_path):
         train(tmp_path, dict(type='BreakWeightsHook'), CHECK)
 
 
+@pytest.mark.elsewhere
 def test_with_the_hard_example_pixel_sampler(tmp_path):
     sampler = dict(type='OHEMPixelSampler', min_kept=2000)
     with pytest.raises(FloatingPointError, match='row 2, column 3 .* logits hold nan'):

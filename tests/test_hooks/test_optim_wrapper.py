@@ -1,11 +1,13 @@
 """bfloat16 inside the context, float32 outside."""
 
+import pytest
 import torch
 from mmseg.registry import OPTIM_WRAPPERS
 
 import mmseg_imbalance  # noqa: F401  (registers it)
 
 
+@pytest.mark.elsewhere
 def test_forward_runs_in_bfloat16_and_weights_stay_float32():
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -23,6 +23,7 @@ def runner(tmp_path):
     return SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset))
 
 
+@pytest.mark.elsewhere
 def test_equal_base_names_do_not_overwrite_one_another(runner, tmp_path):
     views = ('Omni_F', 'Omni_B')
     outputs = [sample(tmp_path / 'images' / view / '000000.jpg', i) for i, view in enumerate(views)]
@@ -34,6 +35,7 @@ def test_equal_base_names_do_not_overwrite_one_another(runner, tmp_path):
     assert len([p for p in (tmp_path / 'out').rglob('*') if p.is_file()]) == 2
 
 
+@pytest.mark.elsewhere
 def test_reduced_zero_label_is_undone(runner, tmp_path):
     outputs = [sample(tmp_path / 'images/a.png', 3, reduce_zero_label=True)]
     PredictionWriterHook(str(tmp_path)).after_test_iter(runner, 0, outputs=outputs)

@@ -52,6 +52,7 @@ def straight(folder):
     return train(folder, 'straight', seed=3, **NO_DROPOUT)
 
 
+@pytest.mark.elsewhere
 def test_a_finished_training(straight):
     run = summary(straight)
     assert (run['config'], run['seed'], run['load_from']) == ('ce_tiny', 3, None)
@@ -81,6 +82,7 @@ def without_session(run):
     return {key: value for key, value in run.items() if key not in own}
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('stop', [3, 4])
 def test_resumed(straight, folder, stop):
     """Stopped after the checkpoint at 2, or right after the last one, before its validation."""
@@ -151,6 +153,7 @@ def test_scores_of_classes_after_a_training_with_iou_metric(straight, folder):
     assert [step for step, _ in scored['curves']['mIoU']] == [2, 4]
 
 
+@pytest.mark.elsewhere
 def test_training_by_epochs(folder):
     work_dir = train(folder, 'epochs', stop=6, **EPOCHS)
     assert summary(work_dir)['reached'] == 1

@@ -167,6 +167,7 @@ def test_one_bad_pixel_among_right_ones_is_visible(cfg, num_classes, image):
     assert gradient(cfg, logits, label)[0].isnan()
 
 
+@pytest.mark.elsewhere
 @every_loss
 @pytest.mark.parametrize('bad', (math.nan, math.inf, -math.inf))
 def test_bad_ignored_pixels_are_not(cfg, num_classes, bad):

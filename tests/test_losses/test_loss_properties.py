@@ -36,6 +36,7 @@ def epsilon(tensor):
     return torch.finfo(tensor.dtype).eps
 
 
+@pytest.mark.elsewhere
 @sometimes(200)
 @given(batch=batches(ties=True))
 def test_value_and_gradient_are_those_of_the_weighted_pixel_losses(batch):
@@ -79,6 +80,7 @@ def test_gradient_is_the_slope_of_the_value(batch, seed):
     assert (grad * direction).sum().item() == expected
 
 
+@pytest.mark.elsewhere
 @every_config
 def test_gradcheck_with_the_weights_held(cfg):
     """By PyTorch, for all logits: weights are constants, all else is differentiated."""
@@ -192,6 +194,7 @@ def kept_for_backward(function, logits) -> list[torch.Tensor]:
     return [tensor for tensor in kept.values() if tensor.untyped_storage().nbytes() >= size]
 
 
+@pytest.mark.elsewhere
 @sometimes(40)
 @given(
     loss=st.integers(40, 300).flatmap(lambda c: st.tuples(st.just(c), any_loss(c))),

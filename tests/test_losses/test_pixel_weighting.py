@@ -47,6 +47,7 @@ def test_weights_of_ignored_pixels_are_not_looked_at(cfg, batch):
         torch.testing.assert_close(junk_grad, grad)
 
 
+@pytest.mark.elsewhere
 @all_losses
 @pytest.mark.parametrize('dtype', (torch.bfloat16, torch.float16))
 def test_half_precision_is_computed_in_float32(cfg, dtype, batch):
@@ -61,6 +62,7 @@ def test_half_precision_is_computed_in_float32(cfg, dtype, batch):
     assert autocast.dtype == torch.float32 and torch.equal(autocast, expected)
 
 
+@pytest.mark.elsewhere
 @all_losses
 def test_compiles_without_a_graph_break(cfg, batch):
     """And neither path lets through what ignored pixels hold."""
@@ -74,6 +76,7 @@ def test_compiles_without_a_graph_break(cfg, batch):
     torch.testing.assert_close(grad, expected_grad)
 
 
+@pytest.mark.elsewhere
 @all_losses
 def test_no_host_sync_in_a_training_step(cfg, batch):
     loss = build(cfg, check_labels=False, class_weight=[1.0, 2, 3, 4, 5]).to('meta')
@@ -104,6 +107,7 @@ def test_compiled_pass_over_the_logits(cfg, batch):
     torch.testing.assert_close(grad, expected_grad, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.elsewhere
 @all_losses
 def test_upsampled_logits(cfg):
     """Those that are never made give what those give that are."""
@@ -306,6 +310,7 @@ def samples(label):
     return [SegDataSample(gt_sem_seg=PixelData(data=one[None])) for one in label]
 
 
+@pytest.mark.elsewhere
 @all_losses
 def test_in_a_decode_head(cfg, batch):
     features = (torch.randn(2, 8, 5, 6),)
@@ -335,6 +340,7 @@ def test_in_a_list_with_other_losses(batch):
     torch.testing.assert_close(losses['loss_ce'], expected)
 
 
+@pytest.mark.elsewhere
 @all_losses
 def test_with_the_hard_example_pixel_sampler(cfg, batch):
     """OHEM without a threshold calls the loss for single pixels, then passes their weights."""

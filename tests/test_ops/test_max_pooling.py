@@ -70,6 +70,7 @@ def test_equals_the_sorting_reference_on_two_million_losses(kind, p):
     assert_matches_reference(draw(kind, 2_000_000), p, 0.25)
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('p', (1.001, 1.02, 50.0, 1e4))
 def test_norms_beyond_the_usual_ones(p):
     for kind in ('exponential', 'spanning 1e-30 to 1e30', 'nearly equal'):
@@ -209,6 +210,7 @@ def test_almost_infinite_p_gives_the_mean(p):
     assert weigh([3, 2, 0, 7], p, 0.5, valid).tolist() == [1, 1, 1, 0]
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('p', (1.3, 1.7, 2, 5))
 def test_the_largest_losses_there_are(p):
     losses = np.array([3e38] * 6 + [1e38, 1e30])

@@ -82,6 +82,7 @@ def test_equals_resizing_first(size, new_size, align_corners, dtype, path):
     assert_equal_to_reference(logits.to(dtype), label, **kwargs)
 
 
+@pytest.mark.elsewhere
 def test_autocast_rounds_nothing():
     logits, _ = draw_batch(shape=(2, 5, 6, 7))
     _, label = draw_batch(shape=(2, 5, 24, 28))
@@ -89,6 +90,7 @@ def test_autocast_rounds_nothing():
         assert_equal_to_reference(logits, label, align_corners=False)
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('align_corners', (None, False))
 def test_a_shift_moves_the_loss_and_not_the_prediction(align_corners, path):
     logits, label = draw_batch()
@@ -135,6 +137,7 @@ def test_prediction_only_where_asked_for():
     assert pixel_cross_entropy(*draw_batch(), 255).pred is None
 
 
+@pytest.mark.elsewhere
 def test_other_memory_layouts(path):
     logits, label = draw_batch()
     expected = assert_equal_to_reference(logits, label, path=path)
@@ -142,6 +145,7 @@ def test_other_memory_layouts(path):
         torch.testing.assert_close(assert_equal_to_reference(x, label, path=path), expected)
 
 
+@pytest.mark.elsewhere
 @JUNK
 def test_neither_logits_nor_gradients_of_ignored_pixels_get_through(junk, path):
     logits, label = draw_batch()
@@ -182,6 +186,7 @@ def test_wrong_labels_are_no_silent_number(wrong, align_corners, path):
         pixel_cross_entropy(logits, label, 255, align_corners=align_corners, **path)
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('align_corners', (None, False))
 def test_second_derivatives_are_refused(align_corners, path):
     """They would lack the part that goes through the probabilities."""
@@ -239,6 +244,7 @@ def test_shift_in_half_precision():
     torch.testing.assert_close(scores.loss.double(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('align_corners', (None, True))
 def test_code_made_by_inductor(align_corners):
     """The back end that users get, with a C++ compiler."""

@@ -157,6 +157,7 @@ def test_same_seed_same_crop_and_cached_randomness():
     assert all(np.array_equal(first, other) for other in others)
 
 
+@pytest.mark.elsewhere
 def test_in_a_pipeline(tmp_path):
     write_label_maps(tmp_path, [[1, 2, 0]])
     step = dict(type='ClassAwareRandomCrop', crop_size=(4, 4), cat_max_ratio=0.75)

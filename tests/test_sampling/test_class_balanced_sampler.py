@@ -44,6 +44,7 @@ def scores(*values):
     return dict(IoU=np.array(values), recall=np.sqrt(values))
 
 
+@pytest.mark.elsewhere
 def test_the_registry_builds_it_as_the_runner_does(dataset):
     built = DATA_SAMPLERS.build(
         dict(type='ClassBalancedInfiniteSampler'), default_args=dict(dataset=dataset, seed=0)
@@ -297,6 +298,7 @@ def test_state_of_other_data_is_refused(dataset):
         adaptive.load_state_dict(state)
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('workers', (0, 2))
 def test_class_reaches_the_pipeline_through_a_loader(dataset, workers):
     init_default_scope('mmseg')

@@ -279,6 +279,7 @@ HEADS = {
 }
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('head', HEADS)
 @pytest.mark.parametrize(
     'loss',
@@ -356,6 +357,7 @@ def test_training_is_the_same_with_and_without(tmp_path, loss):
     assert 'class_feedback' in weights[1] and 'class_feedback' not in weights[0]
 
 
+@pytest.mark.elsewhere
 def test_curves_reach_every_back_end(tmp_path):
     cfg = tiny_config(tmp_path)
     cfg.vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
@@ -403,6 +405,7 @@ RECALL = dict(type='RecallLoss', momentum=0.1)
 SKIPS = hasattr(InfiniteSampler, 'skip')
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize(
     'options',
     [
@@ -434,6 +437,7 @@ class SaveAfterValHook(Hook):
         runner.save_checkpoint(runner.work_dir, f'val_{runner.iter}.pth', meta=meta, by_epoch=False)
 
 
+@pytest.mark.elsewhere
 def test_best_checkpoint_and_a_drawn_seed_resume_exactly(tmp_path):
     """Feedback every iteration, most of it pending; the seed is in the checkpoint alone."""
     for part in ('straight', 'resumed'):

@@ -22,6 +22,7 @@ def test_is_an_index():
     assert np.arange(4)[DrawnIndex(2, 5)] == 2
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('serialize', (True, False))
 def test_class_arrives_through_wrappers(tmp_path, serialize):
     write_label_maps(tmp_path, [[1]] * 3)

@@ -5,7 +5,7 @@ import signal
 import sys
 
 import pytest
-from run_tools import ON_A_CPU, ROOT, run_here, run_process  # noqa: F401
+from run_tools import ON_A_CPU, ROOT, run_fork, run_here, run_process  # noqa: F401
 
 TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 
@@ -27,6 +27,12 @@ def run_tool():
 def in_a_process():
     """The same in a process of its own, where that is the point."""
     return run_process
+
+
+@pytest.fixture(scope='session', name='run_fork')
+def in_a_fork():
+    """The same in a process that is a fork of this one, which takes no time to import anything."""
+    return run_fork
 
 
 @pytest.fixture(scope='session')

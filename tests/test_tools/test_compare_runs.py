@@ -4,17 +4,14 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from made_runs import confusion_scores, train
+from run_tools import ROOT, ForkedTool
 
-ROOT = Path(__file__).resolve().parents[2]
 TOOL = 'analysis_tools/compare_runs.py'
 TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 RECALL = dict(loss=dict(type='RecallLoss'), config='recall_tiny')
@@ -99,13 +96,9 @@ def test_a_killed_and_resumed_run(compare, run_tool, toy_options, tmp_path):
     """The command that the tool prints makes the run a whole one."""
     work_dir = tmp_path / 'run'
     options = ['--work-dir', work_dir, *toy_options, 'train_cfg.max_iters=6']
-    process = subprocess.Popen(
-        [sys.executable, ROOT / 'tools/train.py', TOY_CONFIG, *options],
-        cwd=ROOT,
-        env={**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1'},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with open(os.devnull, 'w') as nothing:
+        command = ['python', ROOT / 'tools/train.py', TOY_CONFIG, *options]
+        process = ForkedTool(command, nothing, nothing)
     deadline = time.time() + 100
     last = work_dir / 'last_checkpoint'
     while not (last.exists() and last.read_text()) and time.time() < deadline:

@@ -6,21 +6,23 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope='module')
-def demo(run_process):
-    """Runs a small demo in a folder."""
+SIZES = ('--data-root', 'data', '--work-dir', 'work', '--train', 8, '--val', 2)
 
-    def run(folder, *options):
-        sizes = ('--data-root', 'data', '--work-dir', 'work', '--train', 8, '--val', 2)
-        return run_process('demo.py', *options, *sizes, cwd=folder, timeout=400)
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory, run_process):
+    folder = tmp_path_factory.mktemp('demo')
+    return folder, run_process('demo.py', *SIZES, '--iters', 2, cwd=folder, timeout=400)
+
+
+@pytest.fixture(scope='module')
+def again(run_fork):
+    """Runs it in the same folder once more."""
+
+    def run(folder, iterations):
+        return run_fork('demo.py', *SIZES, '--iters', iterations, cwd=folder, timeout=400)
 
     return run
-
-
-@pytest.fixture(scope='module')
-def finished(tmp_path_factory, demo):
-    folder = tmp_path_factory.mktemp('demo')
-    return folder, demo(folder, '--iters', '2')
 
 
 def test_report(finished):
@@ -33,7 +35,7 @@ def test_report(finished):
     assert cv2.imread(str(folder / 'work' / 'predictions.png')).shape[1] > 1000
 
 
-def test_goes_on_where_it_was(finished, demo):
+def test_goes_on_where_it_was(finished, again):
     """What has a result is not trained again; the others go on from their checkpoint."""
     folder, _ = finished
     work = folder / 'work'
@@ -45,16 +47,16 @@ def test_goes_on_where_it_was(finished, demo):
     (recall / 'last_checkpoint').write_text(str(recall / 'iter_1.pth'))
     written = {path: path.stat().st_mtime_ns for path in work.glob('train/*/iter_1.pth')}
     assert len(written) == 3
-    done = demo(folder, '--iters', '2')
+    done = again(folder, 2)
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(path.stat().st_mtime_ns == time for path, time in written.items())
     assert 'resumed epoch: 0, iter: 1' in (recall / 'output.txt').read_text()
     assert 'resumed epoch' not in (work / 'train' / 'lmp_seed0' / 'output.txt').read_text()
 
 
-def test_another_demo_in_the_same_folder_is_refused(finished, demo):
+def test_another_demo_in_the_same_folder_is_refused(finished, again):
     folder, _ = finished
-    done = demo(folder, '--iters', '3')
+    done = again(folder, 3)
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith('demo.py: error')]
     assert 'is of other settings (train_cfg.max_iters=2, now 3)' in line

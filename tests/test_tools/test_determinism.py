@@ -1,6 +1,6 @@
 """The same seed on the same machine: the same training, bit for bit."""
 
-from pathlib import Path
+import os
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from mmseg.utils import register_all_modules
 from tiny_run import run, tiny_config
 from tiny_statistics import make_statistics
 from torch.utils._python_dispatch import TorchDispatchMode
-from two_ranks import on_cpus
+from two_ranks import on_two_ranks
 
 from mmseg_imbalance.losses.pixel_weighting_loss import PixelWeightingLoss
 from mmseg_imbalance.utils.shipped import config_path
@@ -187,9 +187,9 @@ def test_deterministic_training_on_a_cpu(method, tmp_path, deterministic):
     assert runner.iter == 2 and runner.deterministic
 
 
-def everything(folder, seed):
+def everything(folder, seed, **options):
     """A training with all that draws random numbers: workers, sampler, crop, dropout."""
-    cfg = tiny_config(folder, iters=8, workers=2, randomness=dict(seed=seed))
+    cfg = tiny_config(folder, iters=8, workers=2, randomness=dict(seed=seed), **options)
     assert cfg.train_dataloader.sampler.class_prob == 'performance'
     cfg.model.decode_head.loss_decode = [
         dict(type='LossMaxPooling', loss_weight=0.5),
@@ -201,6 +201,11 @@ def everything(folder, seed):
 def _train(rank, folder):
     torch.set_num_threads(1)
     run(everything(folder / str(rank), seed=3))
+
+
+def _train_of_rank(rank, folder):
+    os.environ['LOCAL_RANK'] = str(rank)  # as torchrun sets it
+    run(everything(folder, seed=3, launcher='pytorch'))
 
 
 def outcome(checkpoint):
@@ -237,14 +242,10 @@ def test_two_trainings_in_processes_of_their_own_are_alike(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_runs_of_two_processes_train_alike(run_process, tmp_path):
+def test_two_runs_of_two_processes_train_alike(tmp_path):
     for part in ('first', 'again'):
-        cfg = everything(tmp_path / part, seed=3)
-        cfg.custom_imports = dict(imports=['mmseg_imbalance', 'tiny_data'])
-        cfg.dump(tmp_path / f'{part}.py')
-        environment = {**on_cpus(), 'PYTHONPATH': str(Path(__file__).parents[1] / 'helpers')}
-        done = run_process('dist_train.sh', tmp_path / f'{part}.py', 2, env=environment)
-        assert done.returncode == 0, done.stderr
+        everything(tmp_path / part, seed=3)  # writes the images
+        on_two_ranks(_train_of_rank, tmp_path / part)
     first, again = (outcome(tmp_path / part / 'run/iter_8.pth') for part in ('first', 'again'))
     for key in first:
         assert equal(first[key], again[key]), key

@@ -13,6 +13,7 @@ from two_ranks import on_cpus
 TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
 
 
+@pytest.mark.elsewhere
 def test_two_processes_train_over_gloo(run_process, toy_options, tmp_path):
     done = run_process(
         'dist_train.sh', TOY_CONFIG, 2, '--work-dir', tmp_path, *toy_options,
@@ -54,36 +55,28 @@ from mmseg.registry import HOOKS
 
 @HOOKS.register_module()
 class EndingHook(Hook):
-    def __init__(self, how):
-        self.how = how
-
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if get_rank() == 1 and runner.iter == 1:
-            if self.how == 'killed':
-                os.kill(os.getpid(), signal.SIGKILL)
-            raise OSError('the disk is full')
+            os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ('how', 'message'), [('raises', 'OSError: the disk is full'), ('killed', 'SIGKILL')]
-)
-def test_a_process_that_ends_ends_the_job(how, message, run_process, toy_options, tmp_path):
+def test_a_process_that_is_killed_ends_the_job(run_process, toy_options, tmp_path):
     """The first process waits for the second in a sum of gradients: it must not for ever."""
     (tmp_path / 'ending.py').write_text(ENDING)
     config = tmp_path / 'config.py'
     config.write_text(
         f"_base_ = '{Path(__file__).parents[2] / TOY_CONFIG}'\n"
         "custom_imports = dict(imports=['mmseg_imbalance', 'ending'])\n"
-        f"custom_hooks = [dict(type='EndingHook', how='{how}')]\n"
+        "custom_hooks = [dict(type='EndingHook')]\n"
     )
     done = run_process(
         'dist_train.sh', config, 2, '--work-dir', tmp_path / 'work', *toy_options,
         'train_cfg.max_iters=4', env={**on_cpus(), 'PYTHONPATH': str(tmp_path)}, timeout=100,
     )  # fmt: skip
     log = done.stdout + done.stderr
-    assert done.returncode == 1 and message in log
+    assert done.returncode == 1 and 'SIGKILL' in log
     assert len(re.findall(r'Iter\(train\)', log)) == 1
     assert not list((tmp_path / 'work').glob('*.pth'))
 

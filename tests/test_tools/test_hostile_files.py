@@ -178,13 +178,13 @@ def test_a_label_map_to_picture(refuses, toy, trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_training_ends_with_the_name_of_the_label_map(run_process, toy, tmp_path):
+def test_a_training_ends_with_the_name_of_the_label_map(run_fork, toy, tmp_path):
     """Also if a worker reads it."""
     root, options = toy
     for label in root.glob('gtFine/train/*/*.png'):
         spoil(label, '16 bits')
     options += ['train_dataloader.num_workers=1']
-    done = run_process('train.py', TOY_CONFIG, '--work-dir', tmp_path / 'run', *options)
+    done = run_fork('train.py', TOY_CONFIG, '--work-dir', tmp_path / 'run', *options)
     assert done.returncode == 2 and 'Traceback' not in done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert f'train.py: error: {root}/gtFine/train/' in last and 'more than 8 bits deep' in last

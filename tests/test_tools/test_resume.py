@@ -1,21 +1,18 @@
-"""Trainings that are killed and go on, as real processes of tools/train.py."""
+"""Trainings that are killed and go on, as processes of tools/train.py."""
 
 import argparse
 import http.server
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from functools import partial
 
 import pytest
 import torch
 from checkpoint_files import Command, load, same
-from conftest import ON_A_CPU, ROOT
 from mmengine.dataset import InfiniteSampler
+from run_tools import run_fork
 from tiny_data import tiny_dataset, write_label_maps
 from tiny_run import run, tiny_config
 
@@ -44,15 +41,8 @@ def write_config(folder, hooks=(), **options):
 
 def train(config, *args):
     """Runs the tool; returns its exit code and output."""
-    # Not a pipe, which the workers of a killed process would hold open.
-    with open(config.with_suffix('.out'), 'w+') as out:
-        done = subprocess.run(
-            [sys.executable, str(ROOT / 'tools/train.py'), str(config), *map(str, args)],
-            env={**os.environ, **ON_A_CPU, 'PYTHONPATH': f'{ROOT}:{ROOT}/tests/helpers'},
-            stdout=out, stderr=subprocess.STDOUT, timeout=120, cwd=config.parent,
-        )  # fmt: skip
-        out.seek(0)
-        return done.returncode, out.read()
+    done = run_fork('train.py', config, *args, cwd=config.parent)
+    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope='module')
@@ -72,6 +62,7 @@ def straight(tmp_path_factory):
     return end_of
 
 
+@pytest.mark.elsewhere
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('options', 'end', 'latest'),
@@ -246,6 +237,7 @@ def test_a_drawn_seed_is_the_checkpoints(stopped):
     assert start_of(stopped, '--resume')[0].randomness == dict(seed=saved)
 
 
+@pytest.mark.elsewhere
 def test_a_drawn_seed_resumes_mmengines_own_sampler_exactly(tmp_path):
     options = dict(augment=False, randomness=dict(seed=None))
     options['train_dataloader__sampler'] = dict(_delete_=True, type='InfiniteSampler')
@@ -308,6 +300,7 @@ def test_weights_of_another_model_are_not_resumed(stopped, refusal):
     assert '1 are missing or of another shape, such as decode_head.loss_decode.running_' in line
 
 
+@pytest.mark.elsewhere
 def test_nothing_in_a_checkpoint_is_run(stopped, refusal, tmp_path):
     proof = tmp_path / 'proof'
     latest = stopped / 'run/iter_4.pth'
@@ -351,6 +344,7 @@ def served(stopped):
         thread.join()
 
 
+@pytest.mark.elsewhere
 def test_nothing_in_a_checkpoint_from_a_url_is_run(stopped, served, refusal, tmp_path, monkeypatch):
     """It is MMEngine that loads it, and would run its config."""
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))

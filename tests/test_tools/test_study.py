@@ -2,16 +2,13 @@
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from run_tools import ROOT, ForkedTool
 
-ROOT = Path(__file__).resolve().parents[2]
 PLAN = """
 title = 'Tiny'
 setting = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256'
@@ -55,12 +52,12 @@ def write_plan(path, data, seeds=(0,), iterations=4, gamma=1.0, floor=0.0):
 
 
 @pytest.fixture(scope='module')
-def finished(tmp_path_factory, toy_data, run_process):
+def finished(tmp_path_factory, toy_data, run_fork):
     """A whole study: its folder and the process that did it."""
     folder = tmp_path_factory.mktemp('study') / 'with space, comma'
     folder.mkdir()
     plan = write_plan(folder / 'tiny.py', toy_data)
-    done = run_process('study.py', plan, '--work-dir', folder / 'work', '--jobs', 2, timeout=580)
+    done = run_fork('study.py', plan, '--work-dir', folder / 'work', '--jobs', 2, timeout=580)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder, done
 
@@ -131,26 +128,26 @@ def written(folder):
 
 
 @pytest.mark.slow
-def test_run_again_there_is_nothing_to_do(finished, run_process):
+def test_run_again_there_is_nothing_to_do(finished, run_fork):
     folder, _ = finished
     before = written(folder / 'work')
-    done = run_process('study.py', folder / 'tiny.py', '--work-dir', folder / 'work')
+    done = run_fork('study.py', folder / 'tiny.py', '--work-dir', folder / 'work')
     assert done.returncode == 0 and 'all is done' in done.stdout
     assert len(before) > 50 and written(folder / 'work') == before
 
 
 @pytest.mark.slow
-def test_a_changed_plan_is_no_continuation(finished, run_process, toy_data, tmp_path):
+def test_a_changed_plan_is_no_continuation(finished, run_fork, toy_data, tmp_path):
     folder = shutil.copytree(finished[0], tmp_path / 'copy')
     plan = write_plan(folder / 'changed.py', toy_data, seeds=(0,), floor=3.0)
     arguments = [plan, '--work-dir', folder / 'work', '--stages', 'train', '--methods', 'recall']
-    done = run_process('study.py', *arguments)
+    done = run_fork('study.py', *arguments)
     assert done.returncode == 2
     difference = 'is of other settings (head.loss_decode.floor=0.0, now 3.0); delete it'
     assert f'recall_seed0.json {difference}' in done.stderr
     # the advice followed, the training is still another one
     (folder / 'work' / 'results' / 'train' / 'recall_seed0.json').unlink()
-    done = run_process('study.py', *arguments)
+    done = run_fork('study.py', *arguments)
     failures = [line for line in done.stderr.splitlines() if line.startswith('failed: ')]
     assert done.returncode == 1 and len(failures) == 2
     assert f'train/recall_seed0 {difference}' in failures[0]
@@ -159,7 +156,7 @@ def test_a_changed_plan_is_no_continuation(finished, run_process, toy_data, tmp_
 
 
 @pytest.mark.slow
-def test_a_training_that_was_not_scored_is(finished, run_process, tmp_path):
+def test_a_training_that_was_not_scored_is(finished, run_fork, tmp_path):
     """As if stopped in the last validation, after the last checkpoint was written."""
     folder = shutil.copytree(finished[0], tmp_path / 'copy')
     own, name = folder / 'work' / 'train' / 'ce_seed0', 'train/ce_seed0'
@@ -169,7 +166,7 @@ def test_a_training_that_was_not_scored_is(finished, run_process, tmp_path):
     last = own / 'last_checkpoint'  # names a file by its whole path
     last.write_text(str(own / Path(last.read_text()).name))
     arguments = [folder / 'tiny.py', '--work-dir', folder / 'work', '--stages', 'train']
-    done = run_process('study.py', *arguments, '--methods', 'ce', timeout=300)
+    done = run_fork('study.py', *arguments, '--methods', 'ce', timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'resumed epoch: 0, iter: 4' in (own / 'output.txt').read_text()
     after = records(folder / 'work' / 'results')[name]
@@ -186,11 +183,11 @@ def test_two_at_once_are_one_too_many(tmp_path, toy_data, call_tool, capsys):
 
 
 @pytest.mark.slow
-def test_report(finished, run_process, tmp_path):
+def test_report(finished, run_fork, tmp_path):
     folder, _ = finished
     arguments = [folder / 'tiny.py', '--results', folder / 'work' / 'results']
     tool, wide = 'analysis_tools/study_report.py', {'COLUMNS': '200'}
-    done = run_process(tool, *arguments, '--out-dir', tmp_path / 'out', env=wide)
+    done = run_fork(tool, *arguments, '--out-dir', tmp_path / 'out', env=wide)
     assert done.returncode == 0, done.stderr
     assert 'recall loss' in done.stdout and 'written: ' in done.stdout
     report = (tmp_path / 'out' / 'report.md').read_text()
@@ -199,28 +196,29 @@ def test_report(finished, run_process, tmp_path):
     page = tmp_path / 'page.md'
     page.write_text('<!-- results: tiny summary -->\n<!-- end of results -->\n')
     check = [*arguments, '--pages', page, '--check']
-    done = run_process(tool, *check)
+    done = run_fork(tool, *check)
     assert done.returncode == 1 and f'out of date: {page}\n' in done.stdout
-    done = run_process(tool, *arguments, '--pages', page)
+    done = run_fork(tool, *arguments, '--pages', page)
     assert done.returncode == 0 and '| recall loss ' in page.read_text()
-    assert run_process(tool, *check).returncode == 0
+    assert run_fork(tool, *check).returncode == 0
 
 
 @pytest.mark.slow
-def test_interrupted_it_goes_on_where_it_was(tmp_path, toy_data, run_process):
+def test_interrupted_it_goes_on_where_it_was(tmp_path, toy_data, run_fork):
     plan = write_plan(tmp_path / 'tiny.py', toy_data, iterations=40)
     arguments = [plan, '--work-dir', tmp_path / 'work', '--stages', 'train', '--methods', 'recall']
-    tool = [sys.executable, str(ROOT / 'tools/study.py'), *map(str, arguments)]
-    process = subprocess.Popen(tool, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     folder = tmp_path / 'work' / 'train' / 'recall_seed0'
-    waited = time.monotonic()
-    while not (folder / 'iter_10.pth').is_file() and time.monotonic() - waited < 120:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and 'run the same command again to go on' in errors
+    with (tmp_path / 'output').open('w+') as output:
+        study = ForkedTool(['python', ROOT / 'tools/study.py', *arguments], output, output)
+        waited = time.monotonic()
+        while not (folder / 'iter_10.pth').is_file() and time.monotonic() - waited < 120:
+            time.sleep(0.05)
+        study.terminate()
+        assert study.wait(60) == 130
+        output.seek(0)
+        assert 'run the same command again to go on' in output.read()
     assert not list((tmp_path / 'work').rglob('results/*/*.json'))
-    done = run_process('study.py', *arguments, timeout=300)
+    done = run_fork('study.py', *arguments, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'resumed epoch: 0, iter: ' in (folder / 'output.txt').read_text()
     record = records(tmp_path / 'work' / 'results')['train/recall_seed0']
@@ -229,13 +227,13 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path, toy_data, run_process):
 
 
 @pytest.mark.slow
-def test_a_failure_does_not_stop_the_others(tmp_path, toy_data, run_process):
+def test_a_failure_does_not_stop_the_others(tmp_path, toy_data, run_fork):
     plan = write_plan(tmp_path / 'tiny.py', toy_data)
     plan.write_text(
         plan.read_text().replace("'head.loss_decode.floor': 0.0", "'head.loss_decode.flor': 0.0")
     )
     arguments = [plan, '--work-dir', tmp_path / 'work', '--stages', 'train', '--jobs', 1]
-    done = run_process('study.py', *arguments, '--methods', 'recall', 'ce', timeout=300)
+    done = run_fork('study.py', *arguments, '--methods', 'recall', 'ce', timeout=300)
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith('failed: ')]
     assert line.startswith('failed: train recall_seed0: failed with exit code ')

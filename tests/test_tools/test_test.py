@@ -16,6 +16,7 @@ def miou(log):
     return float(re.search(r'Iter\(test\).*mIoU: (\S+)', log)[1])
 
 
+@pytest.mark.elsewhere
 def test_tta_draws_and_saves_predictions(scored, toy_data):
     folder, log = scored
     images = sorted((toy_data / 'leftImg8bit/val').rglob('*.png'))
@@ -62,6 +63,7 @@ def test_other_bad_input(call_tool, capsys, trained):
     assert 'data not found: /none' in capsys.readouterr().err
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('tta', [(), ('--tta',)], ids=['plain', 'tta'])
 def test_weights_of_another_model_are_refused(
     call_tool, capsys, trained, toy_options, tmp_path, tta

@@ -15,6 +15,7 @@ def losses(log):
     return {int(i): float(x) for i, x in re.findall(r'Iter\(train\) \[ *(\d+)/.* loss: (\S+)', log)}
 
 
+@pytest.mark.elsewhere
 def test_trains_validates_and_saves(trained):
     work_dir, log = trained
     assert sorted(losses(log)) == [1, 2]
@@ -22,6 +23,7 @@ def test_trains_validates_and_saves(trained):
     assert (work_dir / 'iter_2.pth').is_file()
 
 
+@pytest.mark.elsewhere
 def test_resume_goes_on(trained, run_tool, toy_options, tmp_path):
     work_dir = shutil.copytree(trained[0], tmp_path / 'work')
     done = run_tool(
@@ -32,6 +34,7 @@ def test_resume_goes_on(trained, run_tool, toy_options, tmp_path):
     assert sorted(losses(done.stdout + done.stderr)) == [3]
 
 
+@pytest.mark.elsewhere
 def test_amp_trains_in_bfloat16_on_a_cpu(tmp_path, trained, run_tool, toy_options):
     done = run_tool(
         'train.py', TOY_CONFIG, '--work-dir', tmp_path, '--amp', *toy_options,

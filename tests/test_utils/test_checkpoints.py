@@ -27,6 +27,8 @@ from mmseg_imbalance.utils.checkpoints import (
     read_checkpoint,
 )
 
+pytestmark = pytest.mark.elsewhere
+
 FORKS_OWN = vars(runner_checkpoint).get('get_torch_safe_globals')
 
 

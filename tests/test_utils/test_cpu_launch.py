@@ -10,6 +10,8 @@ from mmseg_imbalance.utils import cpu_launch
 from mmseg_imbalance.utils.cpu_launch import prepare_cpu_launch
 from mmseg_imbalance.utils.run_config import RunConfigError
 
+pytestmark = pytest.mark.elsewhere
+
 
 @pytest.fixture
 def cfg():

@@ -95,6 +95,7 @@ def on_a_cpu(request, tmp_path_factory):
     return request.param, folder, train(folder, request.param, enable_amp, compare=True)
 
 
+@pytest.mark.elsewhere
 def test_fifty_iterations_on_a_cpu(on_a_cpu):
     loss, _, seen = on_a_cpu
     assert len(seen.calls) == len(seen.finite) == ITERATIONS and all(seen.finite)

@@ -90,6 +90,7 @@ def amp(device, monkeypatch, **wrapper):
     return dict(cfg.optim_wrapper)
 
 
+@pytest.mark.elsewhere
 def test_amp_on_a_gpu_scales_the_loss(monkeypatch):
     expected = dict(type='AmpOptimWrapper', loss_scale='dynamic')
     assert amp('cuda', monkeypatch, type='OptimWrapper') == expected
@@ -98,6 +99,7 @@ def test_amp_on_a_gpu_scales_the_loss(monkeypatch):
     assert amp('cuda', monkeypatch, **configured) == configured
 
 
+@pytest.mark.elsewhere
 def test_amp_on_a_cpu_is_bfloat16(monkeypatch):
     expected = dict(type='BFloat16OptimWrapper')
     assert amp('cpu', monkeypatch, type='OptimWrapper') == expected

@@ -68,6 +68,7 @@ def train(folder, loss, *hooks, **options):
     return run(cfg)
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('loss', (LMP, RECALL, CE), ids=lambda loss: loss['type'])
 def test_what_is_drawn_is_what_was_trained_on(tmp_path, drawn, loss):
     trained = train(tmp_path, loss, PICTURE)
@@ -107,6 +108,7 @@ def test_small_images_are_padded_as_their_labels(tmp_path, drawn):
     assert row.image[:32, :32].std() > 0
 
 
+@pytest.mark.elsewhere
 def test_pictures_reach_every_back_end(tmp_path):
     back_ends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
     cfg = tiny_config(tmp_path, loss=LMP, visualizer__vis_backends=back_ends)

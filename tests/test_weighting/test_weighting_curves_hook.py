@@ -92,6 +92,7 @@ def expected_curves(loss, logits, label, classes):
     return curves
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('loss', (LMP, RECALL), ids=lambda loss: loss['type'])
 def test_curves_of_a_training_in_every_back_end(tmp_path, loss):
     cfg = tiny_config(tmp_path, iters=5, loss=loss)

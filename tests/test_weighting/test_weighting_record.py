@@ -127,6 +127,7 @@ def test_probing_of_single_pixels_is_not_kept(cfg):
     assert torch.equal(recorder.take().weight, record(cfg, *draw_batch(1))[2].weight)
 
 
+@pytest.mark.elsewhere
 def test_with_the_hard_example_pixel_sampler():
     """The sampler's factors are in what is kept, not its own look at the pixels."""
     logits, label = draw_batch()
