@@ -261,3 +261,28 @@ def test_a_transform_that_may_change_ids_is_named_once(root, monkeypatch):
     for _ in range(2):
         find_label_maps(build(config(root, pipeline=[LOADER, dict(type='SwapIds'), flip])))
     assert len(said) == 1 and said[0].startswith('SwapIds comes after the label maps are loaded')
+
+
+@TRANSFORMS.register_module(force=True)
+class LoadMappedAnnotations:
+    def __init__(self, mapping):
+        self.mapping = mapping
+
+    def __call__(self, results):
+        return results
+
+
+def test_settings_of_a_loader_of_ones_own_count(root):
+    def fingerprint(**settings):
+        loader = dict(type='LoadMappedAnnotations', **settings)
+        return find_label_maps(build(config(root, pipeline=[loader]))).fingerprint
+
+    assert fingerprint(mapping={1: 0}) == fingerprint(mapping={1: 0})
+    assert fingerprint(mapping={1: 0}) != fingerprint(mapping={1: 2})
+    assert fingerprint(mapping=object()) == fingerprint(mapping=object())  # it names no setting
+
+
+def test_a_data_set_without_names_of_classes(root):
+    dataset = build(dict(config(root, img_suffix='.png'), type='BaseSegDataset'))
+    with pytest.raises(ValueError, match='BaseSegDataset has no names of classes'):
+        find_label_maps(dataset)

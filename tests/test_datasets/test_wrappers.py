@@ -72,6 +72,7 @@ def test_balanced_by_mmengine(root):
     np.testing.assert_array_equal(labels.repetitions, [2, 1, 1, 3])
 
 
+@pytest.mark.elsewhere
 def test_first_batches_of_mmengine(root):
     init_default_scope('mmseg')
     loader = Runner.build_dataloader(

@@ -31,6 +31,7 @@ def refused(cfg):
     return str(error.value)
 
 
+@pytest.mark.elsewhere
 def test_shipped_settings_agree(tmp_path):
     assert run_training(tiny_config(tmp_path, val=True, iters=2, **HOOK)).iter == 2
 
@@ -74,6 +75,7 @@ def test_refused_before_the_first_iteration(tmp_path, options, message):
     assert not list((tmp_path / 'run').rglob('*.pth'))
 
 
+@pytest.mark.elsewhere
 def test_void_that_the_head_alone_ignores(tmp_path):
     """Label 0 is void: the sampler would draw it most, and it would weigh most."""
     cfg = tiny_config(tmp_path, iters=1, **{HEAD + 'ignore_index': 0}, **HOOK)
@@ -193,6 +195,7 @@ def test_a_sampler_without_an_end_in_a_loop_by_epochs(tmp_path):
     assert "'DefaultSampler', or train by iterations" in message and 'never ends' in message
 
 
+@pytest.mark.elsewhere
 def test_running_counts_under_the_moving_average(tmp_path):
     loss = dict(type='RecallLoss', momentum=0.1)
     cfg = tiny_config(tmp_path, loss=loss, train_dataloader__sampler__class_prob='rare')
@@ -237,6 +240,7 @@ def test_samplers_of_a_training_do_not_validate(tmp_path, sampler):
     assert f'{sampler} is for training' in refused(cfg)
 
 
+@pytest.mark.elsewhere
 def test_classes_of_the_tested_checkpoint(tmp_path):
     cfg = tiny_config(tmp_path, val=True, iters=1, **HOOK)
     cfg.test_dataloader = cfg.val_dataloader

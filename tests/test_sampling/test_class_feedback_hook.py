@@ -73,6 +73,7 @@ def runner(model=None, sampler=None, classes=CLASSES):
         train_dataloader=loader,
         iter=0,
         max_epochs=1,
+        max_iters=1000,
         visualizer=Scalars(),
         message_hub=MessageHub('fake'),
     )
@@ -535,5 +536,12 @@ def test_resuming_warns_of_no_curve(tmp_path):
         cfg.experiment_name = cfg.visualizer.name = f'{tmp_path} {iters}'
         runner = run(cfg)
     assert any(key.startswith('curves/train/iou/') for key in runner.message_hub.log_scalars)
-    logs = sorted((tmp_path / 'run').glob('*/*.log'))
-    assert len(logs) == 2 and 'resumed key' not in logs[1].read_text()
+    logs = ''.join(log.read_text() for log in (tmp_path / 'run').glob('*/*.log'))
+    assert 'resumed' in logs and 'resumed key' not in logs
+
+
+def test_feedback_that_never_comes_is_named(tmp_path):
+    cfg = tiny_config(tmp_path, iters=2, interval=3)
+    run(cfg)
+    log = next((tmp_path / 'run').rglob('*.log')).read_text()
+    assert 'never reports to the sampler: its interval is 3 iterations, the training has 2' in log

@@ -61,6 +61,7 @@ def stream(folder, count):
     return list(map(int, itertools.islice(sampler, count)))
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('workers', [0, 2])
 def test_epochs_end_and_go_on_in_the_stream(tmp_path, workers):
     rare = dict(train_dataloader__sampler__class_prob='rare')
@@ -83,6 +84,7 @@ def test_a_single_epoch_ends(tmp_path, hook):
     assert len(kept) == 2 if hook else len(kept) == 3
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('class_prob', ['rare', 'performance'])
 def test_resumed_exactly(tmp_path, class_prob):
     options = dict(train_dataloader__sampler__class_prob=class_prob)
