@@ -75,6 +75,7 @@ test-oldest:
 test-newest:
 	$(ELSEWHERE) VENV=.venv-newest TORCH=2.15.0 TESTS="$(LOSSES)"
 
+# One environment for both of the following.
 PLAIN = $(MAKE) install VENV=.venv-plain STACK="-e '.[plain,kernels]'"
 
 # Without MMSegmentation: losses, statistics, sampling and scores, and the examples of them.

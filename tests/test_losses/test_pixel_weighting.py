@@ -95,7 +95,7 @@ def test_the_sync_detector_detects():
         bool(torch.ones(1, device='meta').any())
 
 
-@all_losses
+@pytest.mark.parametrize('cfg', {cfg['type']: cfg for cfg in LOSSES}.values(), ids=name)
 def test_compiled_pass_over_the_logits(cfg, batch):
     """By inductor, the back end that users get; to the precision of its exponential."""
     torch._dynamo.reset()
