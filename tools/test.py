@@ -9,7 +9,7 @@ from mmseg.registry import RUNNERS
 from mmseg_imbalance.hooks import ConsistencyHook
 from mmseg_imbalance.utils.checkpoints import check_checkpoint, harmless_loads
 from mmseg_imbalance.utils.command_line import one_line_errors
-from mmseg_imbalance.utils.cpu_launch import prepare_cpu_launch
+from mmseg_imbalance.utils.cpu_launch import leave_cpu_launch, prepare_cpu_launch
 from mmseg_imbalance.utils.file_errors import one_line_file_errors
 from mmseg_imbalance.utils.misfits import MisfitHook
 from mmseg_imbalance.utils.run_config import (
@@ -97,6 +97,7 @@ def build_runner(args: argparse.Namespace) -> Runner:
 def main() -> None:
     with one_line_errors(), one_line_file_errors(), harmless_loads():
         build_runner(parse_args()).test()
+    leave_cpu_launch()
 
 
 if __name__ == '__main__':

@@ -1,8 +1,9 @@
 default_scope = 'mmseg'
 custom_imports = dict(imports=['mmseg_imbalance'], allow_failed_imports=False)
-# `custom_hooks = []` turns these off, if neither the loss nor the sampler needs one of them.
+# `custom_hooks = []` turns these off, if neither the loss nor the sampler needs one of them;
+# tools/train.py adds ConsistencyHook and RunSummaryHook to every training without them.
 custom_hooks = [
-    dict(type='ConsistencyHook'),  # refuses configs that contradict themselves
+    dict(type='ConsistencyHook'),  # refuses contradictions; with refuse=False, it warns
     dict(type='ClassStatisticsHook'),  # for losses that are computed from class statistics
     dict(type='ClassFeedbackHook'),  # curves per class; feedback for class-balanced sampling
     dict(type='WeightingCurvesHook'),  # curves of how the loss weighs pixels

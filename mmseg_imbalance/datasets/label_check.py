@@ -30,6 +30,7 @@ _DEEP = ('I', 'F')  # how Pillow's deeper modes start, such as I;16
 # Pixel formats, in Pillow's notation, that each backend reads as stored.
 _STORED = {'pillow': {'L', 'P', '1', 'P;1', 'P;2', 'P;4'}, 'cv2': {'L'}}
 _SHALLOW = ('1', 'L;2', 'L;4')
+_READING = {name: getattr(LoadAnnotations, name) for name in ('_load_seg_map', 'transform')}
 _LOSSLESS_TIFF = {'raw', 'packbits', 'tiff_lzw', 'tiff_deflate', 'tiff_adobe_deflate'}
 _ORIENTATION = 0x0112  # EXIF tag; values from 5 on swap width and height
 
@@ -86,7 +87,8 @@ def check_label_map(info: dict, loader) -> None:
         OSError: If the file cannot be read.
     """
     kind = type(loader)
-    if getattr(kind, '_load_seg_map', None) is not LoadAnnotations._load_seg_map:
+    own = [name for name in _READING if getattr(kind, name, None) is not _READING[name]]
+    if own:
         if loads_annotations(loader):
             _warn_of_unchecked(kind)
         return

@@ -18,6 +18,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset, MultiImageMixDataset
 
 from .label_check import check_label_map, loads_annotations
+from .wrappers import inside
 
 FINGERPRINT_VERSION = 1
 _KNOWN = ('mmcv', 'mmseg', 'mmseg_imbalance')  # packages whose transforms keep the ids
@@ -175,6 +176,8 @@ def _collect(dataset, found: list[LabelMap], roots: list[str]) -> np.ndarray:
     if isinstance(dataset, ClassBalancedDataset):
         return _collect(dataset.dataset, found, roots)[dataset.repeat_indices]
     if isinstance(dataset, MultiImageMixDataset):
+        for transform in inside(dataset.pipeline):
+            _warn_of_unknown(type(transform))
         return _collect(dataset.dataset, found, roots)
     if '_dataset' in getattr(dataset, '__dict__', {}):  # of MMEngine's `num_batch_per_epoch`
         return _collect(dataset._dataset, found, roots)[: len(dataset)]
@@ -199,7 +202,7 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
             f'the pipeline of {type(dataset).__name__} loads no annotations; it has '
             f'{_names(transforms) or "no transforms"}, and needs one like LoadAnnotations'
         )
-    for transform in transforms[transforms.index(loaders[-1]) + 1 :]:
+    for transform in inside(transforms[transforms.index(loaders[-1]) + 1 :]):
         _warn_of_unknown(type(transform))
     labels = []
     for index in range(len(dataset)):

@@ -24,7 +24,7 @@ def transforms_of(dataset) -> Iterator:
     """Yields the transforms of a data set and of its wrappers, also those inside other ones."""
     for part in _parts(dataset):
         yield from transforms_of(part)
-    yield from _inside(getattr(dataset, 'pipeline', None))
+    yield from inside(getattr(dataset, 'pipeline', None))
 
 
 def _parts(dataset) -> list:
@@ -32,16 +32,16 @@ def _parts(dataset) -> list:
     return [part for part in parts if hasattr(part, 'metainfo')]  # and is no name or the like
 
 
-def _inside(pipeline) -> Iterator:
+def inside(pipeline) -> Iterator:
     """Yields the transforms in a list, or in what has a list of them, such as RandomApply."""
     transforms = getattr(pipeline, 'transforms', pipeline)
     if isinstance(transforms, list | tuple):
         for transform in transforms:
             if not isinstance(transform, list | tuple):
                 yield transform
-            yield from _inside(transform)
+            yield from inside(transform)
     elif transforms is not pipeline:
-        yield from _inside(transforms)
+        yield from inside(transforms)
 
 
 def image_folder(dataset) -> str:

@@ -53,6 +53,7 @@ def check_consistency(
     ignored = [
         *_settings(heads, 'ignore_index'),
         *_settings(_losses(heads), 'ignore_index'),
+        *_settings(_losses(heads), 'ignore_label'),
         *_ignored_in_data(datasets, data),
         *_ignored_in_padding(unwrapped(model)),
     ]
@@ -115,10 +116,12 @@ def _ignored_in_data(datasets: dict, data: dict[str, object]) -> Iterator[Fact]:
         if 255 in (getattr(dataset, 'label_map', None) or {}).values():
             yield Fact(f'{place}.metainfo, which turns the classes that it leaves out into', 255)
     for place, transform in _transforms(datasets):
-        for name in ('ignore_index', 'seg_pad_val', 'seg_fill_in'):
-            if 'BioMedical' not in place:  # these pad with a class
+        kind = type(transform).__name__
+        unused = kind == 'RandomCrop' and transform.cat_max_ratio >= 1
+        if not unused and 'BioMedical' not in kind:  # these pad with a class
+            for name in ('ignore_index', 'seg_pad_val', 'seg_fill_in'):
                 yield from _settings({place: transform}, name)
-        if type(transform).__name__ == 'Pad':
+        if kind == 'Pad':
             yield Fact(f"{place}.pad_val['seg']", transform.pad_val.get('seg', 255))
 
 
@@ -208,4 +211,4 @@ def _check_label_0(data: dict[str, object]) -> None:
     for kind in {type(dataset) for dataset in data.values()} - {BaseSegDataset}:
         same = {place: dataset for place, dataset in data.items() if type(dataset) is kind}
         facts = _settings(same, 'reduce_zero_label')
-        _agree('meaning of label 0', facts, f'the files of {kind.__name__} are read in one way')
+        _agree('meaning of label 0', facts, f'set it alike for all data sets of {kind.__name__}')

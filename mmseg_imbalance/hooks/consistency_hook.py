@@ -30,7 +30,12 @@ class ConsistencyHook(Hook):
 
         custom_hooks = [*_base_.custom_hooks, dict(type='ConsistencyHook')]
 
-    The shipped configs have it, and ``tools/train.py`` and ``tools/test.py`` add it to every run.
+    The shipped configs have it, and ``tools/train.py`` and ``tools/test.py`` add it to every run
+    without it.
+
+    Args:
+        refuse (bool): Whether a contradiction is an error. False: it is a warning, such as for a
+            test on other classes that is meant.
 
     Raises:
         InconsistentConfigError: At the start of a training or test; names the parts.
@@ -38,7 +43,8 @@ class ConsistencyHook(Hook):
 
     priority = 'VERY_HIGH'  # before EMAHook copies the model, and before anything is counted
 
-    def __init__(self) -> None:
+    def __init__(self, refuse: bool = True) -> None:
+        self.refuse = refuse
         self._trained_on: list[str] | None = None
 
     def before_run(self, runner) -> None:
@@ -60,18 +66,25 @@ class ConsistencyHook(Hook):
         loops = {'train': runner.train_loop}
         if runner.val_loop is not None:
             loops['val'] = runner.val_loop
-        _check_ends(loops)
-        _check_rotations(runner.train_dataloader.dataset)
         # a training that only starts from other weights may have other classes
-        _compare(runner, loops, self._trained_on if runner.iter > 0 else None)
+        self._check(runner, loops, self._trained_on if runner.iter > 0 else None)
         for sentence in suspicious_settings(runner):
             runner.logger.log(logging.WARNING, sentence)
 
     def before_test(self, runner) -> None:
         """Compares the parts of a test."""
-        loops = {'test': runner.test_loop}
-        _check_ends(loops)
-        _compare(runner, loops, self._trained_on)
+        self._check(runner, {'test': runner.test_loop}, self._trained_on)
+
+    def _check(self, runner, loops: dict, trained_on: list[str] | None) -> None:
+        try:
+            _check_ends(loops)
+            if 'train' in loops:
+                _check_rotations(runner.train_dataloader.dataset)
+            _compare(runner, loops, trained_on)
+        except InconsistentConfigError as error:
+            if self.refuse:
+                raise
+            runner.logger.log(logging.WARNING, str(error))
 
 
 def _check_ends(loops: dict) -> None:
@@ -89,7 +102,7 @@ def _check_ends(loops: dict) -> None:
 
 
 def _end_epochs(sampler) -> None:
-    if isinstance(sampler, InfiniteSampler):
+    if 'Infinite' in type(sampler).__name__ and not hasattr(sampler, 'by_epoch'):
         raise InconsistentConfigError(
             f'{type(sampler).__name__} never ends, so that the first epoch of the training would '
             "not either: set train_dataloader.sampler.type='DefaultSampler', or train by "

@@ -31,12 +31,14 @@ def _schedules(runner) -> Iterator[str]:
     for part in schedulers.values() if isinstance(schedulers, dict) else [schedulers or []]:
         for scheduler in part:
             name = type(scheduler).__name__
+            if getattr(scheduler, 'need_val_args', False):  # one that follows the validation
+                continue
             if scheduler.by_epoch and not _by_epoch(runner):
                 yield (
                     f'{name} changes by epoch, but the training counts iterations, so that it '
                     'never changes: set by_epoch=False'
                 )
-            elif part and scheduler is part[-1] and name.startswith(('Poly', 'CosineAnnealing')):
+            elif scheduler is part[-1] and name.startswith('Poly'):
                 length = runner.max_epochs if scheduler.by_epoch else runner.max_iters
                 if scheduler.end != length:
                     yield (
@@ -47,15 +49,16 @@ def _schedules(runner) -> Iterator[str]:
 
 def _saving(runner) -> Iterator[str]:
     hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-    if any(hook.by_epoch for hook in hooks) and not _by_epoch(runner):
+    if any(hook.by_epoch and hook.interval > 0 for hook in hooks) and not _by_epoch(runner):
         yield (
-            'CheckpointHook saves by epoch, but the training counts iterations, so that it only '
-            'saves at the end: set default_hooks.checkpoint.by_epoch=False and its interval'
+            'CheckpointHook saves by epoch, but the training counts iterations, so that nothing '
+            'can be resumed before its end: set default_hooks.checkpoint.by_epoch=False and its '
+            'interval'
         )
 
 
 def _padding(transforms: list, size: tuple[int, int] | None) -> Iterator[str]:
-    crops = [t for t in transforms if hasattr(t, 'crop_size') and 'Crop' in type(t).__name__]
+    crops = [t for t in transforms if isinstance(getattr(t, 'crop_size', None), tuple)]
     if not crops or not size or any(hasattr(t, 'pad_val') for t in transforms):
         return
     height, width = crops[-1].crop_size

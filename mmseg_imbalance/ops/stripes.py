@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from .compiling import is_compiling
 
@@ -43,7 +44,8 @@ def map_stripes(
         on_threads: Whether ``work`` may have threads of its own; compiled code divides its loops.
     """
     threads = 1
-    if on_threads and device.type == 'cpu' and not is_compiling():
+    # A dispatch mode, such as that of fake tensors, holds in its own thread only.
+    if on_threads and device.type == 'cpu' and not (is_compiling() or _get_current_dispatch_mode()):
         threads = torch.get_num_threads()
     return map(work, stripes) if threads == 1 else _on_threads(work, list(stripes), threads)
 
@@ -53,8 +55,11 @@ def _on_threads(work: Callable, stripes: list, threads: int) -> Iterator:
         yield work(stripes[0])
         return
     pool, running = _pool(threads), deque()
+    # as in the calling thread: an inference tensor is only changed in inference mode
+    inference = torch.is_inference_mode_enabled()
+    work = torch.inference_mode()(work) if inference else torch.no_grad()(work)
     for stripe in stripes:
-        running.append(pool.submit(torch.no_grad()(work), stripe))
+        running.append(pool.submit(work, stripe))
         if len(running) > 2 * threads:  # results may be large
             yield running.popleft().result()
     for future in running:

@@ -6,6 +6,8 @@ model.
 """
 
 import atexit
+import os
+import sys
 
 import torch
 from mmengine.config import Config
@@ -40,7 +42,7 @@ def prepare_cpu_launch(cfg: Config) -> None:
         )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
-        # At the interpreter's exit, gloo's threads would otherwise abort some successful processes.
+        # For runs that end with an error; see leave_cpu_launch for the others.
         atexit.register(torch.distributed.destroy_process_group)
     if cfg.get('model_wrapper_cfg') is None:  # the runner's default
         cfg.model_wrapper_cfg = dict(
@@ -55,6 +57,21 @@ def prepare_cpu_launch(cfg: Config) -> None:
     cfg.pop('sync_bn', None)  # it makes the runner turn BN into SyncBN
     if torch.distributed.get_rank() == 0:
         print_log('No accelerator: the processes talk through gloo, BN takes the place of SyncBN.')
+
+
+def leave_cpu_launch() -> None:
+    """Ends a successful process of a launched run on a CPU; does nothing in other processes.
+
+    It runs what is registered for the end, such as closing log files, but leaves out the
+    interpreter's clean-up, in which gloo's threads abort some processes.
+    """
+    group = torch.distributed
+    if group.is_available() and group.is_initialized() and group.get_backend() == 'gloo':
+        atexit.unregister(group.destroy_process_group)
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _replace_sync_bn(node) -> None:

@@ -36,7 +36,7 @@ class StrictInferencer(MMSegInferencer):
     def _init_pipeline(self, cfg):
         # mmseg's looks for names, in a data set without a wrapper; pure Python configs give classes
         steps = inner_datasets(cfg.test_dataloader.dataset)[0].pipeline
-        steps = [dict(step, type=getattr(step['type'], '__name__', step['type'])) for step in steps]
+        steps = [dict(step, type=_name(step['type'])) for step in steps]
         dataset = dict(pipeline=steps)
         return super()._init_pipeline(Config(dict(test_dataloader=dict(dataset=dataset))))
 
@@ -51,6 +51,12 @@ class StrictInferencer(MMSegInferencer):
                 f'it names {len(names or ())} classes and {len(colours or ())} colours '
                 f'(meta.dataset_meta), but the model predicts {model.num_classes} classes'
             )
+
+
+def _name(kind: str | type) -> str | type:
+    """Returns the name of a transform of MMSegmentation or MMCV, other ones as they are."""
+    known = getattr(kind, '__module__', '').startswith(('mmcv.', 'mmseg.'))
+    return kind.__name__ if known and isinstance(kind, type) else kind
 
 
 def build_inferencer(cfg: Config, checkpoint: str, device: str) -> StrictInferencer:

@@ -276,7 +276,7 @@ def test_ids_that_a_rotation_interpolates(tmp_path):
             'PolyLR changes by epoch, but the training counts iterations',
         ),
         (
-            dict(default_hooks__checkpoint=dict(_delete_=True, type='CheckpointHook')),
+            dict(default_hooks__checkpoint=dict(_delete_=True, type='CheckpointHook', interval=1)),
             'CheckpointHook saves by epoch, but the training counts iterations',
         ),
         (
@@ -296,3 +296,11 @@ def test_settings_that_are_rarely_meant_are_named(tmp_path, options, sentence):
     warned = [line for line in log.splitlines() if any(f'WARNING - {k}' in line for k in known)]
     assert len(warned) == (sentence is not None)
     assert sentence is None or sentence in warned[0]
+
+
+def test_a_contradiction_that_is_meant_is_a_warning(tmp_path):
+    cfg = tiny_config(tmp_path, iters=1, **HOOK, val=True, val_evaluator__ignore_index=0)
+    cfg.custom_hooks = [dict(type='ConsistencyHook', refuse=False)]
+    assert run_training(cfg).iter == 1
+    log = next((tmp_path / 'run').rglob('*.log')).read_text()
+    assert 'WARNING - the parts of the config disagree about the ignored label' in log

@@ -2,6 +2,7 @@ import multiprocessing
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from mmseg_imbalance.ops import histogram, stripes
 
@@ -62,5 +63,26 @@ def test_a_forked_child_has_threads_of_its_own():
         child.start()
         assert queue.get(timeout=60) == list(range(1, 10))
         child.join()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_know_the_modes_of_the_caller():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    cpu = torch.device('cpu')
+    try:
+        with torch.inference_mode():
+            total = torch.zeros(9)
+
+            def add(i):
+                total[i] += i
+
+            list(stripes.map_stripes(add, range(9), cpu))
+        assert total.sum() == 36
+        with FakeTensorMode():
+            fake = torch.ones(9)
+            made = list(stripes.map_stripes(lambda i: fake[i] + 1, range(9), cpu))
+        assert all(type(value) is FakeTensor for value in made)
     finally:
         torch.set_num_threads(before)
