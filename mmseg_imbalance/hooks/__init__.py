@@ -5,6 +5,7 @@ from ..registry import need_stack
 need_stack('mmseg_imbalance.hooks')
 
 from .class_statistics_hook import ClassStatisticsHook  # noqa: E402
+from .consistency import InconsistentConfigError, check_consistency  # noqa: E402
 from .consistency_hook import ConsistencyHook  # noqa: E402
 from .fused_upsampling_hook import FusedUpsamplingHook  # noqa: E402
 from .iter_seed_hook import IterSeedHook  # noqa: E402
@@ -18,8 +19,10 @@ __all__ = [
     'ClassStatisticsHook',
     'ConsistencyHook',
     'FusedUpsamplingHook',
+    'InconsistentConfigError',
     'IterSeedHook',
     'NonFiniteLossHook',
     'PredictionWriterHook',
     'RunSummaryHook',
+    'check_consistency',
 ]
