@@ -62,6 +62,7 @@ def straight(tmp_path_factory):
     return end_of
 
 
+@pytest.mark.elsewhere
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('options', 'end', 'latest'),
