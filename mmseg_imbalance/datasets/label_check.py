@@ -87,8 +87,7 @@ def check_label_map(info: dict, loader) -> None:
         OSError: If the file cannot be read.
     """
     kind = type(loader)
-    own = [name for name in _READING if getattr(kind, name, None) is not _READING[name]]
-    if own:
+    if any(getattr(kind, name, None) is not method for name, method in _READING.items()):
         if loads_annotations(loader):
             _warn_of_unchecked(kind)
         return

@@ -6,11 +6,12 @@ from mmseg.registry import HOOKS
 from prettytable import PrettyTable
 from torch import nn
 
-from ..datasets import class_statistics, label_rows
+from ..datasets import class_statistics, find_label_maps, label_rows
 from ..datasets.wrappers import transforms_of
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.find_loss import unwrapped
+from ..utils.training_loop import samplers_of
 
 
 @HOOKS.register_module()
@@ -55,10 +56,11 @@ class ClassStatisticsHook(Hook):
         if not losses:
             return
         loader = runner.train_dataloader
-        statistics = class_statistics(loader.dataset, self.statistics, self.nproc)
-        sampler = next(filter(lambda s: hasattr(s, 'expected_draws'), _samplers(loader)), None)
+        labels = find_label_maps(loader.dataset)  # once, since large data sets take a while
+        statistics = class_statistics(labels, self.statistics, self.nproc)
+        sampler = next((s for s in samplers_of(loader) if hasattr(s, 'expected_draws')), None)
         if sampler is not None:
-            rows = label_rows(loader.dataset, statistics)
+            rows = label_rows(labels, statistics)
             draws = np.bincount(rows, sampler.expected_draws(), len(statistics.keys))
             statistics = statistics.drawn(draws)
         computed = {path: _supply(loss, path, statistics) for path, loss in losses.items()}
@@ -67,10 +69,6 @@ class ClassStatisticsHook(Hook):
             if isinstance(hook, EMAHook):  # it copied the model earlier
                 for path, loss in _find_losses(hook.ema_model.module).items():
                     _supply(loss, path, statistics)
-
-
-def _samplers(loader) -> list:
-    return [loader.sampler, getattr(loader.batch_sampler, 'sampler', None)]
 
 
 def _note(sampler, dataset) -> str:

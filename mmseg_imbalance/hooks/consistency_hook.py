@@ -9,12 +9,10 @@ from mmseg.registry import HOOKS
 
 from ..datasets.wrappers import transforms_of
 from ..losses.class_count_loss import ClassCountLoss
-from ..sampling.class_balanced_sampler import ClassBalancedInfiniteSampler
 from ..utils.find_loss import unwrapped
+from ..utils.training_loop import samplers_of
 from .consistency import InconsistentConfigError, check_consistency
 from .suspicious_settings import suspicious_settings
-
-_ENDLESS = (InfiniteSampler, ClassBalancedInfiniteSampler)
 
 
 @HOOKS.register_module()
@@ -90,9 +88,8 @@ class ConsistencyHook(Hook):
 def _check_ends(loops: dict) -> None:
     for stage, loop in loops.items():
         loader = getattr(loop, 'dataloader', None)
-        inner = getattr(getattr(loader, 'batch_sampler', None), 'sampler', None)
-        for sampler in (getattr(loader, 'sampler', None), inner):
-            if stage != 'train' and isinstance(sampler, _ENDLESS):
+        for sampler in [] if loader is None else samplers_of(loader):
+            if stage != 'train' and _is_endless(sampler):
                 raise InconsistentConfigError(
                     f'{type(sampler).__name__} is for training, and never takes every image once: '
                     f"set {stage}_dataloader.sampler to dict(type='DefaultSampler', shuffle=False)"
@@ -101,8 +98,12 @@ def _check_ends(loops: dict) -> None:
                 _end_epochs(sampler)
 
 
+def _is_endless(sampler) -> bool:
+    return isinstance(sampler, InfiniteSampler) or 'Infinite' in type(sampler).__name__
+
+
 def _end_epochs(sampler) -> None:
-    if 'Infinite' in type(sampler).__name__ and not hasattr(sampler, 'by_epoch'):
+    if _is_endless(sampler) and not hasattr(sampler, 'by_epoch'):
         raise InconsistentConfigError(
             f'{type(sampler).__name__} never ends, so that the first epoch of the training would '
             "not either: set train_dataloader.sampler.type='DefaultSampler', or train by "

@@ -14,12 +14,12 @@ import mmseg
 import numpy as np
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
 
 from ..evaluation.imbalance_metric import ImbalanceMetric
 from ..utils.files import write_atomically
 from ..utils.machine import describe_machine
+from ..utils.training_loop import by_epoch
 from ..version import __version__
 
 FILE_NAME = 'run.json'
@@ -120,7 +120,7 @@ def _origin(runner) -> dict:
 
 
 def _describe(runner) -> dict:
-    cfg, by_epoch = runner.cfg, _by_epoch(runner)
+    cfg, epochs = runner.cfg, by_epoch(runner)
     device = next(runner.model.parameters()).device
     libraries = {library.__name__: library.__version__ for library in (mmengine, mmcv, mmseg)}
     return {
@@ -128,8 +128,8 @@ def _describe(runner) -> dict:
         'settings': _plain(cfg.to_dict()),
         'seed': runner.seed,
         'versions': describe_machine(device) | libraries | {'mmseg_imbalance': __version__},
-        'unit': 'epoch' if by_epoch else 'iteration',
-        'length': runner.max_epochs if by_epoch else runner.max_iters,
+        'unit': 'epoch' if epochs else 'iteration',
+        'length': runner.max_epochs if epochs else runner.max_iters,
         'finished': False,
         'curves': {},
         'scores': None,
@@ -171,12 +171,8 @@ def _skip_no_data(loop) -> None:
         loop.dataloader_iterator = itertools.repeat(None)
 
 
-def _by_epoch(runner) -> bool:
-    return isinstance(runner.train_loop, EpochBasedTrainLoop)
-
-
 def _position(runner) -> int:
-    return runner.epoch if _by_epoch(runner) else runner.iter
+    return runner.epoch if by_epoch(runner) else runner.iter
 
 
 def _class_rows(runner) -> tuple[list[dict], str | None]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import EpochBasedTrainLoop
 
 from ..datasets.wrappers import transforms_of
 from ..utils.find_loss import unwrapped
+from ..utils.training_loop import by_epoch
 
 
 def suspicious_settings(runner) -> Iterator[str]:
@@ -22,10 +22,6 @@ def suspicious_settings(runner) -> Iterator[str]:
         yield 'images are normalised twice, by Normalize of train_dataloader and data_preprocessor'
 
 
-def _by_epoch(runner) -> bool:
-    return isinstance(runner.train_loop, EpochBasedTrainLoop)
-
-
 def _schedules(runner) -> Iterator[str]:
     schedulers = runner.param_schedulers
     for part in schedulers.values() if isinstance(schedulers, dict) else [schedulers or []]:
@@ -33,7 +29,7 @@ def _schedules(runner) -> Iterator[str]:
             name = type(scheduler).__name__
             if getattr(scheduler, 'need_val_args', False):  # one that follows the validation
                 continue
-            if scheduler.by_epoch and not _by_epoch(runner):
+            if scheduler.by_epoch and not by_epoch(runner):
                 yield (
                     f'{name} changes by epoch, but the training counts iterations, so that it '
                     'never changes: set by_epoch=False'
@@ -49,7 +45,7 @@ def _schedules(runner) -> Iterator[str]:
 
 def _saving(runner) -> Iterator[str]:
     hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-    if any(hook.by_epoch and hook.interval > 0 for hook in hooks) and not _by_epoch(runner):
+    if any(hook.by_epoch and hook.interval > 0 for hook in hooks) and not by_epoch(runner):
         yield (
             'CheckpointHook saves by epoch, but the training counts iterations, so that nothing '
             'can be resumed before its end: set default_hooks.checkpoint.by_epoch=False and its '

@@ -14,6 +14,7 @@ from ..ops import class_counts
 from ..utils.curves import leave_out_curves, write_curves
 from ..utils.find_loss import find_loss, unwrapped
 from ..utils.predicted_classes import predicted_classes, threshold_of
+from ..utils.training_loop import by_epoch, samplers_of
 
 KEY = 'class_feedback'
 """Key of the hook's state in checkpoints."""
@@ -140,7 +141,7 @@ class ClassFeedbackHook(Hook):
     def _used_draws(self, runner, batch_idx: int) -> int:
         """Returns how many draws of this rank training has used up."""
         size = _batch_size(runner.train_dataloader)
-        if runner.max_epochs == 1:  # by iterations, which MMEngine treats as one epoch
+        if not by_epoch(runner):
             return (runner.iter + 1) * size
         epoch = len(self._sampler)  # its last batch can be smaller
         return runner.epoch * epoch + min((batch_idx + 1) * size, epoch)
@@ -220,8 +221,7 @@ class ClassFeedbackHook(Hook):
 
 def _find_sampler(dataloader):
     """Returns the sampler that takes feedback, None if there is no such sampler."""
-    batch_sampler = getattr(dataloader, 'batch_sampler', None)
-    for sampler in (dataloader.sampler, getattr(batch_sampler, 'sampler', None)):
+    for sampler in samplers_of(dataloader):
         if hasattr(sampler, 'update') and hasattr(sampler, 'class_prob'):
             return sampler
     return None

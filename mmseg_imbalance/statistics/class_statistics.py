@@ -19,12 +19,15 @@ _MAX_BYTES = 1 << 30  # of a file and of its arrays; a damaged or hostile file c
 _MAX_PIXELS = 1 << 53  # of all label maps; up to this number, sums and shares are exact
 
 
-def class_shares(pixels: np.ndarray, min_pixels: int = 1) -> dict[str, np.ndarray]:
+def class_shares(
+    pixels: np.ndarray, min_pixels: int = 1, draws: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Computes shares of every class from pixel counts.
 
     Args:
         pixels: (n, C), pixels of each class in each of n label maps.
         min_pixels: Least number of pixels for a label map to hold a class.
+        draws: (n,), how often each label map counts, in units of the average; None: once each.
 
     Returns:
         ``'pixels'``, the share of all counted pixels, and ``'images'``, the share of the label maps
@@ -34,8 +37,12 @@ def class_shares(pixels: np.ndarray, min_pixels: int = 1) -> dict[str, np.ndarra
         >>> class_shares(np.array([[6, 2], [8, 0]]))
         {'pixels': array([0.875, 0.125]), 'images': array([1. , 0.5])}
     """
-    total = pixels.sum(0)
-    return {'pixels': total / max(total.sum(), 1), 'images': (pixels >= min_pixels).mean(0)}
+    total, holding = _total(pixels, draws), _total(pixels >= min_pixels, draws)
+    return {'pixels': total / max(total.sum(), 1), 'images': holding / len(pixels)}
+
+
+def _total(values: np.ndarray, draws: np.ndarray | None) -> np.ndarray:
+    return values.sum(0) if draws is None else draws @ values
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +101,7 @@ class ClassStatistics:
     @cached_property
     def pixel_share(self) -> np.ndarray:
         """Share of each class in all pixels that are not ignored, float64 (C,) in [0, 1]."""
-        total = self.total(self.pixels)
-        return total / max(total.sum(), 1)
+        return self.shares()['pixels']
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Sums values of every label map, (n, …), over the label maps as training sees them.
@@ -106,7 +112,7 @@ class ClassStatistics:
             >>> counted.total(pixels), counted.drawn(np.array([3, 1])).total(pixels)
             (array([19,  1]), array([18.5,  1.5]))
         """
-        return values.sum(0) if self.draws is None else self.draws @ values
+        return _total(values, self.draws)
 
     def drawn(self, draws: np.ndarray) -> 'ClassStatistics':
         """Returns the statistics of a training that sees label maps more or less often.
@@ -129,11 +135,11 @@ class ClassStatistics:
         Args:
             min_pixels: Least number of pixels for a label map to hold a class.
         """
-        return self.total(self.pixels >= min_pixels) / len(self.keys)
+        return self.shares(min_pixels)['images']
 
-    def shares(self) -> dict[str, np.ndarray]:
-        """Returns :attr:`pixel_share` and :meth:`image_share`, as :func:`class_shares` does."""
-        return {'pixels': self.pixel_share, 'images': self.image_share()}
+    def shares(self, min_pixels: int = 1) -> dict[str, np.ndarray]:
+        """Returns :attr:`pixel_share` and :meth:`image_share`, see :func:`class_shares`."""
+        return class_shares(self.pixels, min_pixels, self.draws)
 
     def save(self, path: str | Path) -> None:
         """Writes a compressed ``.npz`` file, either completely or not at all."""

@@ -72,7 +72,7 @@ def runner(model=None, sampler=None, classes=CLASSES):
         model=model or Model(),
         train_dataloader=loader,
         iter=0,
-        max_epochs=1,
+        train_loop=None,  # by iterations
         max_iters=1000,
         visualizer=Scalars(),
         message_hub=MessageHub('fake'),
