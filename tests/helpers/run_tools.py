@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
+import cv2
 import numpy as np
 import torch
 from mmengine.registry import DefaultScope
@@ -71,6 +72,7 @@ class ForkedTool:
     def __init__(self, command, stdout, stderr, env=None, cwd=None):
         _, tool, *args = map(str, command)
         self._process = _FORK.Process(target=_fork, args=(tool, args, stdout, stderr, env, cwd))
+        cv2.setNumThreads(1)  # ends its threads, for which a fork would wait
         self._process.start()
         self.pid = self._process.pid
         self.terminate, self.kill = self._process.terminate, self._process.kill

@@ -3,6 +3,7 @@
 import socket
 from datetime import timedelta
 
+import cv2
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -13,6 +14,7 @@ def on_two_ranks(function, folder, *args):
 
     The processes are forks: one that is started anew imports for ten seconds.
     """
+    cv2.setNumThreads(1)  # ends its threads, for which a fork would wait
     mp.start_processes(_join, (function, folder, args), nprocs=2, start_method='fork')
 
 
