@@ -129,6 +129,7 @@ def trained_there(installed):
     return folder / 'work'
 
 
+@pytest.mark.slow
 def test_mmseg_predicts_with_an_installed_config_and_with_one_that_a_run_dumped(
     installed, trained_there
 ):
@@ -144,6 +145,7 @@ def test_mmseg_predicts_with_an_installed_config_and_with_one_that_a_run_dumped(
     assert cv2.imread(str(drawn[0])).shape == (128, 256, 3)
 
 
+@pytest.mark.slow
 def test_the_installed_test_tool_draws(installed, trained_there):
     folder, python, package = installed
     config, checkpoint = package / '.mim/configs' / TOY, trained_there / 'iter_2.pth'
@@ -154,6 +156,7 @@ def test_the_installed_test_tool_draws(installed, trained_there):
     assert cv2.imread(str(drawn[0])).shape == (128, 512, 3)  # truth and prediction
 
 
+@pytest.mark.slow
 def test_the_installed_demo_writes_overlays(installed, trained_there):
     folder, python, package = installed
     demo, images = package / '.mim/demo/image_demo.py', folder / 'data/toy_streets/leftImg8bit/val'

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import yaml
@@ -47,11 +47,11 @@ def update_metafile(path: Path, results: Mapping[str, Results], check: bool = Fa
         raise ToolError(f'{path} is not a metafile: {first_line(error)}') from error
     before = copy.deepcopy(content)
     for each in results.values():
-        entries = _entries(each)
-        for name in (name for name in models if name.endswith(f'_{each.plan.setting}')):
+        names = {name for name in models if name.endswith(f'_{each.plan.setting}')}
+        for name in names:
             models[name].pop('Results', None)
-            if name in entries:
-                models[name]['Results'] = [entries[name]]
+        for name, entry in _entries(each, names).items():
+            models[name]['Results'] = [entry]
     if content != before and not check:
         updated = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
         write_atomically(path, updated.encode())
@@ -77,11 +77,12 @@ def _default(cfg: Config, key: str, value: object) -> bool:
     return name not in loss and argument is not None and argument.default == value
 
 
-def _entries(results: Results) -> dict[str, dict]:
-    """Returns the results of a plan by config name."""
+def _entries(results: Results, names: Collection[str]) -> dict[str, dict]:
+    """Returns the results of a plan by config name, of the named configs."""
     entries = {}
     for key, records in results.trained.items():
-        if not trained_as_shipped(records[0].trial):
+        name = Path(records[0].trial.config).stem
+        if name not in names or not trained_as_shipped(records[0].trial):
             continue
         method = results.plan.methods[key]
         metrics = {
@@ -92,7 +93,7 @@ def _entries(results: Results) -> dict[str, dict]:
                 ('mAcc', 'mAcc', False),
             )
         }
-        entries[Path(records[0].trial.config).stem] = {
+        entries[name] = {
             'Task': 'Semantic Segmentation',
             'Dataset': results.plan.title,
             'Metrics': metrics,

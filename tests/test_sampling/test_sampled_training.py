@@ -83,6 +83,7 @@ def train(folder, long_tail, name, **sampler):
     return run(cfg)
 
 
+@pytest.mark.slow
 def test_rarest_class_is_seen_five_times_as_often(tmp_path, long_tail):
     plain = train(tmp_path / 'plain', long_tail, f'cross_entropy/ce_{SETTING}')
     balanced = train(

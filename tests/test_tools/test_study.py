@@ -295,6 +295,7 @@ def test_no_results(tmp_path, toy_data, call_tool, capsys):
     assert 'has no result of ce' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_scripts_say_what_is_missing(tmp_path, run_process):
     done = run_process('study_camvid.sh', cwd=tmp_path)
     assert done.returncode == 2 and 'data/camvid is missing' in done.stderr
