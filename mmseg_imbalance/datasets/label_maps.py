@@ -17,6 +17,7 @@ from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset, MultiImageMixDataset
 
+from ..utils.class_names import class_names
 from .label_check import check_label_map, loads_annotations
 from .wrappers import inside
 
@@ -142,10 +143,7 @@ def find_label_maps(dataset) -> LabelMaps:
     found: list[LabelMap] = []
     roots: list[str] = []
     positions = _collect(dataset, found, roots)
-    if not dataset.metainfo.get('classes'):
-        raise ValueError(
-            f'{type(dataset).__name__} has no names of classes: give it metainfo=dict(classes=[…])'
-        )
+    classes = class_names(dataset.metainfo, type(dataset).__name__)
     root = _common_folder(roots)
     by_key: dict[str, LabelMap] = {}
     for label in found:
@@ -160,7 +158,7 @@ def find_label_maps(dataset) -> LabelMaps:
     row_of = {key: row for row, key in enumerate(keys)}
     rows = np.array([row_of[label.path[len(root) + 1 :]] for label in found], np.int64)
     return LabelMaps(
-        classes=tuple(map(str, dataset.metainfo['classes'])),
+        classes=classes,
         root=root,
         maps={key: by_key[key] for key in keys},
         rows=rows[positions],

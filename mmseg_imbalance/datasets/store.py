@@ -112,7 +112,7 @@ def load_or_count(labels: LabelMaps, path: Path, nproc: int | None = None) -> Cl
         return count_and_save(labels, path, nproc)
     statistics = ClassStatistics.load(path)
     if statistics.fingerprint != labels.fingerprint:
-        raise StaleStatisticsError(f'{path}: {_difference(statistics, labels)}; {_COUNT_ANEW}')
+        raise StaleStatisticsError(f'{path}: {difference(statistics, labels)}; {_COUNT_ANEW}')
     changed = _changed(statistics, labels)
     if changed:
         raise StaleStatisticsError(
@@ -151,7 +151,8 @@ def _check_writable(path: Path) -> None:
         ) from error
 
 
-def _difference(statistics: ClassStatistics, labels: LabelMaps) -> str:
+def difference(statistics: ClassStatistics, labels: LabelMaps) -> str:
+    """Says from which other label maps statistics were counted."""
     if statistics.classes != labels.classes:
         return f'counted for other classes, {_some(statistics.classes)}'
     known, wanted = set(statistics.keys), set(labels.maps)

@@ -12,10 +12,11 @@ from mmengine.visualization import Visualizer
 from mmseg.registry import METRICS
 
 from ..statistics.class_statistics import ClassStatistics
+from ..utils.class_names import class_names
 from ..utils.files import write_atomically, write_figure
 from .class_groups import GROUPS, class_groups
 from .confusion import class_scalars, confusion_matrix
-from .scores import Scores
+from .scores import NAMES, Scores
 
 
 @METRICS.register_module()
@@ -56,6 +57,8 @@ class ImbalanceMetric(BaseMetric):
         collect_dir (str, optional): Shared folder for ``collect_device='cpu'``.
 
     Attributes:
+        path (str, optional): The argument ``statistics``.
+        statistics (ClassStatistics, optional): The statistics in that file.
         scores (Scores, optional): Last evaluation's scores, on the main process; None before it.
 
     Raises:
@@ -78,11 +81,12 @@ class ImbalanceMetric(BaseMetric):
         self.out_dir = out_dir
         self.ignore_index = ignore_index
         self.scores: Scores | None = None
-        self._path = statistics
-        self._statistics = self._share = self._groups = None
+        self.path = statistics
+        self.statistics: ClassStatistics | None = None
+        self._share = self._groups = None
         if statistics is not None:
-            self._statistics = ClassStatistics.load(statistics)
-            self._share = self._statistics.pixel_share
+            self.statistics = ClassStatistics.load(statistics)
+            self._share = self.statistics.pixel_share
             self._groups = class_groups(self._share, head, tail)
             self._thresholds = head, tail
 
@@ -90,10 +94,18 @@ class ImbalanceMetric(BaseMetric):
     def dataset_meta(self, dataset_meta: dict) -> None:
         """Checks the statistics against the data set, before the first sample is evaluated."""
         BaseMetric.dataset_meta.fset(self, dataset_meta)
+        self._classes = class_names(dataset_meta, 'the evaluated data set')
         self._forget()
-        if self._statistics is not None:
+        if self.statistics is not None:
             self._check_classes()
             self._log_groups()
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Names of the means that an evaluation returns, with the prefix."""
+        groups = [f'_{group}' for group in GROUPS if group in (self._groups or ())]
+        means = [f'm{score}{group}' for group in ('', *groups) for score in NAMES.values()]
+        return tuple('/'.join(filter(None, (self.prefix, name))) for name in ('aAcc', *means))
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Counts the pixels of a batch.
@@ -147,7 +159,7 @@ class ImbalanceMetric(BaseMetric):
         Returns:
             The means in percent, without the prefix.
         """
-        scores = Scores(self.dataset_meta['classes'], sum(results), self._share, self._groups)
+        scores = Scores(self._classes, sum(results), self._share, self._groups)
         self.scores = scores
         print_log(f'per class results (%):\n{scores.to_table()}', 'current')
         iteration = _training_iteration()
@@ -158,7 +170,7 @@ class ImbalanceMetric(BaseMetric):
 
     def _forget(self) -> None:
         """Resets the counts; the last sample is kept apart, since it may be a repeated one."""
-        num_classes = len(self.dataset_meta['classes'])
+        num_classes = len(self._classes)
         self._seen = 0
         self._sum, self._last = np.zeros((2, num_classes, num_classes), np.int64)
 
@@ -177,12 +189,11 @@ class ImbalanceMetric(BaseMetric):
             raise ValueError(f'{sample.get("seg_map_path", "a sample")}: {error}') from error
 
     def _check_classes(self) -> None:
-        expected = tuple(map(str, self.dataset_meta['classes']))
-        found = self._statistics.classes
-        if expected != found:
+        found = self.statistics.classes
+        if self._classes != found:
             raise ValueError(
-                f'{self._path} has statistics of the classes {", ".join(found)}, the evaluated '
-                f'data set has {", ".join(expected)}; name a file that was made with its classes'
+                f'{self.path} has statistics of the classes {", ".join(found)}, the evaluated '
+                f'data set has {", ".join(self._classes)}; name a file made with its classes'
             )
 
     def _log_groups(self) -> None:
@@ -192,7 +203,7 @@ class ImbalanceMetric(BaseMetric):
         for group in GROUPS:
             names = [
                 name
-                for name, member in zip(self._statistics.classes, self._groups, strict=True)
+                for name, member in zip(self.statistics.classes, self._groups, strict=True)
                 if member == group
             ]
             parts.append(f'{group}{limits.get(group, "")}: {", ".join(names) or "none"}')

@@ -8,6 +8,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
 
 from ..datasets.wrappers import transforms_of
+from ..evaluation import ImbalanceMetric
 from ..losses.class_count_loss import ClassCountLoss
 from ..utils.find_loss import unwrapped
 from ..utils.training_loop import samplers_of
@@ -77,6 +78,7 @@ class ConsistencyHook(Hook):
         try:
             _check_ends(loops)
             if 'train' in loops:
+                _check_best(runner)
                 _check_rotations(runner.train_dataloader.dataset)
             _compare(runner, loops, trained_on)
         except InconsistentConfigError as error:
@@ -120,6 +122,22 @@ def _check_rotations(dataset) -> None:
                 'RandomRotFlip of train_dataloader interpolates between class ids when it rotates, '
                 'which makes other ids of them: use RandomRotate and RandomFlip instead'
             )
+
+
+def _check_best(runner) -> None:
+    """Checks that the validation has the scores by which the best checkpoint is chosen."""
+    metrics = getattr(getattr(runner.val_loop, 'evaluator', None), 'metrics', ())
+    if not metrics or not all(isinstance(metric, ImbalanceMetric) for metric in metrics):
+        return
+    names = ['auto', *(name for metric in metrics for name in metric.score_names)]
+    for hook in runner.hooks:
+        for name in getattr(hook, 'save_best', None) or ():
+            if name not in names:
+                raise InconsistentConfigError(
+                    f'{type(hook).__name__}.save_best is {name!r}, but ImbalanceMetric returns '
+                    f'{", ".join(names[1:])}; means of head, medium and tail need its argument '
+                    'statistics, and a class in the group'
+                )
 
 
 def _compare(runner, loops: dict, trained_on: list[str] | None) -> None:

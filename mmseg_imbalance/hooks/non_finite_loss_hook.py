@@ -7,6 +7,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
 from ..losses.upsampled_logits import UpsampledLogits
+from ..utils.class_names import trained_classes
 from ..utils.find_loss import unwrapped
 from .non_finite import find_culprit, first_non_finite_parameter
 
@@ -48,7 +49,7 @@ class NonFiniteLossHook(Hook):
     def before_train(self, runner) -> None:
         """Registers the check with every loss."""
         self._model = unwrapped(runner.model)
-        self._classes = runner.train_dataloader.dataset.metainfo['classes']
+        self._classes = trained_classes(runner)
         losses = _find_all_losses(self._model)
         if not losses:
             raise ValueError(

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 from mmengine.hooks import CheckpointHook
 
+from ..datasets import find_label_maps
+from ..datasets.store import difference
 from ..datasets.wrappers import transforms_of
+from ..evaluation import ImbalanceMetric
 from ..utils.find_loss import unwrapped
 from ..utils.training_loop import by_epoch
 
@@ -13,6 +16,7 @@ def suspicious_settings(runner) -> Iterator[str]:
     """Yields a sentence for every setting of a training that is rarely meant."""
     yield from _schedules(runner)
     yield from _saving(runner)
+    yield from _groups(runner)
     transforms = list(transforms_of(runner.train_dataloader.dataset))
     preprocessor = getattr(unwrapped(runner.model), 'data_preprocessor', None)
     yield from _padding(transforms, getattr(preprocessor, 'size', None))
@@ -51,6 +55,23 @@ def _saving(runner) -> Iterator[str]:
             'can be resumed before its end: set default_hooks.checkpoint.by_epoch=False and its '
             'interval'
         )
+
+
+def _groups(runner) -> Iterator[str]:
+    """Compares the statistics behind head, medium and tail with the images that are trained on."""
+    evaluator = getattr(runner.val_loop, 'evaluator', None)
+    metrics = [m for m in getattr(evaluator, 'metrics', ()) if isinstance(m, ImbalanceMetric)]
+    metrics = [metric for metric in metrics if metric.statistics is not None]
+    try:
+        labels = find_label_maps(runner.train_dataloader.dataset) if metrics else None
+    except (TypeError, ValueError):  # a data set whose label maps cannot be listed
+        return
+    for metric in metrics:
+        if metric.statistics.fingerprint != labels.fingerprint:
+            yield (
+                f'{metric.path}, by which ImbalanceMetric groups the classes, is not of the '
+                f'training set: {difference(metric.statistics, labels)}'
+            )
 
 
 def _padding(transforms: list, size: tuple[int, int] | None) -> Iterator[str]:

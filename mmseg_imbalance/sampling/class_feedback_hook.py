@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..evaluation.confusion import class_scalars, class_scores
 from ..losses.upsampled_logits import UpsampledLogits
 from ..ops import class_counts
+from ..utils.class_names import trained_classes
 from ..utils.curves import leave_out_curves, write_curves
 from ..utils.find_loss import find_loss, unwrapped
 from ..utils.predicted_classes import predicted_classes, threshold_of
@@ -92,7 +93,7 @@ class ClassFeedbackHook(Hook):
 
     def before_train(self, runner) -> None:
         """Hooks into the loss; a resumed run restores its counts."""
-        self._classes = runner.train_dataloader.dataset.metainfo['classes']
+        self._classes = trained_classes(runner)
         self._sampler = _find_sampler(runner.train_dataloader)
         loss = find_loss(runner.model, self.loss, type(self).__name__)
         self._threshold = threshold_of(unwrapped(runner.model))

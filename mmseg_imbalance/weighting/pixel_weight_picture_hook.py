@@ -9,6 +9,7 @@ from mmseg.registry import HOOKS, MODELS
 from torch import Tensor
 
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
+from ..utils.class_names import trained_classes
 from ..utils.find_loss import find_losses
 from ..utils.find_loss import unwrapped as unwrapped_model
 from ..utils.predicted_classes import threshold_of
@@ -73,6 +74,7 @@ class PixelWeightPictureHook(Hook):
 
     def before_train(self, runner) -> None:
         """Finds the loss."""
+        self._classes = trained_classes(runner)
         model = unwrapped_model(runner.model)
         losses = find_losses(model, self.loss, type(self).__name__)
         loss, threshold = first_weighting(losses), threshold_of(model)
@@ -109,18 +111,18 @@ class PixelWeightPictureHook(Hook):
                 'in the iteration; name another with its argument `loss`'
             )
         meta = runner.train_dataloader.dataset.metainfo
-        check_classes(weighting, len(meta['classes']), type(self).__name__)
+        check_classes(weighting, len(self._classes), type(self).__name__)
         if is_main_process():
-            picture = self._draw(self._rows(weighting, data_batch), meta)
+            picture = self._draw(self._rows(weighting, data_batch), meta['palette'])
             runner.visualizer.add_image('pixel_weights', picture, step=runner.iter + 1)
 
-    def _draw(self, rows: list, meta: dict) -> np.ndarray:
+    def _draw(self, rows: list, palette: list) -> np.ndarray:
         from .pixel_weight_figure import (  # imported late: it is slow
             figure_to_array,
             pixel_weight_figure,
         )
 
-        figure = pixel_weight_figure(rows, meta['classes'], meta['palette'], self._title)
+        figure = pixel_weight_figure(rows, self._classes, palette, self._title)
         return figure_to_array(figure)
 
     def _rows(self, weighting: PixelWeighting, data_batch: dict) -> list:

@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch import Tensor
 
+from ..utils.class_names import trained_classes
 from ..utils.curves import leave_out_curves, write_curves
 from ..utils.find_loss import find_losses
 from .record import WeightingRecorder, check_classes, curves_of, first_weighting
@@ -58,7 +59,7 @@ class WeightingCurvesHook(Hook):
 
     def before_train(self, runner) -> None:
         """Finds the loss."""
-        self._classes = runner.train_dataloader.dataset.metainfo['classes']
+        self._classes = trained_classes(runner)
         losses = find_losses(runner.model, self.loss, type(self).__name__)
         loss = first_weighting(losses)
         if loss is None and self.loss is not None:

@@ -1,6 +1,7 @@
 """Trainings and tests whose parts contradict each other are refused, and both parts are named."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tiny_run import run as run_training
 from tiny_run import tiny_config
 from tiny_statistics import make_statistics
 
+from mmseg_imbalance.datasets import class_statistics
 from mmseg_imbalance.hooks.consistency import InconsistentConfigError
 from mmseg_imbalance.utils.errors import ToolError
 
@@ -264,38 +266,79 @@ def test_ids_that_a_rotation_interpolates(tmp_path):
     assert 'RandomRotFlip of train_dataloader interpolates' in refused(cfg)
 
 
-@pytest.mark.parametrize(
-    ('options', 'sentence'),
-    [
-        (
-            dict(param_scheduler=[dict(type='PolyLR', end=80, by_epoch=False)]),
-            'PolyLR ends at 80, but the training at 1',
-        ),
-        (
-            dict(param_scheduler=[dict(type='PolyLR', end=1)]),
-            'PolyLR changes by epoch, but the training counts iterations',
-        ),
-        (
-            dict(default_hooks__checkpoint=dict(_delete_=True, type='CheckpointHook', interval=1)),
-            'CheckpointHook saves by epoch, but the training counts iterations',
-        ),
-        (
-            dict(model__data_preprocessor__size=(64, 64)),
-            'crops of 32 x 32 pixels are padded to 64 x 64',
-        ),
-        (dict(), None),
-    ],
-)
-def test_settings_that_are_rarely_meant_are_named(tmp_path, options, sentence):
-    cfg = tiny_config(tmp_path, iters=1, **HOOK, **options)
-    if 'param_scheduler' not in options:
-        cfg.param_scheduler = [dict(type='PolyLR', end=1, by_epoch=False)]
+def warnings_of(cfg):
+    """Trains; returns the warnings about settings."""
     run_training(cfg)
-    log = next((tmp_path / 'run').rglob('*.log')).read_text()
-    known = ('PolyLR ', 'CheckpointHook saves', 'crops of', 'images are normalised')
-    warned = [line for line in log.splitlines() if any(f'WARNING - {k}' in line for k in known)]
-    assert len(warned) == (sentence is not None)
-    assert sentence is None or sentence in warned[0]
+    log = next(Path(cfg.work_dir).rglob('*.log')).read_text()
+    known = 'WARNING - (PolyLR |CheckpointHook saves|crops of|images are normalised|.*groups the)'
+    return [line for line in log.splitlines() if re.search(known, line)]
+
+
+def test_settings_that_are_rarely_meant_are_named(tmp_path):
+    """All of them in one training."""
+    cfg = tiny_config(tmp_path, iters=1, val=True, **HOOK, model__data_preprocessor__size=(64, 64))
+    cfg.param_scheduler = [dict(type='PolyLR', end=1), dict(type='PolyLR', end=80, by_epoch=False)]
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
+    normalise = dict(type='Normalize', mean=[100] * 3, std=[50] * 3, to_rgb=True)
+    cfg.train_dataloader.dataset.pipeline.insert(-1, normalise)
+    file = tmp_path / 'of other images.npz'
+    make_statistics([[900, 90, 9, 0]], CLASSES).save(file)
+    cfg.val_evaluator.statistics = str(file)
+    warned = warnings_of(cfg)
+    for sentence in (
+        'PolyLR changes by epoch, but the training counts iterations',
+        'PolyLR ends at 80, but the training at 1',
+        'CheckpointHook saves by epoch, but the training counts iterations',
+        f'{file}, by which ImbalanceMetric groups the classes, is not of the training set: counted '
+        'from 1 label maps, but the data set has 9',
+        'crops of 32 x 32 pixels are padded to 64 x 64',
+        'images are normalised twice, by Normalize of train_dataloader and data_preprocessor',
+    ):
+        assert sentence in warned.pop(0)
+    assert not warned
+
+
+def test_usual_settings_are_not_warned_about(tmp_path):
+    cfg = tiny_config(tmp_path, iters=1, val=True, **HOOK)
+    cfg.param_scheduler = [dict(type='PolyLR', end=1, by_epoch=False)]
+    file = tmp_path / 'train.npz'
+    class_statistics(DATASETS.build(cfg.train_dataloader.dataset), file, nproc=1)
+    cfg.val_evaluator.statistics = str(file)
+    cfg.default_hooks.checkpoint.save_best = ['mIoU', 'mIoU_tail']
+    assert not warnings_of(cfg)
+    assert list((tmp_path / 'run').glob('best_mIoU_tail*.pth'))
+
+
+def test_the_best_by_a_score_that_the_validation_lacks(tmp_path):
+    cfg = tiny_config(tmp_path, iters=1, val=True, **HOOK)
+    cfg.default_hooks.checkpoint.save_best = 'mIoU_tail'
+    message = "save_best is 'mIoU_tail', but ImbalanceMetric returns aAcc, mIoU, mAcc, mPrecision,"
+    assert message in refused(cfg)
+
+
+def test_an_endless_sampler_inside_a_batch_sampler(tmp_path):
+    from mmengine.dataset import InfiniteSampler
+    from mmengine.registry import DATA_SAMPLERS
+    from torch.utils.data import BatchSampler
+
+    if 'BatchSampler' not in DATA_SAMPLERS:
+        DATA_SAMPLERS.register_module(module=BatchSampler)
+    loop = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=1)
+    cfg = tiny_config(tmp_path, train_cfg=loop)
+    cfg.custom_hooks = [dict(type='ConsistencyHook')]
+    cfg.train_dataloader.batch_sampler = dict(type='BatchSampler', drop_last=True)
+    cfg.train_dataloader.sampler = dict(type=InfiniteSampler)
+    assert 'InfiniteSampler never ends' in refused(cfg)
+
+
+@pytest.mark.parametrize('hook', ['NonFiniteLoss', 'WeightingCurves', 'PixelWeightPicture'])
+def test_classes_without_names(tmp_path, hook):
+    cfg = tiny_config(tmp_path, iters=1, augment=False, loss=dict(type='LossMaxPooling'))
+    cfg.custom_hooks = [dict(type=f'{hook}Hook')]
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+    cfg.train_dataloader.dataset.type = 'BaseSegDataset'
+    with pytest.raises(ValueError, match='train_dataloader.dataset has no names of classes: give'):
+        run_training(cfg)
 
 
 def test_a_contradiction_that_is_meant_is_a_warning(tmp_path):
