@@ -247,6 +247,8 @@ def test_what_does_not_fit_is_named(tmp_path):
     metric = ImbalanceMetric(statistics=path)
     with pytest.raises(ValueError, match=r's.npz has statistics of the classes a, b, .* a, c;'):
         metric.dataset_meta = dict(classes=['a', 'c'])
+    with pytest.raises(ValueError, match='the evaluated data set has no names of classes: give it'):
+        metric.dataset_meta = {}
     metric.dataset_meta = dict(classes=['a', 'b'])
     with pytest.raises(ValueError, match='0.png: the label 7 is not one of the classes 0 … 1'):
         metric.process({}, samples(np.zeros((1, 2, 2), int), np.full((1, 2, 2), 7)))

@@ -128,6 +128,14 @@ def test_absent_classes_are_named(call, data):
     assert code == 0 and 'warning: no pixel of ' in stderr and 'bicycle' in stderr
 
 
+def test_a_sampler_that_changes_the_shares_is_named(call_tool, capsys, data):
+    config = CONFIG.replace('cross_entropy/ce_', 'class_balanced_sampling/ce-cbs_')
+    for name in (CONFIG, config):
+        assert call_tool(TOOL, name, '--cfg-options', f'{ROOT_OF_TRAIN}={data}') == 0
+        noted = 'the sampler of the config changes them' in capsys.readouterr().err
+        assert noted == (name == config)
+
+
 def fails(result, *parts):
     code, _, stderr = result
     assert code == 2
