@@ -14,8 +14,8 @@ class Objective:
     Args:
         score (str): ``'IoU'`` or ``'recall'``.
         members (np.ndarray): bool (C,), the classes in the mean; they have pixels.
-        min_precision (float): Least mean precision of these classes, in [0, 1]. A class that is
-            never predicted has the precision 0.
+        min_precision (float): Least mean precision of these classes, in [0, 1]; the mean leaves
+            out classes that are never predicted.
     """
 
     score: str
@@ -29,8 +29,8 @@ class Objective:
             confusion: (C, C), the entry [t, p] counts the pixels of class t predicted as p.
         """
         counts = confusion_counts(confusion)
-        score, precision = (_score(name, *counts)[self.members] for name in self._names())
-        return float(self._combine(score.mean(), precision.mean()))
+        means = (_score(name, *counts)[self.members].mean() for name in self._names())
+        return float(self._combine(*means))
 
     def along(
         self, c: int, rival: np.ndarray, label: np.ndarray, weight: np.ndarray, num_classes: int
@@ -67,20 +67,26 @@ class Objective:
             means.append(curve / self.members.sum())
         return self._combine(*means)
 
-    def _names(self) -> tuple[str, str]:
-        return self.score, 'precision' if self.min_precision else self.score
+    def _names(self) -> tuple[str, ...]:
+        return (self.score, 'precision', 'is predicted') if self.min_precision else (self.score,)
 
-    def _combine(self, score, precision):
+    def _combine(self, score, precision=1.0, predicted=1.0):
+        precision = precision / np.maximum(predicted, 1e-9)
         enough = precision >= self.min_precision - 1e-9  # sums are rounded
         return np.where(enough, score, precision - self.min_precision - 1)
 
 
 def _score(name: str, total, hit, predicted) -> np.ndarray:
     """Computes a score from pixels, true positives and predicted pixels; 0 instead of NaN."""
-    divisor = {'IoU': total + predicted - hit, 'recall': total, 'precision': predicted}[name]
-    divisor = np.broadcast_to(divisor, np.shape(hit))
-    some = divisor > 0.5  # pixels; differences of sums are not exactly 0
-    return np.divide(hit, divisor, out=np.zeros(np.shape(hit)), where=some)
+    part, whole = {
+        'IoU': (hit, total + predicted - hit),
+        'recall': (hit, total),
+        'precision': (hit, predicted),
+        'is predicted': (predicted, predicted),
+    }[name]
+    part, whole = np.broadcast_arrays(part, whole)
+    some = whole > 0.5  # pixels; differences of sums are not exactly 0
+    return np.divide(part, whole, out=np.zeros(part.shape), where=some)
 
 
 def _sums(values: np.ndarray) -> np.ndarray:

@@ -39,7 +39,8 @@ def random_sample(seed, count=60):
 def plain_value(goal, confusion):
     """The objective by the scores of the package."""
     scores = class_scores(confusion_counts(confusion), (goal.score, 'precision'))
-    value, precision = (np.nan_to_num(scores[n])[goal.members].mean() for n in scores)
+    value = np.nan_to_num(scores[goal.score])[goal.members].mean()
+    precision = np.nanmean(scores['precision'][goal.members]) if goal.min_precision else 1
     return value if precision >= goal.min_precision else precision - goal.min_precision - 1
 
 
