@@ -135,9 +135,7 @@ def check_unseen(cfg: Config, dataset: BaseSegDataset, args: argparse.Namespace)
                 'train_dataloader.dataset.ann_file=FILE, or other images with --ann-file'
             )
         if used:
-            print(
-                f'{len(used)} of them are of val_dataloader: leave them out of scores that you report'
-            )
+            print(f'{len(used)} images are of val_dataloader: do not report scores of them')
 
 
 def image_paths(dataset) -> set[str]:
