@@ -7,7 +7,7 @@ from .objective import Objective
 
 BOUND = 4.0
 """How far an offset moves from its start at most, in units of the logits (odds of e⁴ ≈ 55)."""
-_SWEEPS, _TOLERANCE = 20, 1e-5
+_SWEEPS, _TOLERANCE = 20, 1e-4
 
 
 def ascend(
@@ -38,12 +38,14 @@ def ascend(
     for _ in range(_SWEEPS):
         before = best
         for c in np.flatnonzero(movable):
-            trial = offsets.copy()
             limits = start[c] - bound, start[c] + bound
-            trial[c] = _best_offset(sample, objective, offsets, c, *limits)
-            value = objective(sample.confusion(trial))
-            if value > best:
-                offsets, best = trial, value
+            trial = offsets.copy()
+            trial[c], expected = _best_offset(sample, objective, offsets, c, *limits)
+            if expected > best + _TOLERANCE / 10:
+                value = objective(
+                    sample.confusion(trial)
+                )  # margins of single precision are rounded
+                offsets, best = max((offsets, best), (trial, value), key=lambda pair: pair[1])
         if best - before < _TOLERANCE:
             break
     return offsets
@@ -51,8 +53,8 @@ def ascend(
 
 def _best_offset(
     sample: PixelSample, objective: Objective, offsets: np.ndarray, c: int, low: float, high: float
-) -> float:
-    """Returns the best offset of class c between two bounds, in the middle of its interval."""
+) -> tuple[float, float]:
+    """Returns the best offset of class c between two bounds, amid its interval, and its value."""
     others = sample.logits + offsets.astype(np.float32)
     others[:, c] = -np.inf
     margin = others.max(1) - sample.logits[:, c]  # a pixel is c's where the offset is larger
@@ -62,4 +64,4 @@ def _best_offset(
     edges = np.concatenate([[low], margin[order].clip(low, high), [high]])
     values[edges[:-1] >= edges[1:]] = -np.inf  # beyond the bounds, or between equal margins
     best = int(values.argmax())
-    return (edges[best] + edges[best + 1]) / 2
+    return (edges[best] + edges[best + 1]) / 2, values[best]

@@ -37,6 +37,21 @@ def predicts_scores(segmentor: nn.Module) -> bool:
     return False
 
 
+def logits_of(segmentor: nn.Module, seg_logits: Tensor) -> Tensor:
+    """Returns what offsets are added to: logits as they are, scores of queries by their logarithm.
+
+    Args:
+        segmentor: The segmentor.
+        seg_logits: What it predicts, any shape.
+
+    Raises:
+        ToolError: As in :func:`predicts_scores`.
+    """
+    if not predicts_scores(segmentor):
+        return seg_logits
+    return seg_logits.float().clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
 class CalibratedSegmentor:
     """Makes a segmentor add class offsets to its logits before the arg-max.
 

@@ -41,13 +41,13 @@ class HeldOutPixels:
     re-calibration of J. Tian et al., *Posterior Re-calibration for Imbalanced Datasets*, NeurIPS
     2020, arXiv 2010.11820.
 
-    The sample is stratified: each class's pixels in each half of the images are drawn at random,
-    without replacement. It takes 4 bytes for each of at most ``pixels_per_class`` · C² logits, and
-    :func:`ascend` three times that.
+    The sample is stratified: of every class in each half of the images, equally many pixels are
+    drawn at random, without replacement. It takes 4 bytes for each of at most ``pixels`` · C
+    logits, and :func:`ascend` three times that.
 
     Args:
         share: (C,), share or number of the training pixels of every class, > 0.
-        pixels_per_class: How many pixels of every class are kept, half of them per half.
+        pixels: How many pixels are kept at most.
         taus: Strengths of the prior, (T,); 0 among them is the network as it is.
         seed: Seed of the sample.
         ignore_index: Label of the pixels to leave out.
@@ -60,24 +60,24 @@ class HeldOutPixels:
     def __init__(
         self,
         share: np.ndarray,
-        pixels_per_class: int = 20_000,
+        pixels: int = 200_000,
         taus: Sequence[float] = TAUS,
         seed: int = 0,
         ignore_index: int = 255,
     ) -> None:
         share = np.asarray(share, np.float64)
-        if not (share > 0).all() or pixels_per_class < 2 or 0 not in taus:
-            raise ValueError(
-                f'a calibration needs shares > 0, got {share.min()}, at least 2 pixels per class, '
-                f'got {pixels_per_class}, and 0 among taus, got {list(taus)}'
-            )
         num_classes = len(share)
+        if not (share > 0).all() or pixels < 2 * num_classes or 0 not in taus:
+            raise ValueError(
+                f'a calibration needs shares > 0, got {share.min()}, at least 2 pixels of every '
+                f'class, got {pixels} in all, and 0 among taus, got {list(taus)}'
+            )
         self.taus, self.ignore_index = tuple(taus), ignore_index
         # (T, C); without the mean, which changes no prediction
         self.tau_offsets = -np.outer(self.taus, np.log(share) - np.log(share).mean())
         self.confusions = np.zeros((2, len(self.taus), num_classes, num_classes), np.int64)
         self.images = np.zeros(num_classes, np.int64)
-        self._room = pixels_per_class // 2
+        self._room = pixels // (2 * num_classes)
         self._random = np.random.default_rng(seed)
         # Of each class in each half, the pixels with the smallest of random keys are kept.
         self._limit = np.ones((2, num_classes))

@@ -24,6 +24,7 @@ class Calibration(NamedTuple):
         kind: The kind that did best on the images that its offsets were not made of.
         tau: The strength of the prior of ``offsets['tau']``.
         offsets: float64 (C,) of each kind, made of all images.
+        confusions: (C, C) of each kind, of all images: exact, ``'class'`` estimated by the sample.
         checked: The objective of each kind on the images of the other half, mean of both halves,
             with :data:`SLACK`.
     """
@@ -31,6 +32,7 @@ class Calibration(NamedTuple):
     kind: str
     tau: float
     offsets: dict[str, np.ndarray]
+    confusions: dict[str, np.ndarray]
     checked: dict[str, float]
 
 
@@ -60,7 +62,10 @@ def calibrate(
         checks.append([lenient(judge.confusion(found[kind])) for kind in KINDS])
     checked = dict(zip(KINDS, np.mean(checks, 0).tolist(), strict=True))
     tau, offsets = _fit(pixels, objective, movable, None)
-    return Calibration(max(KINDS, key=checked.get), tau, offsets, checked)
+    exact = dict(zip(pixels.taus, pixels.confusions.sum(0), strict=True))
+    estimate = pixels.sample().confusion(offsets['class'])
+    confusions = dict(none=exact[0], tau=exact[tau], **{'class': estimate})
+    return Calibration(max(KINDS, key=checked.get), tau, offsets, confusions, checked)
 
 
 def _fit(

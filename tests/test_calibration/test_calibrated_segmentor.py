@@ -15,6 +15,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmseg_imbalance.calibration import ClassOffsets
+from mmseg_imbalance.calibration.calibrated_segmentor import logits_of
 from mmseg_imbalance.utils.errors import BadFileError, FileError, ToolError
 
 CLASSES, OFFSETS = ['road', 'pole', 'sign'], [-1.5, 0.25, 2.0]
@@ -135,8 +136,12 @@ def test_scores_of_queries_are_multiplied(offsets_file):
     images = torch.randn(2, 3, 6, 8)
     before, _ = predict(build(head=QueryHead), images)
     after, label = predict(model, images)
-    shifted = before.log() + torch.tensor(OFFSETS)[:, None, None]
+    shifted = logits_of(model, before) + torch.tensor(OFFSETS)[:, None, None]
     torch.testing.assert_close(after.log(), shifted)
+    torch.testing.assert_close(
+        logits_of(model, torch.tensor([0, 0.5])).exp(), torch.tensor([0, 0.5])
+    )
+    assert logits_of(build(), before) is before
     assert (label[:, 0] == shifted.argmax(1)).all()
     with pytest.raises(ToolError, match="mode='tensor' of QueryHead gives no logits"):
         model(images)

@@ -44,7 +44,7 @@ def test_confusions_are_those_of_each_tau():
 
 
 def test_a_sample_of_all_pixels_is_exact():
-    pixels = collect(pixels_per_class=10_000)
+    pixels = collect(pixels=60_000)
     for half in (0, 1):
         for t, offsets in enumerate(pixels.tau_offsets):
             sample = pixels.sample(half)
@@ -55,13 +55,13 @@ def test_a_sample_of_all_pixels_is_exact():
 
 
 def test_a_small_sample_is_bounded_seeded_and_stands_for_all_pixels():
-    pixels = collect(pixels_per_class=8, seed=1)
+    pixels = collect(pixels=24, seed=1)
     sample, total = pixels.sample(), pixels.confusions[:, 0].sum((0, 2))
     assert np.bincount(sample.label).max() <= 8
     np.testing.assert_allclose(np.bincount(sample.label, sample.weight), total)
     again, other = (
-        collect(pixels_per_class=8, seed=1).sample(),
-        collect(pixels_per_class=8).sample(),
+        collect(pixels=24, seed=1).sample(),
+        collect(pixels=24).sample(),
     )
     assert (again.logits == sample.logits).all() and (other.logits != sample.logits).any()
     logits, _, _ = next(batches())
@@ -72,7 +72,7 @@ def test_a_small_sample_is_bounded_seeded_and_stands_for_all_pixels():
 def test_every_pixel_is_as_likely_to_be_kept():
     kept = np.zeros(40)
     for seed in range(300):
-        pixels = HeldOutPixels([0.5, 0.5], pixels_per_class=20, taus=(0,), seed=seed)
+        pixels = HeldOutPixels([0.5, 0.5], pixels=40, taus=(0,), seed=seed)
         for image in torch.arange(40.0).reshape(4, 1, 1, 1, 10):
             pixels.update(torch.cat([image, -image], 1), torch.zeros(1, 1, 10).long(), 0)
         kept[pixels.sample().logits[:, 0].astype(int)] += 1

@@ -93,7 +93,7 @@ def test_three_classes_come_close_to_the_best_of_a_grid(kind):
         for c, b in product(range(3), np.linspace(-4, 4, 81)):  # no class alone can do better
             moved = found.copy()
             moved[c] = b
-            assert goal(sample.confusion(moved)) <= value + 1e-5
+            assert goal(sample.confusion(moved)) <= value + 1e-4
         short = max(short, best - value)
     assert short < 0.02
 
@@ -108,7 +108,7 @@ def test_offsets_stay_within_their_bound():
 
 def pixels_of(shift, noise, images=10):
     """Held-out images of a network whose logits lack ``shift`` (C,)."""
-    pixels = HeldOutPixels(np.array([0.8, 0.15, 0.05]), pixels_per_class=2000)
+    pixels = HeldOutPixels(np.array([0.8, 0.15, 0.05]), pixels=6000)
     random = torch.Generator().manual_seed(0)
     for i in range(images):
         label = torch.multinomial(torch.tensor([0.8, 0.15, 0.05]), 256, True, generator=random)

@@ -86,8 +86,10 @@ def test_the_file_holds_what_the_library_finds_in_logits(
     assert content['other_half'] == pytest.approx(found.checked)
     assert content['offsets'] == pytest.approx(found.offsets[found.kind].tolist())
     assert tuple(content['classes']) == CLASSES
-    confusion = pixels.sample().confusion(found.offsets['tau'])  # of all pixels
-    assert content['means']['tau']['mIoU'] == Scores(CLASSES, confusion).means()['mIoU']
+    for kind, offsets in found.offsets.items():
+        confusion = pixels.sample().confusion(offsets)  # of all pixels
+        np.testing.assert_array_equal(confusion, found.confusions[kind])
+        assert content['means'][kind]['mIoU'] == Scores(CLASSES, confusion).means()['mIoU']
 
 
 def test_the_output_says_what_came_of_it(calibrated):
@@ -102,7 +104,7 @@ def test_the_output_says_what_came_of_it(calibrated):
 def test_the_conclusion_says_what_is_gained():
     conclude = runpy.run_path(f'tools/{TOOL}')['conclusion']
     args = SimpleNamespace(maximize='mIoU')
-    found = Calibration('tau', 0.5, {}, dict(none=0.5, tau=0.523, **{'class': 0.51}))
+    found = Calibration('tau', 0.5, {}, {}, dict(none=0.5, tau=0.523, **{'class': 0.51}))
     assert 'Taken: one tau. It raises mIoU from 50.0 to 52.3 on' in conclude(found, args)
     found.checked['none'] = -0.6  # too imprecise
     assert 'It raises mIoU to 52.3 on' in conclude(found, args)

@@ -11,6 +11,7 @@ from pathlib import Path
 import mmseg
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
@@ -28,7 +29,7 @@ from mmseg_imbalance.calibration import (
     Objective,
     calibrate,
 )
-from mmseg_imbalance.calibration.calibrated_segmentor import predicts_scores
+from mmseg_imbalance.calibration.calibrated_segmentor import logits_of, predicts_scores
 from mmseg_imbalance.calibration.tradeoff_figure import tradeoff_figure
 from mmseg_imbalance.datasets.store import training_statistics
 from mmseg_imbalance.datasets.wrappers import plain_datasets
@@ -59,7 +60,7 @@ and then in the config:
   custom_imports = dict(imports=['mmseg_imbalance'], allow_failed_imports=False)
   model = dict(type='CalibratedEncoderDecoder', offsets='work_dirs/ce/offsets.json')
 """
-KINDS = {'none': 'as it is', 'tau': 'one tau', 'class': 'one offset per class ≈'}
+KINDS = {'none': 'as it is', 'tau': 'one tau', 'class': 'one offset per class'}
 MEANS = ('mIoU', 'mAcc', 'mPrecision', 'mIoU_tail')
 
 
@@ -109,11 +110,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--pixels',
-        type=whole_number(minimum=2),
-        default=20_000,
+        type=whole_number(minimum=1000),
+        default=200_000,
         metavar='N',
-        help='pixels of every class that are kept in memory for one offset per class, in all about '
-        '16 * N * C * C bytes for C classes: 115 MB for 19, 7 GB for 150 (default: %(default)s)',
+        help='pixels, equally many of every class, whose logits are kept in memory for one offset '
+        'per class: about 16 * N bytes per class, 60 MB for 19 classes (default: %(default)s)',
     )
     add_seed(parser, of='the sample of pixels')
     add_device(parser)
@@ -149,14 +150,11 @@ def image_paths(dataset) -> set[str]:
 def collect(
     model: nn.Module, dataset: BaseSegDataset, share: np.ndarray, args: argparse.Namespace
 ) -> HeldOutPixels:
-    """Reads all images once; scores of queries are taken by their logarithm."""
-    scores = predicts_scores(model)
+    """Reads all images once."""
     pixels = HeldOutPixels(share, args.pixels, seed=args.seed, ignore_index=dataset.ignore_index)
     for index in track(range(len(dataset)), description='predicting'):
         result = predict_labelled(model, dataset, index)
-        logits = result.seg_logits.data[None].float()
-        if scores:
-            logits = logits.clamp_min(torch.finfo(logits.dtype).tiny).log()
+        logits = logits_of(model, result.seg_logits.data[None])
         try:
             pixels.update(logits, result.gt_sem_seg.data, half=2 * index >= len(dataset))
         except ValueError as error:
@@ -175,31 +173,33 @@ def objective_of(
     return Objective('recall' if args.maximize == 'mAcc' else 'IoU', members, args.min_precision)
 
 
-def score_table(scores: dict[str, Scores], found: Calibration, args: argparse.Namespace) -> str:
+def score_table(means: dict[str, dict], found: Calibration, args: argparse.Namespace) -> str:
     """Writes the means of each kind of offsets as Markdown."""
     rows = []
     for kind, name in KINDS.items():
-        means, checked = scores[kind].means(), found.checked[kind]
+        checked = found.checked[kind]
         name = f'{name} ({found.tau:g})' if kind == 'tau' else name
         rows.append(
-            [f'**{name}**' if kind == found.kind else name]
-            + [f'{means[key]:.1f}' for key in MEANS if key in means]
-            + [f'{100 * checked:.1f}' if checked >= 0 else 'too imprecise']
+            [
+                f'**{name}**' if kind == found.kind else name,
+                *(f'{value:.1f}' for value in means[kind].values()),
+                f'{100 * checked:.1f}' if checked >= 0 else 'too imprecise',
+            ]
         )
-    header = [key for key in MEANS if key in means]
-    return markdown_table(['offsets', *header, f'{args.maximize}, other half'], rows)
+    return markdown_table(['offsets', *means['none'], f'{args.maximize}, other half'], rows)
 
 
 def class_table(before: Scores, after: Scores, offsets: ClassOffsets) -> str:
     """Writes the offsets and the scores of every class as Markdown."""
     by_class = dict(zip(offsets.classes, offsets.offsets, strict=True))
-    columns = [(key, scores.per_class[key]) for key in ('IoU', 'Acc') for scores in (before, after)]
+    columns = [scores.per_class[key] for key in ('IoU', 'Acc') for scores in (before, after)]
     rows = [
-        [name, f'{by_class[name]:+.2f}', *(f'{values[c]:.1f}' for _, values in columns)]
+        [name, f'{by_class[name]:+.2f}', *(f'{values[c]:.1f}' for values in columns)]
         for c, name in enumerate(before.classes)
     ]
-    header = ['IoU before', 'after', 'recall before', 'after']
-    return markdown_table(['class', 'offset', *header], rows)
+    return markdown_table(
+        ['class', 'offset', 'IoU before', 'after', 'recall before', 'after'], rows
+    )
 
 
 def conclusion(found: Calibration, args: argparse.Namespace) -> str:
@@ -208,33 +208,18 @@ def conclusion(found: Calibration, args: argparse.Namespace) -> str:
         return f'No offsets raise {args.maximize} on images that they were not made of: all are 0.'
     from_ = f'from {before:.1f} ' if before >= 0 else ''
     return (
-        f'Taken: {KINDS[found.kind].removesuffix(" ≈")}. It raises {args.maximize} {from_}to '
-        f'{after:.1f} on the half of the images that it was not made of.'
+        f'Taken: {KINDS[found.kind]}. It raises {args.maximize} {from_}to {after:.1f} on the half '
+        'of the images that it was not made of.'
     )
 
 
-def origin(scores: dict[str, Scores], found: Calibration, args: argparse.Namespace) -> dict:
-    """Returns what the file says about itself."""
-    means = {kind: scores[kind].means() for kind in KINDS}
-    return dict(
-        kind=found.kind,
-        tau=found.tau,
-        maximized=args.maximize,
-        min_precision=args.min_precision,
-        means={
-            k: {key: v[key] for key in MEANS if v.get(key) == v.get(key)} for k, v in means.items()
-        },
-        other_half=found.checked,
-        config=args.config,
-        checkpoint=args.checkpoint,
-        images=str(args.ann_file),
-        split=args.split,
-        pixels=args.pixels,
-        seed=args.seed,
-        versions=dict(
-            mmseg_imbalance=__version__, mmseg=mmseg.__version__, torch=torch.__version__
-        ),
+def figure_of(pixels: HeldOutPixels, means: dict[str, dict], found: Calibration) -> Figure:
+    points = [Scores(range(len(c)), c).means() for c in pixels.confusions.sum(0)]
+    marks = {KINDS[kind]: means[kind] for kind in ('none', found.kind)}
+    curve, marked = (
+        [(point['mAcc'], point['mIoU']) for point in some] for some in (points, marks.values())
     )
+    return tradeoff_figure(pixels.taus, curve, dict(zip(marks, marked, strict=True)))
 
 
 def main() -> int:
@@ -246,44 +231,49 @@ def main() -> int:
     model = build_inferencer(cfg, args.checkpoint, args.device).model
     if isinstance(model, CalibratedSegmentor):
         raise ToolError(f'{args.config} adds offsets already: give the config without them')
+    predicts_scores(model)  # refuses heads without offsets before anything is read
     try:
         dataset = labelled_dataset(cfg, args.split, model, str(args.ann_file.resolve()))
         check_unseen(cfg, dataset, args)
         statistics = training_statistics(cfg)
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise ToolError(f'{args.config}: {first_line(error)}') from error
-    share, groups = statistics.pixel_share, class_groups(statistics.pixel_share)
+    share, classes = statistics.pixel_share, statistics.classes
+    groups = class_groups(share)
     # a class without a pixel counts as one pixel, as in LogitAdjustedLoss
     pixels = collect(model, dataset, statistics.total(statistics.pixels).clip(min=1), args)
+    print('finding offsets …')  # seconds for 19 classes, minutes for 150
     found = calibrate(pixels, objective_of(args, pixels, groups))
     if found.checked[found.kind] < 0:
         raise ToolError(
             f'no offsets reach a mean precision of {args.min_precision} on images that they were '
             'not made of: lower --min-precision'
         )
-    confusions, sample = pixels.confusions.sum(0), pixels.sample()
-    exact = dict(
-        none=confusions[pixels.taus.index(0)], tau=confusions[pixels.taus.index(found.tau)]
-    )
-    exact['class'] = sample.confusion(found.offsets['class'])
-    scores = {k: Scores(statistics.classes, exact[k], share, groups) for k in KINDS}
+    scores = {kind: Scores(classes, found.confusions[kind], share, groups) for kind in KINDS}
+    means = {
+        kind: {key: value for key, value in score.means().items() if key in MEANS and value >= 0}
+        for kind, score in scores.items()
+    }
+    versions = dict(mmseg_imbalance=__version__, mmseg=mmseg.__version__, torch=torch.__version__)
     offsets = ClassOffsets(
-        statistics.classes, found.offsets[found.kind].tolist(), origin(scores, found, args)
+        classes,
+        found.offsets[found.kind].tolist(),
+        dict(
+            kind=found.kind,
+            tau=found.tau,
+            means=means,
+            other_half=found.checked,
+            settings={key: str(value) for key, value in vars(args).items()},
+            versions=versions,
+        ),
     )
     console = Console()
     print(f'{len(dataset)} images of {args.ann_file}; the network must not know them:')
-    console.print(Markdown(score_table(scores, found, args)))
+    console.print(Markdown(score_table(means, found, args)))
     console.print(Markdown(class_table(scores['none'], scores[found.kind], offsets)))
     print(conclusion(found, args))
-    means = [Scores(statistics.classes, confusion).means() for confusion in confusions]
-    curve = [(m['mAcc'], m['mIoU']) for m in means]
-    marks = {
-        name.removesuffix(' ≈'): tuple(scores[k].means()[key] for key in ('mAcc', 'mIoU'))
-        for k, name in KINDS.items()
-        if k in ('none', found.kind)
-    }
     offsets.save(args.out)
-    write_figure(args.out.with_suffix('.png'), tradeoff_figure(pixels.taus, curve, marks))
+    write_figure(args.out.with_suffix('.png'), figure_of(pixels, means, found))
     print(f'written: {args.out}')
     return 0
 
