@@ -243,7 +243,10 @@ def main() -> int:
     # a class without a pixel counts as one pixel, as in LogitAdjustedLoss
     pixels = collect(model, dataset, statistics.total(statistics.pixels).clip(min=1), args)
     print('finding offsets …')  # seconds for 19 classes, minutes for 150
-    found = calibrate(pixels, objective_of(args, pixels, groups))
+    try:
+        found = calibrate(pixels, objective_of(args, pixels, groups))
+    except ValueError as error:
+        raise ToolError(f'{args.ann_file}: {error}') from error
     if found.checked[found.kind] < 0:
         raise ToolError(
             f'no offsets reach a mean precision of {args.min_precision} on images that they were '
