@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TAUS = tuple(i / 10 for i in range(21))
-"""Strengths of the prior for which a pass counts confusion matrices."""
+TAUS = tuple(i / 10 for i in range(-10, 21))
+"""Strengths of the prior for which a pass counts confusion matrices; below 0 for networks whose
+training has favoured rare classes too much."""
 
 
 class PixelSample(NamedTuple):
