@@ -105,9 +105,8 @@ def parse_args() -> argparse.Namespace:
         type=number(lambda value: 0 <= value <= 1, 'from 0 to 1'),
         default=0.0,
         metavar='P',
-        help='least mean precision of the classes that --maximize is about, such as 0.5, which keeps mAcc '
-        'from false alarms '
-        '(default: %(default)s)',
+        help='least mean precision, such as 0.5, of the classes that --maximize is about; it keeps '
+        'mAcc from false alarms (default: %(default)s)',
     )
     parser.add_argument(
         '--pixels',
