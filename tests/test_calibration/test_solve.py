@@ -131,6 +131,29 @@ def test_the_kind_that_other_images_confirm_is_taken():
     assert right.kind == 'none' and right.offsets['none'].tolist() == [0, 0, 0]
 
 
+def test_each_half_judges_what_the_other_one_found():
+    pixels, goal = pixels_of([0.0, 1.0, 0.0], noise=2.0, images=4), objective('IoU', [True] * 3)
+    found = calibrate(pixels, goal, min_images=1)
+    expected = []
+    for half in (0, 1):
+        best = max(range(len(pixels.taus)), key=lambda t, h=half: goal(pixels.confusions[h, t]))
+        start = pixels.tau_offsets[best]
+        offsets = ascend(pixels.sample(half), goal, start, np.ones(3, bool))
+        other = 1 - half
+        expected.append(
+            [goal(pixels.confusions[other, best]), goal(pixels.sample(other).confusion(offsets))]
+        )
+    assert [found.checked['tau'], found.checked['class']] == pytest.approx(np.mean(expected, 0))
+
+
+def test_other_images_may_be_a_little_less_precise():
+    pixels = pixels_of([0.0, 0.0, 0.0], noise=2.0)
+    as_it_is = [pixels.sample(half).confusion(np.zeros(3)) for half in (0, 1)]
+    precision = [class_scores(confusion_counts(c))['precision'].mean() for c in as_it_is]
+    goal = objective('recall', [True] * 3, min_precision=min(precision) + 0.01)
+    assert min(map(goal, as_it_is)) < 0 < calibrate(pixels, goal).checked['none']
+
+
 def test_tau_mends_logits_that_hold_the_prior():
     prior = np.log([0.8, 0.15, 0.05])
     pixels = pixels_of((-prior).tolist(), noise=1.0)
