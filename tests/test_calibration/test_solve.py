@@ -149,7 +149,9 @@ def test_each_half_judges_what_the_other_one_found():
 def test_other_images_may_be_a_little_less_precise():
     pixels = pixels_of([0.0, 0.0, 0.0], noise=2.0)
     as_it_is = [pixels.sample(half).confusion(np.zeros(3)) for half in (0, 1)]
-    precision = [class_scores(confusion_counts(c))['precision'].mean() for c in as_it_is]
+    precision = [
+        class_scores(confusion_counts(c), ['precision'])['precision'].mean() for c in as_it_is
+    ]
     goal = objective('recall', [True] * 3, min_precision=min(precision) + 0.01)
     assert min(map(goal, as_it_is)) < 0 < calibrate(pixels, goal).checked['none']
 
