@@ -97,6 +97,7 @@ def predict(model, images):
     ]
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize('kind', ('EncoderDecoder', 'CascadeEncoderDecoder'))
 def test_logits_are_shifted_in_every_mode_and_weights_keep_their_names(kind, offsets_file):
     bare, images = build(kind), torch.randn(2, 3, 6, 8)
@@ -167,6 +168,7 @@ def test_other_heads_are_refused(head, options, message, tmp_path):
         )  # fmt: skip
 
 
+@pytest.mark.elsewhere
 def test_other_classes_are_refused(offsets_file):
     model = build('CalibratedEncoderDecoder', offsets=offsets_file)
     model.dataset_meta = dict(classes=tuple(CLASSES), palette=[[0, 0, 0]] * 3)

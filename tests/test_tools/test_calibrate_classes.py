@@ -67,11 +67,12 @@ def calibrated(run_tool, several, toy_data, toy_options, tmp_path_factory):
     return folder / 'offsets.json', done.stdout
 
 
+@pytest.mark.elsewhere
 def test_the_file_holds_what_the_library_finds_in_logits(
     calibrated, several, training_pixels, toy_data
 ):
     pixels = HeldOutPixels(training_pixels, 2_000_000)
-    inferencer = MMSegInferencer(TOY_CONFIG, str(several), device='cpu', show_progress=False)
+    inferencer = MMSegInferencer(TOY_CONFIG, str(several), device='cpu')
     images = sorted((toy_data / 'leftImg8bit/val').rglob('*.png'))
     for i, image in enumerate(images):
         logits = inferencer(str(image), return_datasamples=True).seg_logits.data[None]
@@ -152,6 +153,7 @@ def test_a_test_predicts_as_if_the_last_bias_had_the_offsets(
     assert (found != expected).mean() < 1e-4 and len(np.unique(found)) > 2
 
 
+@pytest.mark.elsewhere
 def test_a_config_of_three_lines_serves_inferencer_demo_and_tensors(
     call_tool, several, with_bias, offsets, toy_data, tmp_path
 ):
@@ -162,7 +164,7 @@ def test_a_config_of_three_lines_serves_inferencer_demo_and_tensors(
     )
     image = min((toy_data / 'leftImg8bit/val').rglob('*.png'))
     found, expected = (
-        MMSegInferencer(str(cfg), str(path), device='cpu', show_progress=False)
+        MMSegInferencer(str(cfg), str(path), device='cpu')
         for cfg, path in ((config, several), (TOY_CONFIG, with_bias))
     )
     label = found(str(image))['predictions']
@@ -179,6 +181,7 @@ def test_a_config_of_three_lines_serves_inferencer_demo_and_tensors(
     assert (overlays[0] != overlays[1]).mean() < 1e-3
 
 
+@pytest.mark.elsewhere
 def test_offsets_of_other_classes_end_a_test(call_tool, capsys, several, toy_options, tmp_path):
     path = tmp_path / 'other.json'
     ClassOffsets(['street', *CLASSES[1:]], [0.0] * 10).save(path)
