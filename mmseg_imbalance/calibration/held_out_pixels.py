@@ -49,7 +49,7 @@ class HeldOutPixels:
     Args:
         share: (C,), share or number of the training pixels of every class, > 0.
         pixels: How many pixels are kept at most.
-        taus: Strengths of the prior, (T,); 0 among them is the network as it is.
+        taus: Strengths of the prior, (T,), ascending; 0 among them is the network as it is.
         seed: Seed of the sample.
         ignore_index: Label of the pixels to leave out.
 
@@ -68,10 +68,15 @@ class HeldOutPixels:
     ) -> None:
         share = np.asarray(share, np.float64)
         num_classes = len(share)
-        if not (share > 0).all() or pixels < 2 * num_classes or 0 not in taus:
+        if (
+            not (share > 0).all()
+            or pixels < 2 * num_classes
+            or 0 not in taus
+            or list(taus) != sorted(taus)
+        ):
             raise ValueError(
                 f'a calibration needs shares > 0, got {share.min()}, at least 2 pixels of every '
-                f'class, got {pixels} in all, and 0 among taus, got {list(taus)}'
+                f'class, got {pixels} in all, and 0 among ascending taus, got {list(taus)}'
             )
         self.taus, self.ignore_index = tuple(taus), ignore_index
         # (T, C); without the mean, which changes no prediction
@@ -126,16 +131,42 @@ class HeldOutPixels:
         if not logits.isfinite().all():
             raise ValueError('a logit is not finite')
         self.images[present] += 1
-        for t, offsets in enumerate(self.tau_offsets):
-            pred = (logits + logits.new_tensor(offsets)[:, None]).argmax(0)
-            counts = torch.bincount(label * num_classes + pred, minlength=num_classes**2)
-            self.confusions[half, t] += counts.view(num_classes, num_classes).cpu().numpy()
+        ends = 0, len(self.taus) - 1
+        preds = [self._predict(logits, t) for t in ends]
+        for t, pred in zip(ends, preds, strict=True):
+            self.confusions[half, t] += _confusion(label, pred, num_classes)
+        self._count_between(self.confusions[half], logits, label, *ends, *preds)
         keys, label = self._random.random(len(label)), label.cpu().numpy()
         chosen = np.flatnonzero(keys < self._limit[half, label])
         rows = logits[:, torch.from_numpy(chosen).to(logits.device)].T.cpu().numpy()
         for c in np.unique(label[chosen]):
             of_c = label[chosen] == c
             self._keep(half, c, keys[chosen[of_c]], rows[of_c])
+
+    def _predict(self, logits: Tensor, t: int) -> Tensor:
+        return (logits + logits.new_tensor(self.tau_offsets[t])[:, None]).argmax(0)
+
+    def _count_between(
+        self, confusions: np.ndarray, logits: Tensor, label: Tensor, first: int, last: int,
+        pred_first: Tensor, pred_last: Tensor,
+    ) -> None:  # fmt: skip
+        """Counts all taus between two, whose predictions are given.
+
+        With tau, the winner changes to ever rarer classes and never back: shifted logits are lines,
+        steeper for rarer classes. So where both predictions agree, all between do, too.
+        """
+        same = pred_first == pred_last
+        num_classes, middle = len(logits), (first + last) // 2
+        confusions[first + 1 : last] += _confusion(label[same], pred_first[same], num_classes)
+        if middle == first or same.all():
+            return
+        logits, label, pred_first, pred_last = (
+            values[..., ~same] for values in (logits, label, pred_first, pred_last)
+        )
+        pred = self._predict(logits, middle)
+        confusions[middle] += _confusion(label, pred, num_classes)
+        self._count_between(confusions, logits, label, first, middle, pred_first, pred)
+        self._count_between(confusions, logits, label, middle, last, pred, pred_last)
 
     def _keep(self, half: int, c: int, keys: np.ndarray, rows: np.ndarray) -> None:
         keys, rows = map(np.concatenate, zip(self._kept[half][c], (keys, rows), strict=True))
@@ -144,3 +175,8 @@ class HeldOutPixels:
             keys, rows = keys[smallest], rows[smallest]
             self._limit[half, c] = keys.max()
         self._kept[half][c] = keys, rows
+
+
+def _confusion(label: Tensor, pred: Tensor, num_classes: int) -> np.ndarray:
+    counts = torch.bincount(label * num_classes + pred, minlength=num_classes**2)
+    return counts.view(num_classes, num_classes).cpu().numpy()
