@@ -49,7 +49,7 @@ class HeldOutPixels:
     Args:
         share: (C,), share or number of the training pixels of every class, > 0.
         pixels: How many pixels are kept at most.
-        taus: Strengths of the prior, (T,), ascending; 0 among them is the network as it is.
+        taus: Strengths of the prior, (T,), two or more, ascending; 0, the network as it is, is one.
         seed: Seed of the sample.
         ignore_index: Label of the pixels to leave out.
 
@@ -76,7 +76,7 @@ class HeldOutPixels:
         ):
             raise ValueError(
                 f'a calibration needs shares > 0, got {share.min()}, at least 2 pixels of every '
-                f'class, got {pixels} in all, and 0 among ascending taus, got {list(taus)}'
+                f'class, got {pixels} in all, and several ascending taus with 0, got {list(taus)}'
             )
         self.taus, self.ignore_index = tuple(taus), ignore_index
         # (T, C); without the mean, which changes no prediction
@@ -175,6 +175,10 @@ class HeldOutPixels:
             keys, rows = keys[smallest], rows[smallest]
             self._limit[half, c] = keys.max()
         self._kept[half][c] = keys, rows
+
+
+def _ascend(taus: Sequence[float]) -> bool:
+    return 0 in taus and len(taus) > 1 and list(taus) == sorted(set(taus))
 
 
 def _confusion(label: Tensor, pred: Tensor, num_classes: int) -> np.ndarray:

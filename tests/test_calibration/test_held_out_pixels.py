@@ -72,7 +72,7 @@ def test_a_small_sample_is_bounded_seeded_and_stands_for_all_pixels():
 def test_every_pixel_is_as_likely_to_be_kept():
     kept = np.zeros(40)
     for seed in range(300):
-        pixels = HeldOutPixels([0.5, 0.5], pixels=40, taus=(0,), seed=seed)
+        pixels = HeldOutPixels([0.5, 0.5], pixels=40, taus=(0, 1), seed=seed)
         for image in torch.arange(40.0).reshape(4, 1, 1, 1, 10):
             pixels.update(torch.cat([image, -image], 1), torch.zeros(1, 1, 10).long(), 0)
         kept[pixels.sample().logits[:, 0].astype(int)] += 1
@@ -94,6 +94,9 @@ def test_what_does_not_fit_is_refused(logits, label, message):
         HeldOutPixels(SHARE).update(logits, label, 0)
 
 
-def test_a_share_of_0_has_no_logarithm():
+def test_a_share_of_0_has_no_logarithm_and_taus_ascend():
     with pytest.raises(ValueError, match='shares > 0, got 0.0'):
         HeldOutPixels([0.5, 0.5, 0])
+    for taus in ((0,), (1, 2), (0, 1, 0.5)):
+        with pytest.raises(ValueError, match='several ascending taus with 0'):
+            HeldOutPixels(SHARE, taus=taus)
