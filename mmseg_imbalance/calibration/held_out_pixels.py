@@ -68,12 +68,7 @@ class HeldOutPixels:
     ) -> None:
         share = np.asarray(share, np.float64)
         num_classes = len(share)
-        if (
-            not (share > 0).all()
-            or pixels < 2 * num_classes
-            or 0 not in taus
-            or list(taus) != sorted(taus)
-        ):
+        if not (share > 0).all() or pixels < 2 * num_classes or not _ascend(taus):
             raise ValueError(
                 f'a calibration needs shares > 0, got {share.min()}, at least 2 pixels of every '
                 f'class, got {pixels} in all, and several ascending taus with 0, got {list(taus)}'
