@@ -59,9 +59,9 @@ coverage: install
 # On other stacks run the tests that are marked "elsewhere": one of each kind that depends on them.
 # Upstream OpenMMLab, its compiled ops replaced by functions that raise (.ci/upstream).
 UPSTREAM := -e '.[dev]' ./.ci/upstream
-STACK_TESTS := tests/test_configs.py tests/test_registry.py tests/test_datasets tests/test_evaluation \
+STACK_TESTS := tests/test_configs.py tests/test_registry.py tests/test_calibration tests/test_datasets tests/test_evaluation \
 	tests/test_hooks tests/test_sampling tests/test_utils tests/test_weighting \
-	$(addprefix tests/test_tools/, test_dist.py test_resume.py test_test.py test_train.py)
+	$(addprefix tests/test_tools/, test_calibrate_classes.py test_dist.py test_resume.py test_test.py test_train.py)
 ELSEWHERE = $(MAKE) test KIND=elsewhere
 LOSSES := tests/test_ops tests/test_losses
 

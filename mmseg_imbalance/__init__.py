@@ -2,8 +2,8 @@
 
 ``custom_imports = dict(imports=['mmseg_imbalance'])`` in a config registers all classes of this
 package with MMSegmentation 1.x, whose registries import them at the first look-up. Without
-MMSegmentation, ``ops``, ``losses``, ``statistics``, ``sampling`` and ``evaluation`` work with
-PyTorch alone.
+MMSegmentation, ``ops``, ``losses``, ``statistics``, ``sampling``, ``evaluation`` and
+``calibration`` work with PyTorch alone.
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ from .utils.shipped import config_path
 from .version import __version__
 
 _ROOMS = (
+    'calibration',
     'datasets',
     'evaluation',
     'hooks',

@@ -22,7 +22,7 @@ _WAY_OUT = (
 # The modules that a registry has to import to know all classes of this package. mmengine imports
 # them at the first look-up, so that importing the package stays fast.
 _LOCATIONS = {
-    'MODELS': ['mmseg_imbalance.losses'],
+    'MODELS': ['mmseg_imbalance.losses', 'mmseg_imbalance.calibration'],
     'DATASETS': ['mmseg_imbalance.datasets'],
     'TRANSFORMS': ['mmseg_imbalance.sampling'],
     'DATA_SAMPLERS': ['mmseg_imbalance.sampling'],

@@ -11,6 +11,7 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg.utils import register_all_modules
 from pages import ROOT, all_blocks, blocks, pages
 
+from mmseg_imbalance.calibration import ClassOffsets
 from mmseg_imbalance.datasets import class_statistics
 
 # How many blocks of a page are not run; the reasons are in front of them.
@@ -63,6 +64,8 @@ def test_config_does_what_it_says(block, tmp_path, your_config):
     register_all_modules(init_default_scope=True)
     for path in re.findall(r"statistics='(.+?)'", block.text):
         class_statistics(DATASETS.build(your_config.train_dataloader.dataset), path, nproc=1)
+    for path in re.findall(r"offsets='(.+?)'", block.text):
+        ClassOffsets(tiny_run.CLASSES, [0.0] * len(tiny_run.CLASSES)).save(path)
     runner = tiny_run.run(Config.fromfile(child))
     assert runner.iter == 2
     named = set(re.findall(r"type='(\w+)'", block.text))

@@ -4,11 +4,14 @@ import secrets
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.logging import print_log
+from mmseg.registry import DATASETS
 
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.errors import FileError
+from ..utils.run_config import check_data
 from .count import count_listed_label_maps
 from .label_maps import LabelMaps, find_label_maps
 
@@ -68,6 +71,20 @@ def _on_all_ranks(labels: LabelMaps, path: Path, nproc: int | None) -> ClassStat
     if isinstance(outcome[0], str):
         raise RuntimeError(f'no class statistics from the main process: {outcome[0]}')
     return outcome[0]
+
+
+def training_statistics(cfg: Config) -> ClassStatistics:
+    """Returns the class statistics that a training with a config gives its losses.
+
+    Raises:
+        RunConfigError: If the training data are missing.
+        ValueError: As :func:`class_statistics` does.
+    """
+    check_data(cfg, 'train')
+    hooks = cfg.get('custom_hooks') or []
+    hook = next((hook for hook in hooks if 'ClassStatisticsHook' in str(hook['type'])), {})
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    return class_statistics(dataset, hook.get('statistics'), hook.get('nproc'))
 
 
 def label_rows(dataset, statistics: ClassStatistics) -> np.ndarray:

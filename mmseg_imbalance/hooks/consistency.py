@@ -68,6 +68,7 @@ def check_consistency(
         names = [Fact('the training of the checkpoint', tuple(map(str, trained_on))), *names]
     _check_names(names)
     _check_statistics(names, datasets)
+    _check_offsets(names, model)
     _check_label_0(data)
 
 
@@ -197,6 +198,14 @@ def _check_statistics(names: Sequence[Fact], datasets: dict) -> None:
         classes = getattr(transform, 'statistics_classes', None)
         if names and classes is not None and classes not in {fact.value for fact in names}:
             raise _other_classes(Fact(f'the statistics of {place}', classes), names[0])
+
+
+def _check_offsets(names: Sequence[Fact], model: nn.Module) -> None:
+    """Checks the class offsets of a calibrated segmentor, in whatever wrapper it is."""
+    for module in model.modules():
+        classes = getattr(module, 'offset_classes', None)
+        if names and classes is not None and classes not in {fact.value for fact in names}:
+            raise _other_classes(Fact('the file of class offsets', classes), names[0])
 
 
 def _other_classes(fact: Fact, first: Fact) -> InconsistentConfigError:

@@ -9,11 +9,16 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmseg.apis import MMSegInferencer
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+from mmseg.structures import SegDataSample
 from torch import nn
 
 from .checkpoints import check_checkpoint, harmless_loads
 from .command_line import first_line
+from .errors import ToolError
 from .misfits import misfits
 from .run_config import RunConfigError, inner_datasets
 
@@ -84,6 +89,72 @@ def build_inferencer(cfg: Config, checkpoint: str, device: str) -> StrictInferen
         raise RunConfigError(
             f'cannot use checkpoint {checkpoint} with config {cfg.filename}: {first_line(error)}'
         ) from error
+
+
+def labelled_dataset(
+    cfg: Config, split: str, model: nn.Module, ann_file: str | None = None
+) -> BaseSegDataset:
+    """Builds the data set of a split as it is tested: without augmentation and with labels.
+
+    Args:
+        cfg: A training's config.
+        split: ``'train'``, ``'val'`` or ``'test'``; of several data sets, the first one.
+        model: The model whose classes it has.
+        ann_file: List of the images, instead of the data set's own.
+
+    Raises:
+        ToolError: If it has no labels or other classes, or is no data set of MMSegmentation.
+    """
+    tested = (cfg.get('test_dataloader') or cfg.val_dataloader).dataset
+    pipeline = inner_datasets(tested)[0].pipeline
+    if not any('LoadAnnotations' in str(step.type) for step in pipeline):
+        raise ToolError(
+            "the config's test pipeline loads no labels: add dict(type='LoadAnnotations') to "
+            'test_dataloader.dataset.pipeline, after Resize'
+        )
+    plain = dict(inner_datasets(cfg[f'{split}_dataloader'].dataset)[0], pipeline=pipeline)
+    dataset = DATASETS.build(plain if ann_file is None else dict(plain, ann_file=ann_file))
+    if not isinstance(dataset, BaseSegDataset):
+        raise ToolError(
+            f'{split}_dataloader.dataset is a {type(dataset).__name__}, not a data set of '
+            'MMSegmentation; give it another one with --cfg-options'
+        )
+    found = len(dataset.metainfo['classes'])
+    if found != model.num_classes:
+        raise ToolError(
+            f'the {type(dataset).__name__} of {split}_dataloader has {found} classes, the model '
+            f'predicts {model.num_classes}'
+        )
+    return dataset
+
+
+@torch.no_grad()
+def predict_labelled(model: nn.Module, dataset: BaseSegDataset, index: int) -> SegDataSample:
+    """Predicts one image of a data set at the resolution of its label map.
+
+    Returns:
+        The sample, with ``seg_logits``, ``pred_sem_seg`` and ``gt_sem_seg`` of the same size.
+
+    Raises:
+        ToolError: If the image cannot be loaded, or its label is missing or of another size.
+    """
+    info = dataset.get_data_info(index)
+    if not info.get('seg_map_path'):
+        raise ToolError(f'{info["img_path"]} has no label')
+    try:
+        sample = dataset[index]
+    except Exception as error:  # pipelines raise all kinds of errors
+        raise ToolError(f'cannot load {info["img_path"]}: {first_line(error)}') from error
+    (result,) = model.test_step(pseudo_collate([sample]))
+    if 'gt_sem_seg' not in result:
+        raise ToolError(f'{result.img_path}: the test pipeline hands over no label (gt_sem_seg)')
+    found, (height, width) = result.seg_logits.shape, result.gt_sem_seg.shape
+    if found != (height, width):
+        raise ToolError(
+            f'{result.img_path}: its label is of {width} x {height} pixels, its prediction of '
+            f'{found[1]} x {found[0]}; LoadAnnotations belongs after Resize in the test pipeline'
+        )
+    return result
 
 
 def predict(inferencer: MMSegInferencer, images: Sequence[np.ndarray]) -> list[np.ndarray]:

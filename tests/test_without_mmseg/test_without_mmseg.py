@@ -60,6 +60,21 @@ def test_class_weights_by_name():
     assert loss.class_weight.tolist() == pytest.approx([2 / 3, 2])
 
 
+def test_class_offsets_of_any_network():
+    import torch
+
+    from mmseg_imbalance.calibration import HeldOutPixels, Objective, calibrate
+
+    torch.manual_seed(0)
+    pixels = HeldOutPixels([0.9, 0.1])
+    for i in range(16):
+        label = (torch.rand(1, 16, 16) < 0.1).long()
+        logits = torch.randn(1, 2, 16, 16) + torch.stack([2.0 - label, label], 1)
+        pixels.update(logits, label, half=i // 8)
+    found = calibrate(pixels, Objective('recall', pixels.images > 0))
+    assert found.kind != 'none' and found.checked[found.kind] > found.checked['none'] + 0.02
+
+
 def test_what_needs_mmsegmentation_names_the_way_out():
     for room in ('datasets', 'hooks', 'weighting'):
         with pytest.raises(ImportError, match=rf'{room} needs MMSegmentation; install one'):
@@ -74,7 +89,7 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_nothing_but_torch_and_numpy_is_imported():
-    rooms = 'ops, losses, statistics, sampling, evaluation'
+    rooms = 'ops, losses, statistics, sampling, evaluation, calibration'
     found = modules_after(f'from mmseg_imbalance import {rooms}')
     optional = {'cv2', 'matplotlib', 'PIL', 'yaml', 'rich', 'mmengine', 'prettytable'}
     assert found & optional <= modules_after('import torch')

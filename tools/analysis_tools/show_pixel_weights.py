@@ -9,17 +9,15 @@ import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from rich.progress import track
 from torch import Tensor, nn
 
-from mmseg_imbalance.datasets import class_statistics
+from mmseg_imbalance.datasets.store import training_statistics
 from mmseg_imbalance.evaluation.predictions import prediction_path
 from mmseg_imbalance.losses.pixel_weighting_loss import PixelWeightingLoss
-from mmseg_imbalance.statistics.class_statistics import ClassStatistics
 from mmseg_imbalance.utils.command_line import (
     first_line,
     pooling_norm,
@@ -30,11 +28,15 @@ from mmseg_imbalance.utils.command_line import (
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_figure
 from mmseg_imbalance.utils.find_loss import find_losses
-from mmseg_imbalance.utils.inference import add_device, build_inferencer
+from mmseg_imbalance.utils.inference import (
+    add_device,
+    build_inferencer,
+    labelled_dataset,
+    predict_labelled,
+)
 from mmseg_imbalance.utils.run_config import (
     add_config_arguments,
     check_data,
-    inner_datasets,
     load_config,
     work_dir_of,
 )
@@ -116,25 +118,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build_dataset(cfg: Config, split: str) -> BaseSegDataset:
-    """Builds the data set of a split, without augmentation and with labels."""
-    tested = (cfg.get('test_dataloader') or cfg.val_dataloader).dataset
-    pipeline = inner_datasets(tested)[0].pipeline
-    if not any('LoadAnnotations' in str(step.type) for step in pipeline):
-        raise ToolError(
-            "the config's test pipeline loads no labels: add dict(type='LoadAnnotations') to "
-            'test_dataloader.dataset.pipeline, after Resize'
-        )
-    plain = inner_datasets(cfg[f'{split}_dataloader'].dataset)[0]
-    dataset = DATASETS.build(dict(plain, pipeline=pipeline))
-    if not isinstance(dataset, BaseSegDataset):
-        raise ToolError(
-            f'{split}_dataloader.dataset is a {type(dataset).__name__}, not a data set of '
-            'MMSegmentation; give it another one with --cfg-options'
-        )
-    return dataset
-
-
 def picture_paths(dataset: BaseSegDataset, out_dir: Path) -> list[Path]:
     """Returns the path of the picture of every image in a data set."""
     folder = dataset.data_prefix['img_path']
@@ -178,50 +161,16 @@ def choose_loss(
     return loss, describe(loss)
 
 
-def training_statistics(cfg: Config) -> ClassStatistics:
-    """Returns the class statistics that a training with the config gives its losses."""
-    check_data(cfg, 'train')
-    hooks = cfg.get('custom_hooks') or []
-    hook = next((hook for hook in hooks if 'ClassStatisticsHook' in str(hook['type'])), {})
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    return class_statistics(dataset, hook.get('statistics'), hook.get('nproc'))
-
-
-def check_classes(model: nn.Module, dataset: BaseSegDataset, split: str) -> None:
-    """Checks that the labels have as many classes as the model."""
-    found = len(dataset.metainfo['classes'])
-    if found != model.num_classes:
-        raise ToolError(
-            f'the {type(dataset).__name__} of {split}_dataloader has {found} classes, the model '
-            f'predicts {model.num_classes}'
-        )
-
-
 @torch.no_grad()
 def weigh_sample(model: nn.Module, loss: PixelWeightingLoss, dataset, index: int) -> WeighedImage:
     """Predicts one image and weighs its pixels at the resolution of its label map."""
-    info = dataset.get_data_info(index)
-    if not info.get('seg_map_path'):
-        raise ToolError(f'{info["img_path"]} has no label')
-    try:
-        sample = dataset[index]
-    except Exception as error:  # pipelines raise all kinds of errors
-        raise ToolError(f'cannot load {info["img_path"]}: {first_line(error)}') from error
-    (result,) = model.test_step(pseudo_collate([sample]))
-    if 'gt_sem_seg' not in result:
-        raise ToolError(f'{result.img_path}: the test pipeline hands over no label (gt_sem_seg)')
+    result = predict_labelled(model, dataset, index)
     logits, label = logits_of(result), result.gt_sem_seg.data.long()
-    height, width = label.shape[1:]
-    if logits.shape[2:] != label.shape[1:]:
-        size = '{} x {}'.format(*logits.shape[:1:-1])
-        raise ToolError(
-            f'{result.img_path}: its label is of {width} x {height} pixels, its prediction of '
-            f'{size}; LoadAnnotations belongs after Resize in the test pipeline'
-        )
     try:
         weighting = weigh(loss, logits, label.to(logits.device), dataset.ignore_index)
     except ValueError as error:
         raise ToolError(f'{result.img_path}: {first_line(error)}') from error
+    height, width = label.shape[1:]
     image = cv2.resize(mmcv.imread(result.img_path, channel_order='rgb'), (width, height))
     (row,) = weighed_images(weighting, [image], [Path(result.img_path).stem])
     # The network's own prediction: with two classes in one channel it depends on the threshold.
@@ -247,11 +196,10 @@ def main() -> int:
     out_dir = args.out_dir or Path(work_dir_of(cfg, args.config), 'pixel_weights', args.split)
     model = build_inferencer(cfg, args.checkpoint, args.device).model
     try:
-        dataset = build_dataset(cfg, args.split)
+        dataset = labelled_dataset(cfg, args.split, model)
         loss, title = choose_loss(model, cfg, args)
     except (KeyError, TypeError, ValueError) as error:
         raise ToolError(f'{args.config}: {error}') from error
-    check_classes(model, dataset, args.split)
     paths = picture_paths(dataset, out_dir)
     meta = dataset.metainfo
     for index in track(choose(paths, out_dir, args), description='drawing'):

@@ -1,0 +1,16 @@
+"""What the figure of a calibration shows."""
+
+from mmseg_imbalance.calibration.tradeoff_figure import tradeoff_figure
+from mmseg_imbalance.utils.files import write_figure
+
+
+def test_every_tau_is_a_point_and_marks_are_named(tmp_path):
+    taus, curve = (-0.5, 0, 0.5, 1, 1.5, 2), [(50 + t, 60 - t**2) for t in range(6)]
+    figure = tradeoff_figure(taus, curve, {'as it is': (51, 59), 'one $tau$': (52, 56)})
+    (axis,) = figure.axes
+    points = [tuple(map(tuple, line.get_xydata())) for line in axis.lines]
+    assert points == [tuple(curve), ((51, 59),), ((52, 56),)]
+    assert [text.get_text() for text in axis.texts] == ['-0.5', '2']
+    assert [text.get_text() for text in axis.get_legend().texts] == ['as it is', 'one $tau$']
+    write_figure(tmp_path / 'figure.png', figure)
+    assert (tmp_path / 'figure.png').stat().st_size > 5000
