@@ -34,6 +34,7 @@ from mmseg_imbalance.calibration.tradeoff_figure import tradeoff_figure
 from mmseg_imbalance.datasets.store import training_statistics
 from mmseg_imbalance.datasets.wrappers import plain_datasets
 from mmseg_imbalance.evaluation import Scores, class_groups
+from mmseg_imbalance.statistics.class_statistics import ClassStatistics
 from mmseg_imbalance.utils.command_line import (
     add_seed,
     first_line,
@@ -222,8 +223,8 @@ def figure_of(pixels: HeldOutPixels, means: dict[str, dict], found: Calibration)
     return tradeoff_figure(pixels.taus, curve, dict(zip(marks, marked, strict=True)))
 
 
-def main() -> int:
-    args = parse_args()
+def prepare(args: argparse.Namespace) -> tuple[nn.Module, BaseSegDataset, ClassStatistics]:
+    """Builds the network and the held-out data set, and reads the training's statistics."""
     cfg = load_config(args.config, args.cfg_options)
     if not args.ann_file.is_file():
         raise ToolError(f'list of images not found: {args.ann_file}')
@@ -235,13 +236,12 @@ def main() -> int:
     try:
         dataset = labelled_dataset(cfg, args.split, model, str(args.ann_file.resolve()))
         check_unseen(cfg, dataset, args)
-        statistics = training_statistics(cfg)
+        return model, dataset, training_statistics(cfg)
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise ToolError(f'{args.config}: {first_line(error)}') from error
-    share, classes = statistics.pixel_share, statistics.classes
-    groups = class_groups(share)
-    # a class without a pixel counts as one pixel, as in LogitAdjustedLoss
-    pixels = collect(model, dataset, statistics.total(statistics.pixels).clip(min=1), args)
+
+
+def find(pixels: HeldOutPixels, groups: tuple[str, ...], args: argparse.Namespace) -> Calibration:
     print('finding offsets …')  # seconds for 19 classes, minutes for 150
     try:
         found = calibrate(pixels, objective_of(args, pixels, groups))
@@ -252,24 +252,38 @@ def main() -> int:
             f'no offsets reach a mean precision of {args.min_precision} on images that they were '
             'not made of: lower --min-precision'
         )
+    return found
+
+
+def origin(found: Calibration, means: dict[str, dict], args: argparse.Namespace) -> dict:
+    """Returns what the file says about where its offsets come from."""
+    return dict(
+        kind=found.kind,
+        tau=found.tau,
+        means=means,
+        other_half=found.checked,
+        settings={key: str(value) for key, value in vars(args).items()},
+        versions=dict(
+            mmseg_imbalance=__version__, mmseg=mmseg.__version__, torch=torch.__version__
+        ),
+    )
+
+
+def main() -> int:
+    args = parse_args()
+    model, dataset, statistics = prepare(args)
+    share, classes = statistics.pixel_share, statistics.classes
+    groups = class_groups(share)
+    # a class without a pixel counts as one pixel, as in LogitAdjustedLoss
+    pixels = collect(model, dataset, statistics.total(statistics.pixels).clip(min=1), args)
+    found = find(pixels, groups, args)
     scores = {kind: Scores(classes, found.confusions[kind], share, groups) for kind in KINDS}
     means = {
         kind: {key: value for key, value in score.means().items() if key in MEANS and value >= 0}
         for kind, score in scores.items()
     }
-    versions = dict(mmseg_imbalance=__version__, mmseg=mmseg.__version__, torch=torch.__version__)
-    offsets = ClassOffsets(
-        classes,
-        found.offsets[found.kind].tolist(),
-        dict(
-            kind=found.kind,
-            tau=found.tau,
-            means=means,
-            other_half=found.checked,
-            settings={key: str(value) for key, value in vars(args).items()},
-            versions=versions,
-        ),
-    )
+    chosen = found.offsets[found.kind].tolist()
+    offsets = ClassOffsets(classes, chosen, origin(found, means, args))
     console = Console()
     print(f'{len(dataset)} images of {args.ann_file}; the network must not know them:')
     console.print(Markdown(score_table(means, found, args)))
