@@ -6,6 +6,7 @@ need_stack('mmseg_imbalance.datasets')
 
 from .camvid import CamVidDataset  # noqa: E402
 from .cityscapes import CheckedCityscapesDataset  # noqa: E402
+from .clothing import ClothingDataset  # noqa: E402
 from .count import count_classes  # noqa: E402
 from .label_check import CheckedFiles  # noqa: E402
 from .label_maps import LabelMap, LabelMaps, find_label_maps  # noqa: E402
@@ -24,6 +25,7 @@ __all__ = [
     'CamVidDataset',
     'CheckedCityscapesDataset',
     'CheckedFiles',
+    'ClothingDataset',
     'LabelMap',
     'LabelMaps',
     'StaleStatisticsError',

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from clothing_files import write_clothing
 from pages import ROOT, Block
 from synthia_files import write_frame, write_image
 
@@ -21,7 +22,7 @@ LINKED = ('configs', 'demo', 'docs', 'lab', 'mmseg_imbalance', 'tests', 'tools')
 
 
 def write_downloads(root: Path) -> None:
-    """Writes what a reader has downloaded, CamVid, SYNTHIA and Cityscapes, only small."""
+    """Writes what a reader has downloaded, CamVid, Clothing, SYNTHIA and Cityscapes, only small."""
     rng = np.random.default_rng(0)
     for split, count in (('train', 4), ('val', 2)):
         for i in range(count):
@@ -32,6 +33,7 @@ def write_downloads(root: Path) -> None:
         write_image(root / f'data/cityscapes/leftImg8bit/{city}_leftImg8bit.png', 8, 16)
         label = rng.integers(0, 19, (8, 16))
         write_label(root / f'data/cityscapes/gtFine/{city}_gtFine_labelTrainIds.png', label)
+    write_clothing(root / 'clothing-co-parsing', {n: rng.integers(0, 44, (6, 8)) for n in (1, 2)})
     for i in range(10):
         write_frame(root / 'RAND_CITYSCAPES', f'{i:07d}', rng.integers(0, 23, (6, 8)))
         frame = f'Stereo_Left/Omni_F/{i:06d}'
