@@ -40,7 +40,8 @@ from .stripes import map_stripes
 # of them a bucket above the last.
 _SPAN = 1 - 2.0**-20
 _CPU_PIXELS = 1 << 17  # of a stripe; every stripe reads the tables anew, so they should be smaller
-_MANY = 1 << 18  # From this number of pixels on, one rank more or less is a small error.
+# From this number of pixels on, float32 errors confuse more ranks than a single division does.
+_MANY = 1 << 18
 
 
 def lovasz_softmax(
@@ -97,7 +98,7 @@ class _LovaszSoftmax(torch.autograd.Function):
         ctx, seg_logits, seg_label, ignore_index, counted, class_weight, align_corners
     ) -> Tensor:
         pixels = _Pixels(seg_logits, seg_label, ignore_index, align_corners)
-        buckets, more, divisions = _sizes(seg_label.numel())
+        buckets, more, divisions = _sizes(seg_label.numel(), working_dtype(seg_logits))
         width = torch.full((pixels.num_classes, buckets), 1 / buckets, device=seg_label.device)
         levels = _Buckets(buckets, [])
         counts, unknown = pixels.count(levels, buckets)
@@ -131,11 +132,11 @@ class _LovaszSoftmax(torch.autograd.Function):
         return pixels.gradient(_Buckets(buckets, firsts), *steps), *[None] * 5
 
 
-def _sizes(pixels: int) -> tuple[int, int, int]:
+def _sizes(pixels: int, dtype: torch.dtype) -> tuple[int, int, int]:
     """Returns how many buckets each class has at first, and gains by how many divisions."""
     bits = pixels.bit_length()
     first, more = min(max(bits - 5, 8), 15), min(max((bits + 14) // 2, 12), 16)
-    return 1 << first, 1 << more, 1 if pixels >= _MANY else 2
+    return 1 << first, 1 << more, 1 if pixels >= _MANY and dtype == torch.float32 else 2
 
 
 class _Pixels:
