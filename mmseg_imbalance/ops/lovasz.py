@@ -146,13 +146,17 @@ class _Pixels:
         self.seg_logits, self.seg_label, self.ignore_index = seg_logits, seg_label, ignore_index
         self.device, self.num_classes = seg_logits.device, seg_logits.shape[1]
         self.resizing = resizing_of(seg_logits, seg_label, align_corners)
-        pixels = _CPU_PIXELS if self.device.type == 'cpu' else None
+        pixels = None
+        if self.device.type == 'cpu' and not is_compiling():  # a few stripes for each thread
+            few = seg_label.numel() // (4 * torch.get_num_threads())
+            pixels = min(_CPU_PIXELS, max(_CPU_PIXELS >> 5, few))
         self.stripes = list(row_stripes(seg_logits, seg_label, pixels))
 
     def count(self, buckets: '_Buckets', size: int) -> tuple[BucketCounts, Tensor]:
         """Counts the pixels in buckets (C, ``size``), and tells whether a loss is not a number."""
         pixels, threads = self.seg_label.numel(), 1
-        if self.device.type == 'cpu':  # a table for each thread, but all no larger than the logits
+        # a table for each thread, but all no larger than the logits
+        if self.device.type == 'cpu' and not is_compiling():
             threads = max(1, min(torch.get_num_threads(), pixels // (2 * size)))
 
         def count(stripes: list[tuple[int, slice]]) -> tuple[Tensor, Tensor]:

@@ -245,3 +245,14 @@ def test_divides_buckets_where_their_order_matters():
     assert first[0] == 0 and first[-1] == 104 and (parts >= 1).all()
     assert parts[1] > 60
     torch.testing.assert_close(new_width.sum(1), torch.ones(1))
+
+
+def test_in_a_compiled_graph():
+    torch._dynamo.reset()
+    logits, label = draw_batch()
+    compiled = torch.compile(compute_value, backend='aot_eager', fullgraph=True)
+    torch.testing.assert_close(compiled(logits, label), compute(logits, label)[0])
+
+
+def compute_value(logits, label):
+    return lovasz_softmax(logits, label, 255)
