@@ -146,8 +146,8 @@ class _Pixels:
         self.seg_logits, self.seg_label, self.ignore_index = seg_logits, seg_label, ignore_index
         self.device, self.num_classes = seg_logits.device, seg_logits.shape[1]
         self.resizing = resizing_of(seg_logits, seg_label, align_corners)
-        pixels = None
-        if self.device.type == 'cpu' and not is_compiling():  # a few stripes for each thread
+        pixels = _CPU_PIXELS if self.device.type == 'cpu' else None
+        if pixels and not is_compiling():  # a few stripes for each thread
             few = seg_label.numel() // (4 * torch.get_num_threads())
             pixels = min(_CPU_PIXELS, max(_CPU_PIXELS >> 5, few))
         self.stripes = list(row_stripes(seg_logits, seg_label, pixels))
