@@ -30,6 +30,7 @@ METHODS = {  # folder and loss of each
     'recall': ('recall_loss', 'RecallLoss'),
     'wce': (BASELINES, 'WeightedCrossEntropyLoss'),
     'focal': (BASELINES, 'SoftmaxFocalLoss'),
+    'lovasz': (BASELINES, 'LovaszSoftmaxLoss'),
     'balanced-softmax': (BASELINES, 'LogitAdjustedLoss'),
     'ce-cbs': (SAMPLED, 'CrossEntropyLoss'),
     'lmp-cbs': (SAMPLED, 'LossMaxPooling'),

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mmseg_imbalance.hooks.fused_upsampling import fuse
 from mmseg_imbalance.losses.loss_max_pooling import LossMaxPooling
+from mmseg_imbalance.losses.lovasz_softmax_loss import LovaszSoftmaxLoss
 from mmseg_imbalance.losses.recall_loss import RecallLoss
 from mmseg_imbalance.losses.softmax_focal_loss import SoftmaxFocalLoss
 from mmseg_imbalance.losses.weighted_cross_entropy_loss import WeightedCrossEntropyLoss
@@ -58,6 +59,7 @@ def loss_contestants(
     best = compile and torch.device(device).type == 'cpu'  # on a GPU the kernels are faster
     for p in (1, 1.05, 1.3, 4, math.inf):
         losses[f'LMP, p = {p}' + ', compiled' * best] = LossMaxPooling(p=p, compile=best)
+    losses['Lovász'] = LovaszSoftmaxLoss()
     if others:
         waiting['OHEM and cross-entropy (MMSegmentation)'] = _ohem
         waiting['Lovász (MMSegmentation)'] = _lovasz

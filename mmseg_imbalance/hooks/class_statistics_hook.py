@@ -8,7 +8,7 @@ from torch import nn
 
 from ..datasets import class_statistics, find_label_maps, label_rows
 from ..datasets.wrappers import transforms_of
-from ..losses.pixel_weighting_loss import PixelWeightingLoss
+from ..losses.segmentation_loss import SegmentationLoss
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.find_loss import unwrapped
 from ..utils.training_loop import samplers_of
@@ -87,17 +87,17 @@ def _note(sampler, dataset) -> str:
     return note
 
 
-def _find_losses(model: nn.Module) -> dict[str, PixelWeightingLoss]:
+def _find_losses(model: nn.Module) -> dict[str, SegmentationLoss]:
     """Returns the losses that need statistics, keyed by their path in the model."""
     return {
         path: module
         for path, module in model.named_modules()
-        if isinstance(module, PixelWeightingLoss) and module.needs_statistics
+        if isinstance(module, SegmentationLoss) and module.needs_statistics
     }
 
 
 def _supply(
-    loss: PixelWeightingLoss, path: str, statistics: ClassStatistics
+    loss: SegmentationLoss, path: str, statistics: ClassStatistics
 ) -> dict[str, list[float]]:
     num_classes = len(statistics.classes)
     if loss.num_classes not in (None, num_classes):

@@ -10,6 +10,7 @@ from mmseg.models.losses import CrossEntropyLoss
 from torch import Tensor, nn
 
 from ..losses.loss_max_pooling import LossMaxPooling
+from ..losses.lovasz_softmax_loss import LovaszSoftmaxLoss
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..losses.upsampled_logits import UpsampledLogits
 
@@ -134,6 +135,8 @@ def _fault_of_loss(loss: nn.Module) -> str | None:
         return f'pools the pixel_loss {type(inner).__name__}, which needs the upsampled logits'
     kind = type(loss)
     if isinstance(loss, PixelWeightingLoss) and kind.forward is PixelWeightingLoss.forward:
+        return None
+    if kind is LovaszSoftmaxLoss:
         return None
     if kind is not CrossEntropyLoss:
         return f'has the loss {kind.__name__}, which needs the upsampled logits'

@@ -1,10 +1,12 @@
-"""Losses for ``loss_decode`` and for any PyTorch loop: one base class, one file per loss."""
+"""Losses for ``loss_decode`` and for any PyTorch loop: one file per loss."""
 
 from .class_count_loss import ClassCountLoss
 from .logit_adjusted_loss import LogitAdjustedLoss
 from .loss_max_pooling import LossMaxPooling
+from .lovasz_softmax_loss import LovaszSoftmaxLoss
 from .pixel_weighting_loss import PixelWeightingLoss
 from .recall_loss import RecallLoss
+from .segmentation_loss import SegmentationLoss
 from .softmax_focal_loss import SoftmaxFocalLoss
 from .upsampled_logits import UpsampledLogits
 from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
@@ -13,8 +15,10 @@ __all__ = [
     'ClassCountLoss',
     'LogitAdjustedLoss',
     'LossMaxPooling',
+    'LovaszSoftmaxLoss',
     'PixelWeightingLoss',
     'RecallLoss',
+    'SegmentationLoss',
     'SoftmaxFocalLoss',
     'UpsampledLogits',
     'WeightedCrossEntropyLoss',

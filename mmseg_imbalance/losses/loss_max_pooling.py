@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from ..ops.max_pooling import max_pooling_weights
-from ..ops.pixel_cross_entropy import PixelScores, working_dtype
+from ..ops.pixel_cross_entropy import PixelScores
+from ..ops.row_stripes import working_dtype
 from ..registry import MODELS
 from .pixel_weighting_loss import PixelWeightingLoss
 from .upsampled_logits import UpsampledLogits

@@ -5,25 +5,17 @@ from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..ops import pixel_cross_entropy
 from ..ops.compiling import is_compiling
 from ..ops.kernels import kernels_apply, without_kernels
-from ..ops.labels import check_labels
 from ..ops.pixel_cross_entropy import PixelScores
-from ..statistics import class_weights
-from ..statistics.class_statistics import ClassStatistics
-from ..statistics.class_values import ClassValuesError, source_of
-from ..statistics.given_class_weights import load_class_weight, names_a_method
+from .segmentation_loss import SegmentationLoss
 from .upsampled_logits import UpsampledLogits
 
 _REDUCTIONS = ('none', 'mean', 'sum')
 _EPS = torch.finfo(torch.float32).eps
-_ONE_CHANNEL = (
-    'over one channel the soft-max is always 1, so nothing would be trained; for one foreground '
-    'class set num_classes=2 and out_channels=2 in the head'
-)
 
 
 class WeighedPixels(NamedTuple):
@@ -44,7 +36,7 @@ class WeighedPixels(NamedTuple):
     divisor: Tensor
 
 
-class PixelWeightingLoss(nn.Module):
+class PixelWeightingLoss(SegmentationLoss):
     """Base of losses that weigh the pixel losses by constants that depend on the batch.
 
     A subclass overrides :meth:`weigh`, :meth:`score` or both. This base handles checks, precision,
@@ -94,70 +86,18 @@ class PixelWeightingLoss(nn.Module):
         compile: bool = False,
         kernels: bool = True,
     ) -> None:
-        super().__init__()
-        if num_classes == 1:
-            raise ValueError(f'num_classes is 1, but {_ONE_CHANNEL}')
-        if 'loss' not in loss_name:
-            raise ValueError(
-                f"loss_name must contain 'loss', got {loss_name!r}: MMEngine only trains what is "
-                f"named so, and logs the rest; try 'loss_{loss_name}'"
-            )
-        self.num_classes = num_classes
-        self.class_weight_method = class_weight if names_a_method(class_weight) else None
-        # Empty until the statistics are set; training before that is an error.
-        weights = [] if self.class_weight_method else load_class_weight(class_weight)
-        # A buffer follows the model to its device; as configuration it is not in checkpoints.
-        self.register_buffer(
-            'class_weight', None if weights is None else torch.tensor(weights), persistent=False
-        )
-        self._weights_source = (
-            'class_weight' if self.class_weight_method else source_of(class_weight, 'class_weight')
-        )
-        if weights:
-            self._check_length(self._weights_source, self.class_weight, num_classes)
-        self.loss_weight = loss_weight
-        self.check_labels = check_labels
+        super().__init__(class_weight, loss_weight, loss_name, num_classes, check_labels)
         self.compile_logits = compile  # nn.Module has a method `compile`
         self.kernels = kernels
-        self._loss_name = loss_name
         # Whether the losses of single pixels are requested, as OHEM does before it requests the
         # loss itself. Running values of a weighting must not change then.
         self.probing = False
-
-    @property
-    def loss_name(self) -> str:
-        """Key of the loss in the dictionary that the head returns."""
-        return self._loss_name
 
     @property
     def weighs_pixels(self) -> bool:
         """Whether weights can differ between pixels; otherwise there is nothing to show."""
         own = type(self).weigh is not PixelWeightingLoss.weigh
         return own or self.class_weight is not None
-
-    @property
-    def needs_statistics(self) -> bool:
-        """Whether :meth:`use_statistics` has to be called before the loss."""
-        return self.class_weight_method is not None
-
-    def use_statistics(self, statistics: ClassStatistics) -> dict[str, list[float]]:
-        """Computes what depends on class statistics, such as ``class_weight``.
-
-        Args:
-            statistics: Statistics of the training data.
-
-        Returns:
-            The computed values by name, one number per class each.
-
-        Raises:
-            ValueError: If their number of classes is not ``num_classes``.
-        """
-        if self.class_weight_method is None:
-            return {}
-        weights = class_weights(statistics, self.class_weight_method)
-        self._check_length('class_weight', weights, self.num_classes)
-        self.class_weight = self.class_weight.new_tensor(weights)
-        return {f'class_weight ({self.class_weight_method})': weights}
 
     def score(
         self,
@@ -309,52 +249,3 @@ class PixelWeightingLoss(nn.Module):
             return weight
         factor = self.class_weight[seg_label.masked_fill(~valid, 0)]
         return factor if weight is None else factor * weight
-
-    def _check_input(
-        self,
-        seg_logits: Tensor | UpsampledLogits,
-        seg_label: Tensor,
-        weight: Tensor | None,
-        ignore_index: int,
-    ) -> None:
-        if seg_logits.dim() != 4:
-            raise ValueError(f'seg_logits must be (N, C, H, W), got {tuple(seg_logits.shape)}')
-        n, channels, height, width = seg_logits.shape
-        if channels == 1:
-            raise ValueError(f'seg_logits have 1 channel, but {_ONE_CHANNEL}')
-        if seg_label.shape != (n, height, width):
-            raise ValueError(
-                f'seg_label must be (N, H, W) = {(n, height, width)} to fit seg_logits, '
-                f'got {tuple(seg_label.shape)}'
-            )
-        if seg_label.dtype != torch.int64:
-            raise TypeError(f'seg_label must be int64, got {seg_label.dtype}; use seg_label.long()')
-        if weight is not None and weight.shape != seg_label.shape:
-            raise ValueError(
-                f'weight must be {tuple(seg_label.shape)} as seg_label, got {tuple(weight.shape)}'
-            )
-        if self.num_classes is not None and channels != self.num_classes:
-            raise ValueError(
-                f'seg_logits have {channels} channels, but num_classes={self.num_classes}'
-            )
-        if self.class_weight is not None:
-            self._check_length(self._weights_source, self.class_weight, channels)
-        if self._checks_values(seg_label):
-            check_labels(seg_label, channels, ignore_index)
-
-    @staticmethod
-    def _check_length(name: str, values: Sequence[float] | Tensor, num_classes: int | None) -> None:
-        if len(values) == 0:
-            raise RuntimeError(
-                f'{name} is computed from class statistics, which have not been counted yet: add '
-                "custom_hooks = [dict(type='ClassStatisticsHook')] to the config, or call "
-                'use_statistics'
-            )
-        if num_classes is not None and len(values) != num_classes:
-            raise ClassValuesError(f'{name} has {len(values)} entries for {num_classes} classes')
-
-    def _checks_values(self, tensor: Tensor) -> bool:
-        """Whether to check values: never in a compiled graph, which a check would break."""
-        if is_compiling():
-            return False
-        return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels

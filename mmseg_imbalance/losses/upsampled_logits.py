@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..ops import pixel_cross_entropy
-from ..ops.pixel_cross_entropy import PixelScores, working_dtype
+from ..ops.pixel_cross_entropy import PixelScores
+from ..ops.row_stripes import working_dtype
 
 
 class UpsampledLogits:

@@ -3,9 +3,11 @@
 from .class_counts import class_counts
 from .histogram import histogram
 from .labels import check_labels
+from .lovasz import lovasz_softmax
 from .max_pooling import max_pooling_weights
-from .pixel_cross_entropy import PixelScores, pixel_cross_entropy, working_dtype
+from .pixel_cross_entropy import PixelScores, pixel_cross_entropy
 from .recall import recall_class_weights
+from .row_stripes import working_dtype
 from .safe_divisor import safe_divisor
 from .weight_support import class_mean, weight_support
 
@@ -15,6 +17,7 @@ __all__ = [
     'class_counts',
     'class_mean',
     'histogram',
+    'lovasz_softmax',
     'max_pooling_weights',
     'pixel_cross_entropy',
     'recall_class_weights',

@@ -2,17 +2,17 @@
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .bilinear import bilinear
 from .compiling import COMPILES_FUNCTIONS, is_compiling
 from .kernels import kernels_apply
-from .stripes import map_stripes, stripe_elements
+from .row_stripes import logits_of, resizing_of, row_stripes, working_dtype
+from .stripes import map_stripes
 
 
 class PixelScores(NamedTuple):
@@ -134,15 +134,15 @@ def _score_in_stripes(
     pred = None
     if predict:
         pred = seg_label.new_empty(seg_label.shape, dtype=_class_dtype(seg_logits.shape[1]))
-    resizing = _resizing(seg_logits, seg_label, align_corners)
+    resizing = resizing_of(seg_logits, seg_label, align_corners)
 
     def score_stripe(part: tuple[int, slice]) -> None:
-        logits = _logits_of(part, seg_logits, resizing)
+        logits = logits_of(part, seg_logits, resizing)
         loss[part], named = score(logits, seg_label[part], shift, ignore_index, predict)
         if predict:
             pred[part] = named
 
-    stripes, device = _stripes(seg_logits, seg_label), seg_logits.device
+    stripes, device = row_stripes(seg_logits, seg_label), seg_logits.device
     deque(map_stripes(score_stripe, stripes, device, score is _score), maxlen=0)
     return loss, pred
 
@@ -151,7 +151,7 @@ def _gradient_in_stripes(
     gradient: Callable, seg_logits, seg_label, shift, ignore_index, align_corners, grad_loss
 ) -> Tensor:
     """Computes :func:`_gradient` of all stripes, that of smaller logits with ``align_corners``."""
-    resizing = _resizing(seg_logits, seg_label, align_corners)
+    resizing = resizing_of(seg_logits, seg_label, align_corners)
     if resizing is None:
         grad = torch.empty_like(seg_logits)
     else:
@@ -159,14 +159,14 @@ def _gradient_in_stripes(
 
     def gradient_of_stripe(part: tuple[int, slice]) -> tuple[int, slice, Tensor] | None:
         image, rows = part
-        logits = _logits_of(part, seg_logits, resizing)
+        logits = logits_of(part, seg_logits, resizing)
         piece = gradient(logits, seg_label[part], shift, ignore_index, grad_loss[part])
         if resizing is not None:
             return image, *resizing.down(piece, rows)
         grad[image, :, rows] = piece
         return None
 
-    stripes = _stripes(seg_logits, seg_label)
+    stripes = row_stripes(seg_logits, seg_label)
     on_threads = gradient is _gradient
     for part in map_stripes(gradient_of_stripe, stripes, seg_logits.device, on_threads):
         if part is not None:  # stripes share rows of smaller logits, so they are added in order
@@ -281,34 +281,6 @@ def _at_once(seg_logits: Tensor, compile: bool) -> bool:
     on_a_gpu = seg_logits.device.type != 'cpu'
     whole = on_a_gpu and seg_logits.dtype == working_dtype(seg_logits)
     return compile or is_compiling() or whole
-
-
-def _stripes(seg_logits: Tensor, seg_label: Tensor) -> Iterator[tuple[int, slice]]:
-    """Cuts a batch into stripes, the number of an image and some of its rows."""
-    images, height, width = seg_label.shape
-    row = max(1, seg_logits.shape[1] * width)
-    step = max(1, stripe_elements(seg_logits.device, images * height * row) // row)
-    for image in range(images):
-        for start in range(0, height, step):
-            yield image, slice(start, min(start + step, height))
-
-
-def _logits_of(part: tuple[int, slice], seg_logits: Tensor, resizing) -> Tensor:
-    """Returns the logits (C, len(rows), W) of a stripe."""
-    image, rows = part
-    return seg_logits[image, :, rows] if resizing is None else resizing.up(seg_logits[image], rows)
-
-
-def _resizing(seg_logits: Tensor, seg_label: Tensor, align_corners: bool | None):
-    if align_corners is None:
-        return None
-    size, new_size = tuple(seg_logits.shape[2:]), tuple(seg_label.shape[1:])
-    return bilinear(size, new_size, align_corners, seg_logits.device, working_dtype(seg_logits))
-
-
-def working_dtype(logits: Tensor) -> torch.dtype:
-    """Returns the dtype to compute in: float64 for float64 logits, else float32."""
-    return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
 def _class_dtype(num_classes: int) -> torch.dtype:

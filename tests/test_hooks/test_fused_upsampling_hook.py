@@ -43,6 +43,7 @@ LOSSES = [
     dict(CE, avg_non_ignore=True, loss_weight=0.4),
     [dict(CE, loss_weight=0.5), dict(LMP, loss_name='loss_ce')],
     [RECALL, LMP],
+    [CE, dict(type='LovaszSoftmaxLoss')],
 ]
 
 

@@ -1,0 +1,148 @@
+"""What all losses share: checks of their input, class weights and names."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..ops.compiling import is_compiling
+from ..ops.labels import check_labels
+from ..statistics import class_weights
+from ..statistics.class_statistics import ClassStatistics
+from ..statistics.class_values import ClassValuesError, source_of
+from ..statistics.given_class_weights import load_class_weight, names_a_method
+from .upsampled_logits import UpsampledLogits
+
+_ONE_CHANNEL = (
+    'over one channel the soft-max is always 1, so nothing would be trained; for one foreground '
+    'class set num_classes=2 and out_channels=2 in the head'
+)
+
+
+class SegmentationLoss(nn.Module):
+    """Base of all losses: reads class weights, checks what it is called with.
+
+    Args:
+        class_weight: One factor ≥ 0 per class, or a ``.npy``, ``.json`` or ``.yaml`` file with such
+            a list. Or the name of a method of
+            :func:`mmseg_imbalance.statistics.class_weights`. None: 1 for all.
+        loss_weight: Factor of the whole loss.
+        loss_name: Key of the loss in the log.
+        num_classes: Number of classes, to be checked against the logits; None: not checked.
+        check_labels: Whether to check the values of the labels; None: only on a CPU.
+
+    Raises:
+        ValueError: For class weights that cannot be read, are negative or not finite; for a
+            ``loss_name`` without ``loss`` or one class.
+    """
+
+    def __init__(
+        self,
+        class_weight: Sequence[float] | str | None,
+        loss_weight: float,
+        loss_name: str,
+        num_classes: int | None,
+        check_labels: bool | None,
+    ) -> None:
+        super().__init__()
+        if num_classes == 1:
+            raise ValueError(f'num_classes is 1, but {_ONE_CHANNEL}')
+        if 'loss' not in loss_name:
+            raise ValueError(
+                f"loss_name must contain 'loss', got {loss_name!r}: MMEngine only trains what is "
+                f"named so, and logs the rest; try 'loss_{loss_name}'"
+            )
+        self.num_classes = num_classes
+        self.class_weight_method = class_weight if names_a_method(class_weight) else None
+        # Empty until the statistics are set; training before that is an error.
+        weights = [] if self.class_weight_method else load_class_weight(class_weight)
+        # A buffer follows the model to its device; as configuration it is not in checkpoints.
+        self.register_buffer(
+            'class_weight', None if weights is None else torch.tensor(weights), persistent=False
+        )
+        self._weights_source = (
+            'class_weight' if self.class_weight_method else source_of(class_weight, 'class_weight')
+        )
+        if weights:
+            self._check_length(self._weights_source, self.class_weight, num_classes)
+        self.loss_weight = loss_weight
+        self.check_labels = check_labels
+        self._loss_name = loss_name
+
+    @property
+    def loss_name(self) -> str:
+        """Key of the loss in the dictionary that the head returns."""
+        return self._loss_name
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether :meth:`use_statistics` has to be called before the loss."""
+        return self.class_weight_method is not None
+
+    def use_statistics(self, statistics: ClassStatistics) -> dict[str, list[float]]:
+        """Computes what depends on class statistics, such as ``class_weight``.
+
+        Args:
+            statistics: Statistics of the training data.
+
+        Returns:
+            The computed values by name, one number per class each.
+
+        Raises:
+            ValueError: If their number of classes is not ``num_classes``.
+        """
+        if self.class_weight_method is None:
+            return {}
+        weights = class_weights(statistics, self.class_weight_method)
+        self._check_length('class_weight', weights, self.num_classes)
+        self.class_weight = self.class_weight.new_tensor(weights)
+        return {f'class_weight ({self.class_weight_method})': weights}
+
+    def _check_input(
+        self,
+        seg_logits: Tensor | UpsampledLogits,
+        seg_label: Tensor,
+        weight: Tensor | None,
+        ignore_index: int,
+    ) -> None:
+        if seg_logits.dim() != 4:
+            raise ValueError(f'seg_logits must be (N, C, H, W), got {tuple(seg_logits.shape)}')
+        n, channels, height, width = seg_logits.shape
+        if channels == 1:
+            raise ValueError(f'seg_logits have 1 channel, but {_ONE_CHANNEL}')
+        if seg_label.shape != (n, height, width):
+            raise ValueError(
+                f'seg_label must be (N, H, W) = {(n, height, width)} to fit seg_logits, '
+                f'got {tuple(seg_label.shape)}'
+            )
+        if seg_label.dtype != torch.int64:
+            raise TypeError(f'seg_label must be int64, got {seg_label.dtype}; use seg_label.long()')
+        if weight is not None and weight.shape != seg_label.shape:
+            raise ValueError(
+                f'weight must be {tuple(seg_label.shape)} as seg_label, got {tuple(weight.shape)}'
+            )
+        if self.num_classes is not None and channels != self.num_classes:
+            raise ValueError(
+                f'seg_logits have {channels} channels, but num_classes={self.num_classes}'
+            )
+        if self.class_weight is not None:
+            self._check_length(self._weights_source, self.class_weight, channels)
+        if self._checks_values(seg_label):
+            check_labels(seg_label, channels, ignore_index)
+
+    @staticmethod
+    def _check_length(name: str, values: Sequence[float] | Tensor, num_classes: int | None) -> None:
+        if len(values) == 0:
+            raise RuntimeError(
+                f'{name} is computed from class statistics, which have not been counted yet: add '
+                "custom_hooks = [dict(type='ClassStatisticsHook')] to the config, or call "
+                'use_statistics'
+            )
+        if num_classes is not None and len(values) != num_classes:
+            raise ClassValuesError(f'{name} has {len(values)} entries for {num_classes} classes')
+
+    def _checks_values(self, tensor: Tensor) -> bool:
+        """Whether to check values: never in a compiled graph, which a check would break."""
+        if is_compiling():
+            return False
+        return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels

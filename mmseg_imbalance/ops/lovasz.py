@@ -1,0 +1,265 @@
+r"""Lovász-Softmax without sorting, without a host sync and without stored probabilities.
+
+M. Berman, A. Rannen Triki, M. B. Blaschko, *The Lovász-Softmax loss*, CVPR 2018, arXiv 1705.08790,
+extend the Jaccard loss of a class from sets of wrong pixels to errors e = 1 - p (in the foreground,
+pixels of the class) or e = p (in the background). The extension, equation 9, is an integral over
+thresholds,
+
+    L = ∫ J(t) dt,   J(t) = 1 - (G - FN) / (G + FP),
+
+of the Jaccard loss of the pixels with e > t, where G counts the foreground, FN the foreground with
+e > t and FP the background with e > t. The gradient with respect to an error is the step of J at
+its rank. So counts are all that is needed, and a histogram of the errors has them, but for the
+order within a bucket. The first histogram has equal buckets. Each further one divides the buckets
+whose inner order matters, down to single float32 numbers where needed.
+
+Pixels of one bucket share its steps. Let a bucket hold f foreground and n background pixels, and
+U = G + FP as of the pixels above it. With the foreground first, its steps of J are 1 / U each, and
+with the background first 1 / (U + n). The mean over both orders is, for a foreground pixel and for
+a background pixel,
+
+    (1 / U + 1 / (U + n)) / 2,    (G - FN - f / 2) / (U (U + n)),
+
+and these add up to the whole step of J. For equal errors, where the order is free, this is the
+subgradient.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .compiling import is_compiling
+from .jaccard_steps import BucketCounts, divide
+from .row_stripes import logits_of, resizing_of, row_stripes, working_dtype
+from .stripes import map_stripes
+
+# Errors up to 1 are scaled to a little less than the number of buckets, so that rounding makes none
+# of them a bucket above the last.
+_SPAN = 1 - 2.0**-20
+_CPU_PIXELS = 1 << 17  # of a stripe; every stripe reads the tables anew, so they should be smaller
+# From this number of pixels on, float32 errors confuse more ranks than a single division does.
+_MANY = 1 << 18
+
+
+def lovasz_softmax(
+    seg_logits: Tensor,
+    seg_label: Tensor,
+    ignore_index: int,
+    classes: str | Sequence[int] = 'present',
+    class_weight: Tensor | None = None,
+    align_corners: bool | None = None,
+) -> Tensor:
+    """Computes the mean of the classes' Lovász extensions of the Jaccard loss, over all pixels.
+
+    The logits are saved for the backward pass, which computes the soft-max again, with tables of a
+    fraction of their size. Errors are float32: which of two pixels has the larger error is as
+    exact as float32 numbers in [0, 1] tell, so that errors within 2^-24 of one another may share
+    their gradient. Half-precision logits are processed in float32.
+
+    Args:
+        seg_logits: (N, C, H, W), or (N, C, h, w) with ``align_corners``; a floating dtype.
+        seg_label: (N, H, W) int64, classes 0 … C - 1 or ``ignore_index``.
+        ignore_index: Label of the pixels to leave out.
+        classes: Which classes to take the mean over: ``'present'`` for those in the labels,
+            ``'all'``, or some of 0 … C - 1. The loss of a class without pixels is its largest
+            error.
+        class_weight: (C,), factors of the classes' losses, which do not enter the divisor.
+        align_corners: How to resize the logits to the labels' size, see
+            :func:`pixel_cross_entropy`. None: no resizing.
+
+    Returns:
+        A scalar, float32, or float64 for float64 logits; 0 with a zero gradient if no pixel is
+        valid, NaN if the logits of a valid pixel hold NaN or +inf.
+
+    Raises:
+        RuntimeError: In a backward pass with ``create_graph=True``.
+
+    Example:
+        >>> logits = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, -1.0]]).view(1, 2, 1, 3)
+        >>> lovasz_softmax(logits, torch.tensor([[[1, 1, 0]]]), ignore_index=255)
+        tensor(0.3845)
+    """
+    counted = None
+    if classes != 'present':
+        listed = range(seg_logits.shape[1]) if classes == 'all' else classes
+        counted = torch.tensor([float(c in listed) for c in range(seg_logits.shape[1])])
+        counted = counted.to(seg_logits.device, non_blocking=True)
+    return _LovaszSoftmax.apply(
+        seg_logits, seg_label, ignore_index, counted, class_weight, align_corners
+    )
+
+
+class _LovaszSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx, seg_logits, seg_label, ignore_index, counted, class_weight, align_corners
+    ) -> Tensor:
+        pixels = _Pixels(seg_logits, seg_label, ignore_index, align_corners)
+        buckets, more, divisions = _sizes(seg_label.numel(), working_dtype(seg_logits))
+        width = torch.full((pixels.num_classes, buckets), 1 / buckets, device=seg_label.device)
+        levels = _Buckets(buckets, [])
+        counts, unknown = pixels.count(levels, buckets)
+        for _ in range(divisions):
+            first, width = divide(counts, width, more)
+            levels.firsts.append(first)
+            counts, unknown = pixels.count(levels, width.shape[1])
+        if counted is None:
+            counted = counts.foreground.any(1).float()
+        share = counted / counted.sum().clamp(min=1)
+        share = share if class_weight is None else share * class_weight.float()
+        share = share.masked_fill(unknown, torch.nan)
+        upper, lower = counts.jaccard()
+        losses = (upper + lower).mul_(width).sum(1, dtype=torch.float64) / (2 * _SPAN)
+        steps = [(step * share[:, None]).flatten() for step in counts.steps()]
+        ctx.save_for_backward(seg_logits, seg_label, *steps, *levels.firsts)
+        ctx.options = ignore_index, align_corners, buckets
+        return (losses * share).sum().to(working_dtype(seg_logits))
+
+    @staticmethod
+    def backward(ctx, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled() and not is_compiling():
+            raise RuntimeError(
+                'lovasz_softmax is differentiable once: it cannot be differentiated with '
+                'create_graph=True'
+            )
+        seg_logits, seg_label, foreground, background, *firsts = ctx.saved_tensors
+        ignore_index, align_corners, buckets = ctx.options
+        pixels = _Pixels(seg_logits, seg_label, ignore_index, align_corners)
+        steps = (step * grad_loss.float() for step in (foreground, background))
+        return pixels.gradient(_Buckets(buckets, firsts), *steps), *[None] * 5
+
+
+def _sizes(pixels: int, dtype: torch.dtype) -> tuple[int, int, int]:
+    """Returns how many buckets each class has at first, and gains by how many divisions."""
+    bits = pixels.bit_length()
+    first, more = min(max(bits - 5, 8), 15), min(max((bits + 14) // 2, 12), 16)
+    return 1 << first, 1 << more, 1 if pixels >= _MANY and dtype == torch.float32 else 2
+
+
+class _Pixels:
+    """The pixels of a batch, read in stripes by several passes."""
+
+    def __init__(self, seg_logits, seg_label, ignore_index, align_corners) -> None:
+        self.seg_logits, self.seg_label, self.ignore_index = seg_logits, seg_label, ignore_index
+        self.device, self.num_classes = seg_logits.device, seg_logits.shape[1]
+        self.resizing = resizing_of(seg_logits, seg_label, align_corners)
+        pixels = _CPU_PIXELS if self.device.type == 'cpu' else None
+        if pixels and not is_compiling():  # a few stripes for each thread
+            few = seg_label.numel() // (4 * torch.get_num_threads())
+            pixels = min(_CPU_PIXELS, max(_CPU_PIXELS >> 5, few))
+        self.stripes = list(row_stripes(seg_logits, seg_label, pixels))
+
+    def count(self, buckets: '_Buckets', size: int) -> tuple[BucketCounts, Tensor]:
+        """Counts the pixels in buckets (C, ``size``), and tells whether a loss is not a number."""
+        pixels, threads = self.seg_label.numel(), 1
+        # a table for each thread, but all no larger than the logits
+        if self.device.type == 'cpu' and not is_compiling():
+            threads = max(1, min(torch.get_num_threads(), pixels // (2 * size)))
+
+        def count(stripes: list[tuple[int, slice]]) -> tuple[Tensor, Tensor]:
+            table = torch.zeros(2, self.num_classes * size, dtype=torch.int32, device=self.device)
+            unknown = torch.zeros((), dtype=torch.bool, device=self.device)
+            one = torch.ones((), dtype=torch.int32, device=self.device)
+            for part in stripes:
+                probability, label, valid, bad = self._read(part)
+                unknown |= bad
+                errors, own = buckets.scaled(probability, label, valid, out=probability)
+                own = buckets.of(own, label.int() * buckets.first).long()
+                table[1].scatter_add_(0, own, valid.int())
+                for _, bucket in buckets.by_class(errors):
+                    table[0].scatter_add_(0, bucket.long(), one.expand_as(bucket))
+            return table, unknown
+
+        shares = [self.stripes[i::threads] for i in range(threads)]
+        found = list(map_stripes(count, shares, self.device))
+        everything, foreground = sum(table for table, _ in found).view(2, -1, size)
+        background = everything - foreground
+        # Ignored pixels were counted with error 0.
+        background[:, 0] -= pixels - foreground.sum(dtype=torch.int32)
+        unknown = torch.stack([bad for _, bad in found]).any()
+        return BucketCounts.of(foreground, background), unknown
+
+    def gradient(self, buckets: '_Buckets', foreground: Tensor, background: Tensor) -> Tensor:
+        """Returns the gradient, given the slopes of the loss over the errors in each bucket."""
+        dtype = working_dtype(self.seg_logits)
+        if self.resizing is None:
+            grad = torch.empty_like(self.seg_logits)
+        else:
+            grad = torch.zeros_like(self.seg_logits, dtype=dtype)
+
+        def gradient_of_stripe(part: tuple[int, slice]) -> tuple[int, slice, Tensor] | None:
+            image, rows = part
+            probability, label, valid, _ = self._read(part)
+            slope, own = buckets.scaled(probability, label, valid)
+            own = buckets.of(own, label.int() * buckets.first)
+            own = -foreground.index_select(0, own).to(dtype)
+            for classes, bucket in buckets.by_class(slope):  # an error is read once
+                slope[classes] = background.index_select(0, bucket).view_as(slope[classes])
+            slope.scatter_(0, label[None], own[None])
+            slope *= probability.mul_(valid)
+            slope.addcmul_(probability, slope.sum(0), value=-1)
+            piece = slope.view(self.num_classes, -1, self.seg_label.shape[2])
+            if self.resizing is not None:
+                return image, *self.resizing.down(piece, rows)
+            grad[image, :, rows] = piece
+            return None
+
+        for part in map_stripes(gradient_of_stripe, self.stripes, self.device):
+            if part is not None:  # stripes share rows of smaller logits, so they are added in order
+                image, rows, piece = part
+                grad[image, :, rows] += piece
+        return grad.to(self.seg_logits.dtype)
+
+    def _read(self, part: tuple[int, slice]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns probabilities (C, P), labels and validity (P,), and whether a loss is NaN."""
+        logits = logits_of(part, self.seg_logits, self.resizing)
+        probability = F.softmax(logits, 0, dtype=working_dtype(logits)).flatten(1)
+        label = self.seg_label[part].flatten()
+        valid = label != self.ignore_index
+        unknown = probability[0].isnan()  # the soft-max is NaN for all classes or none
+        # On a CPU checking is quicker than writing.
+        if self.device.type != 'cpu' or is_compiling() or unknown.any():
+            probability.masked_fill_(unknown, 0)
+        return probability, label.masked_fill(~valid, 0), valid, (unknown & valid).any()
+
+
+class _Buckets(NamedTuple):
+    """Where errors belong: ``first`` equal buckets of each class, divided again and again."""
+
+    first: int
+    firsts: list[Tensor]
+
+    def scaled(
+        self, probability: Tensor, label: Tensor, valid: Tensor, out: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the errors of all classes (C, P) and of the label (P,), in first buckets."""
+        factor = valid.to(probability.dtype) * (self.first * _SPAN)
+        # The soft-max may round to more than 1.
+        own = (1 - probability.gather(0, label[None])[0]).clamp_(min=0) * factor
+        return torch.mul(probability, factor, out=out).scatter_(0, label[None], own[None]), own
+
+    def by_class(self, errors: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yields the buckets (…,) int32 of scaled errors (C, P) for some classes at a time."""
+        num_classes = len(errors)
+        row = torch.arange(num_classes, dtype=torch.int32, device=errors.device) * self.first
+        # The tables of one class fit the caches of a CPU's core.
+        step = 1 if errors.device.type == 'cpu' else max(1, num_classes)
+        for start in range(0, num_classes, step):
+            classes = slice(start, start + step)
+            yield classes, self.of(errors[classes], row[classes, None])
+
+    def of(self, errors: Tensor, row: Tensor) -> Tensor:
+        """Returns the bucket of each scaled error, flat, numbered over all classes."""
+        bucket = errors.int()
+        inner = (errors - bucket).view(-1)
+        bucket = bucket.add_(row).view(-1)
+        for first in self.firsts:
+            start = first.index_select(0, bucket)
+            inner *= first.index_select(0, bucket.add_(1)).sub_(start)
+            bucket = inner.int()
+            inner -= bucket
+            bucket += start
+        return bucket
