@@ -1,11 +1,13 @@
 """Losses for ``loss_decode`` and for any PyTorch loop: one file per loss."""
 
 from .class_count_loss import ClassCountLoss
+from .class_prior_loss import ClassPriorLoss
 from .logit_adjusted_loss import LogitAdjustedLoss
 from .loss_max_pooling import LossMaxPooling
 from .lovasz_softmax_loss import LovaszSoftmaxLoss
 from .pixel_weighting_loss import PixelWeightingLoss
 from .recall_loss import RecallLoss
+from .region_loss import RegionLoss
 from .segmentation_loss import SegmentationLoss
 from .softmax_focal_loss import SoftmaxFocalLoss
 from .upsampled_logits import UpsampledLogits
@@ -13,11 +15,13 @@ from .weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 __all__ = [
     'ClassCountLoss',
+    'ClassPriorLoss',
     'LogitAdjustedLoss',
     'LossMaxPooling',
     'LovaszSoftmaxLoss',
     'PixelWeightingLoss',
     'RecallLoss',
+    'RegionLoss',
     'SegmentationLoss',
     'SoftmaxFocalLoss',
     'UpsampledLogits',
