@@ -7,9 +7,9 @@ from mmseg_imbalance.ops import region_sums
 from mmseg_imbalance.ops import stripes as stripes_module
 
 
-def twin(logits, label):
+def twin(logits, label, ignore_index):
     """By pixels: probability of the label's class, of all classes, and how many there are."""
-    valid = label != 255
+    valid = label != ignore_index
     p = logits.softmax(1).movedim(1, -1)[valid]
     right = F.one_hot(label[valid], logits.shape[1])
     return torch.stack([(p * right).sum(0), p.sum(0), right.sum(0)])
@@ -20,11 +20,14 @@ def stripes(request, monkeypatch):
     monkeypatch.setattr(stripes_module, 'CPU_ELEMENTS', request.param)
 
 
-def test_equals_the_twin(stripes):
+@pytest.mark.parametrize('ignore_index', (255, 1), ids=('beyond the classes', 'a class'))
+def test_equals_the_twin(ignore_index, stripes):
     logits, label = draw_batch()
-    sums = torch.stack(region_sums(logits, label, 255))
+    label[label == 255] = ignore_index
+    sums = torch.stack(region_sums(logits, label, ignore_index))
     assert sums.dtype == torch.float64
-    torch.testing.assert_close(sums, twin(logits.double(), label).double(), rtol=1e-6, atol=1e-5)
+    expected = twin(logits.double(), label, ignore_index).double()
+    torch.testing.assert_close(sums, expected, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize('align_corners', (None, False, True))
