@@ -42,9 +42,10 @@ class UnifiedFocalLoss(RegionLoss):
 
     The paper has a sum over the classes of the Tversky loss, of two or three. The mean, as in the
     authors' code, keeps the two parts in proportion with any number of classes. That code, for two
-    classes, also differs from the paper: lambda is the share of the Tversky loss, and in the
-    symmetric form gamma and 1 - gamma change places and pixels of the background have the factor
-    1 - delta. With the defaults only the latter matters.
+    classes, takes the Tversky loss of each image, see ``per_image``, and differs from the paper:
+    lambda is the share of the Tversky loss, and in the symmetric form gamma and 1 - gamma change
+    places, and pixels of the background have the factor 1 - delta. Of these, only the last matters
+    with the defaults.
 
     Args:
         balance: Lambda in [0, 1], the share of the focal loss of the pixels.
