@@ -40,6 +40,30 @@ methods = {
         config='baselines/balanced-softmax',
         grid={'head.loss_decode.tau': [1.0, 0.5, 0.25]},
     ),
+    'focal-tversky': dict(
+        name='focal Tversky',
+        config='cross_entropy/ce',
+        options={'head.loss_decode.type': 'FocalTverskyLoss'},
+        grid={'head.loss_decode.gamma': [0.75, 1.0]},
+    ),
+    'unified-focal': dict(
+        name='unified focal loss',
+        config='cross_entropy/ce',
+        options={'head.loss_decode.type': 'UnifiedFocalLoss'},
+        grid={'head.loss_decode.gamma': [0.5, 0.2, 0.8]},
+    ),
+    'boundary': dict(
+        name='boundary-weighted CE',
+        config='cross_entropy/ce',
+        options={'head.loss_decode.type': 'BoundaryWeightedLoss'},
+        grid={'head.loss_decode.factor': [10.0, 3.0]},
+    ),
+    'blv': dict(
+        name='BLV',
+        config='cross_entropy/ce',
+        options={'head.loss_decode.type': 'BLVLoss'},
+        grid={'head.loss_decode.sigma': [6.0, 4.0]},
+    ),
     'ce-cbs': dict(
         name='CE + sampling', config='class_balanced_sampling/ce-cbs', grid=__sampling, ours=True
     ),

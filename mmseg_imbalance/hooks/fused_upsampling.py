@@ -10,8 +10,8 @@ from mmseg.models.losses import CrossEntropyLoss
 from torch import Tensor, nn
 
 from ..losses.loss_max_pooling import LossMaxPooling
-from ..losses.lovasz_softmax_loss import LovaszSoftmaxLoss
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
+from ..losses.region_loss import RegionLoss
 from ..losses.upsampled_logits import UpsampledLogits
 
 _EPS = torch.finfo(torch.float32).eps
@@ -134,10 +134,9 @@ def _fault_of_loss(loss: nn.Module) -> str | None:
     if inner is not None and not isinstance(inner, PixelWeightingLoss):
         return f'pools the pixel_loss {type(inner).__name__}, which needs the upsampled logits'
     kind = type(loss)
-    if isinstance(loss, PixelWeightingLoss) and kind.forward is PixelWeightingLoss.forward:
-        return None
-    if kind is LovaszSoftmaxLoss:
-        return None
+    for base in (PixelWeightingLoss, RegionLoss):
+        if isinstance(loss, base) and kind.forward is base.forward:
+            return None
     if kind is not CrossEntropyLoss:
         return f'has the loss {kind.__name__}, which needs the upsampled logits'
     if loss.use_sigmoid or loss.use_mask or loss.reduction != 'mean':

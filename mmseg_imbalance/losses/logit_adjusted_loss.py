@@ -3,19 +3,16 @@
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from ..ops.pixel_cross_entropy import PixelScores
 from ..registry import MODELS
-from ..statistics.class_statistics import ClassStatistics
-from ..statistics.class_values import load_class_values
-from .pixel_weighting_loss import PixelWeightingLoss
+from .class_prior_loss import ClassPriorLoss
 from .upsampled_logits import UpsampledLogits
 
 
 @MODELS.register_module()
-class LogitAdjustedLoss(PixelWeightingLoss):
+class LogitAdjustedLoss(ClassPriorLoss):
     r"""Cross-entropy of logits that are shifted in training by the class frequencies.
 
     A. K. Menon, S. Jayasumana, A. S. Rawat, H. Jain, A. Veit, S. Kumar, *Long-Tail Learning via
@@ -37,13 +34,10 @@ class LogitAdjustedLoss(PixelWeightingLoss):
 
     Args:
         tau: Strength of the prior, ≥ 0; 0 gives cross-entropy.
-        prior: Share or number of pixels of each class, > 0, or a ``.npy``, ``.json`` or ``.yaml``
-            file with such a list. It should describe the pixels that training sees. None: from the
-            statistics of the training data, which ``ClassStatisticsHook`` provides; they include
-            repeated images and sampling by class, but not the choice of crops. A class without a
-            pixel then counts as one pixel: the logarithm of 0 would take it out of the soft-max,
-            and nothing would push its logits down, although they compete with all others at test
-            time.
+        prior: Share or number of pixels of each class, > 0, a file with such a list, or None for
+            that of the training data, see :class:`ClassPriorLoss`. A class without a pixel counts
+            as one pixel then: the logarithm of 0 would take it out of the soft-max, and nothing
+            would push its logits down, although they compete with all others at test time.
         **kwargs: ``class_weight``, ``loss_weight``, ``loss_name`` (``'loss_la'``), ``num_classes``,
             ``check_labels``, ``compile`` and ``kernels``, see :class:`PixelWeightingLoss`. The mean
             is taken over the valid pixels.
@@ -67,28 +61,10 @@ class LogitAdjustedLoss(PixelWeightingLoss):
         loss_name: str = 'loss_la',
         **kwargs,
     ) -> None:
-        super().__init__(loss_name=loss_name, **kwargs)
+        super().__init__(prior, loss_name=loss_name, **kwargs)
         if not 0 <= tau < math.inf:
             raise ValueError(f'tau must be finite and ≥ 0, got {tau}')
         self.tau = float(tau)
-        self.prior_from_statistics = prior is None
-        # Configuration, like class weights; empty until the statistics are set.
-        self.register_buffer('log_prior', torch.tensor([]), persistent=False)
-        if prior is not None:
-            self._set_prior(_load_prior(prior))
-
-    @property
-    def needs_statistics(self) -> bool:
-        """Whether prior or class weights come from class statistics."""
-        return self.prior_from_statistics or super().needs_statistics
-
-    def use_statistics(self, statistics: ClassStatistics) -> dict[str, list[float]]:
-        """Computes the prior too, see :meth:`PixelWeightingLoss.use_statistics`."""
-        computed = super().use_statistics(statistics)
-        if not self.prior_from_statistics:
-            return computed
-        pixels = statistics.total(statistics.pixels)
-        return computed | {'prior': self._set_prior(pixels.clip(min=1).tolist())}
 
     def score(
         self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int
@@ -98,24 +74,6 @@ class LogitAdjustedLoss(PixelWeightingLoss):
         shift = self.tau * self.log_prior
         return super().score(seg_logits, seg_label, ignore_index, shift)
 
-    def _set_prior(self, counts: list[float]) -> list[float]:
-        """Stores the logarithms of the class shares and returns the shares."""
-        self._check_length('prior', counts, self.num_classes)
-        total = math.fsum(counts)
-        log_prior = [math.log(count) - math.log(total) for count in counts]
-        self.log_prior = self.log_prior.new_tensor(log_prior)
-        return [count / total for count in counts]
-
     def extra_repr(self) -> str:
         """Describes the loss in a printed model."""
         return f'tau={self.tau}'
-
-
-def _load_prior(prior: Sequence[float] | str) -> list[float]:
-    shares = load_class_values(prior, 'prior')
-    if 0 in shares:
-        raise ValueError(
-            f'prior: that of class {shares.index(0)} is 0, and its logarithm minus infinity; '
-            'give a class without a pixel a small share, such as that of one pixel'
-        )
-    return shares

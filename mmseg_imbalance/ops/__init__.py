@@ -7,12 +7,15 @@ from .lovasz import lovasz_softmax
 from .max_pooling import max_pooling_weights
 from .pixel_cross_entropy import PixelScores, pixel_cross_entropy
 from .recall import recall_class_weights
+from .region_sums import RegionSums, region_sums
 from .row_stripes import working_dtype
 from .safe_divisor import safe_divisor
+from .tversky import tversky_losses
 from .weight_support import class_mean, weight_support
 
 __all__ = [
     'PixelScores',
+    'RegionSums',
     'check_labels',
     'class_counts',
     'class_mean',
@@ -21,7 +24,9 @@ __all__ = [
     'max_pooling_weights',
     'pixel_cross_entropy',
     'recall_class_weights',
+    'region_sums',
     'safe_divisor',
+    'tversky_losses',
     'weight_support',
     'working_dtype',
 ]

@@ -201,7 +201,7 @@ class _Pixels:
             slope.scatter_(0, label[None], own[None])
             slope *= probability.mul_(valid)
             slope.addcmul_(probability, slope.sum(0), value=-1)
-            piece = slope.view(self.num_classes, -1, self.seg_label.shape[2])
+            piece = slope.view(self.num_classes, *self.seg_label[part].shape)
             if self.resizing is not None:
                 return image, *self.resizing.down(piece, rows)
             grad[image, :, rows] = piece

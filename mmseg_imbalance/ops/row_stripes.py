@@ -1,12 +1,12 @@
 """Stripes of logits, some rows of an image each; smaller logits are resized on the fly."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from .bilinear import Bilinear, bilinear
-from .stripes import stripe_elements
+from .stripes import map_stripes, stripe_elements
 
 
 def row_stripes(
@@ -44,6 +44,43 @@ def resizing_of(
         return None
     size, new_size = tuple(seg_logits.shape[2:]), tuple(seg_label.shape[1:])
     return bilinear(size, new_size, align_corners, seg_logits.device, working_dtype(seg_logits))
+
+
+def gradient_in_stripes(
+    gradient_of: Callable[[Tensor, Tensor], Tensor],
+    seg_logits: Tensor,
+    seg_label: Tensor,
+    resizing: Bilinear | None,
+) -> Tensor:
+    """Returns the gradient of the logits (N, C, …), put together from that of each stripe.
+
+    Args:
+        gradient_of: Called with a stripe's logits (C, rows, W) and labels (rows, W), on a CPU by
+            several threads at once; returns the gradient of these logits.
+        seg_logits: (N, C, H, W), or smaller ones with ``resizing``.
+        seg_label: (N, H, W).
+        resizing: See :func:`resizing_of`.
+    """
+    dtype = working_dtype(seg_logits)
+    if resizing is None:
+        grad = torch.empty_like(seg_logits)
+    else:
+        grad = torch.zeros_like(seg_logits, dtype=dtype)
+
+    def gradient_of_stripe(part: tuple[int, slice]) -> tuple[int, slice, Tensor] | None:
+        image, rows = part
+        piece = gradient_of(logits_of(part, seg_logits, resizing), seg_label[part])
+        if resizing is not None:
+            return image, *resizing.down(piece, rows)
+        grad[image, :, rows] = piece
+        return None
+
+    stripes = row_stripes(seg_logits, seg_label)
+    for part in map_stripes(gradient_of_stripe, stripes, seg_logits.device):
+        if part is not None:  # stripes share rows of smaller logits, so they are added in order
+            image, rows, piece = part
+            grad[image, :, rows] += piece
+    return grad.to(seg_logits.dtype)
 
 
 def working_dtype(logits: Tensor) -> torch.dtype:

@@ -10,23 +10,25 @@ from mmseg.registry import MODELS
 from mmseg_imbalance import losses
 
 LMP, RECALL = dict(type='LossMaxPooling'), dict(type='RecallLoss')
+TVERSKY, UNIFIED = dict(type='FocalTverskyLoss'), dict(type='UnifiedFocalLoss')
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def listed_losses() -> list[str]:
+def listed_losses(base: type = losses.PixelWeightingLoss) -> list[str]:
     """The losses of the package that a config can name: a new one needs no entry here."""
     named = {name: getattr(losses, name) for name in losses.__all__}
     return [
         name
         for name, found in named.items()
-        if isinstance(found, type)
-        and issubclass(found, losses.PixelWeightingLoss)
-        and MODELS.get(name) is found
+        if isinstance(found, type) and issubclass(found, base) and MODELS.get(name) is found
     ]
 
 
 def loss_configs(num_classes: int = 5) -> list[dict]:
-    """A config of each kind of loss."""
+    """A config of each kind of loss of pixels.
+
+    Noise would differ in every call, so that it is tested in tests/test_losses/test_blv_loss.py.
+    """
     weights = list(islice(cycle([0.5, 1, 2, 3, 0.1]), num_classes))
     prior = list(islice(cycle([0.5, 0.3, 0.15, 0.049, 0.001]), num_classes))
     wce = dict(type='WeightedCrossEntropyLoss')
@@ -47,9 +49,26 @@ def loss_configs(num_classes: int = 5) -> list[dict]:
         dict(wce, class_weight=weights),
         dict(wce, class_weight=weights, normalizer='valid'),
         adjusted,
+        dict(type='BLVLoss', prior=prior, sigma=0),
     ]
+    return _and_listed(written, losses.PixelWeightingLoss)
+
+
+def region_configs(num_classes: int = 5) -> list[dict]:
+    """A config of each kind of loss of regions."""
+    written = [
+        TVERSKY,
+        dict(TVERSKY, gamma=1.5, classes='all', smooth=0),
+        dict(TVERSKY, per_image=True),
+        UNIFIED,
+        dict(UNIFIED, rare=[num_classes - 1], gamma=0.2),
+    ]
+    return _and_listed(written, losses.RegionLoss)
+
+
+def _and_listed(written: list[dict], base: type) -> list[dict]:
     types = {cfg['type'] for cfg in written}
-    return written + [dict(type=name) for name in listed_losses() if name not in types]
+    return written + [dict(type=name) for name in listed_losses(base) if name not in types]
 
 
 def name(cfg: dict) -> str:

@@ -4,17 +4,24 @@ import math
 
 import pytest
 import torch
-from loss_configs import LMP, loss_configs, name
+from loss_configs import LMP, loss_configs, name, region_configs
 from mmseg.registry import MODELS
 
 import mmseg_imbalance  # noqa: F401
 
-CASES = [
-    pytest.param(cfg, num_classes, id=f'{name(cfg)}-{num_classes} classes')
-    for num_classes in (2, 5)
-    for cfg in loss_configs(num_classes)
-]
-every_loss = pytest.mark.parametrize(('cfg', 'num_classes'), CASES)
+
+def cases(configs):
+    return [
+        pytest.param(cfg, num_classes, id=f'{name(cfg)}-{num_classes} classes')
+        for num_classes in (2, 5)
+        for cfg in configs(num_classes)
+    ]
+
+
+PIXELS, REGIONS = cases(loss_configs), cases(region_configs)
+every_loss = pytest.mark.parametrize(('cfg', 'num_classes'), PIXELS + REGIONS)
+# Losses of regions are bounded where those of pixels are not, and take no weights of pixels.
+every_pixel_loss = pytest.mark.parametrize(('cfg', 'num_classes'), PIXELS)
 every_dtype = pytest.mark.parametrize('dtype', (torch.float16, torch.float32), ids=str)
 every_margin = pytest.mark.parametrize(
     ('dtype', 'margin'),
@@ -105,7 +112,7 @@ def test_all_right_where_float32_may_not_hold_the_weights(tiny):
         assert finite_gradient(cfg, toward(label, 5, 20.0), label)[0] < 1e-6
 
 
-@every_loss
+@every_pixel_loss
 @every_margin
 def test_all_wrong(cfg, num_classes, dtype, margin):
     """Every pixel's loss is twice the margin and the logarithm of the other classes; or close."""
@@ -129,7 +136,7 @@ def test_huge_logits(cfg, num_classes, dtype):
 
 
 @every_dtype
-@pytest.mark.parametrize('cfg', loss_configs(), ids=name)
+@pytest.mark.parametrize('cfg', loss_configs() + region_configs(), ids=name)
 def test_classes_that_are_masked_with_minus_infinity(cfg, dtype):
     """As if they were not there."""
     logits, label = draw(5)
@@ -142,7 +149,7 @@ def test_classes_that_are_masked_with_minus_infinity(cfg, dtype):
     assert torch.equal(value, other) and torch.equal(grad, other_grad)
 
 
-@every_loss
+@every_pixel_loss
 def test_labels_that_are_masked_with_minus_infinity(cfg, num_classes):
     logits, label = draw(num_classes)
     label[1, 2, 3], logits[1, 1, 2, 3] = 1, -math.inf
@@ -189,7 +196,7 @@ def test_bad_ignored_pixels_do_not_reach_a_pooled_loss_of_another_package(bad):
     assert torch.equal(value, other) and torch.equal(grad, other_grad)
 
 
-@every_loss
+@every_pixel_loss
 @pytest.mark.parametrize('bad', (math.nan, math.inf))
 def test_bad_weights_of_a_pixel_sampler_are_visible(cfg, num_classes, bad):
     logits, label = draw(num_classes)
