@@ -33,7 +33,13 @@ from torch import Tensor
 
 from .compiling import is_compiling
 from .jaccard_steps import BucketCounts, divide
-from .row_stripes import logits_of, resizing_of, row_stripes, working_dtype
+from .row_stripes import (
+    gradient_in_stripes,
+    logits_of,
+    resizing_of,
+    row_stripes,
+    working_dtype,
+)
 from .stripes import map_stripes
 
 # Errors up to 1 are scaled to a little less than the number of buckets, so that rounding makes none
@@ -164,7 +170,8 @@ class _Pixels:
             unknown = torch.zeros((), dtype=torch.bool, device=self.device)
             one = torch.ones((), dtype=torch.int32, device=self.device)
             for part in stripes:
-                probability, label, valid, bad = self._read(part)
+                logits = logits_of(part, self.seg_logits, self.resizing)
+                probability, label, valid, bad = self._read(part, logits)
                 unknown |= bad
                 errors, own = buckets.scaled(probability, label, valid, out=probability)
                 own = buckets.of(own, label.int() * buckets.first).long()
@@ -184,38 +191,25 @@ class _Pixels:
 
     def gradient(self, buckets: '_Buckets', foreground: Tensor, background: Tensor) -> Tensor:
         """Returns the gradient, given the slopes of the loss over the errors in each bucket."""
-        dtype = working_dtype(self.seg_logits)
-        if self.resizing is None:
-            grad = torch.empty_like(self.seg_logits)
-        else:
-            grad = torch.zeros_like(self.seg_logits, dtype=dtype)
 
-        def gradient_of_stripe(part: tuple[int, slice]) -> tuple[int, slice, Tensor] | None:
-            image, rows = part
-            probability, label, valid, _ = self._read(part)
+        def gradient_of(part: tuple[int, slice], logits: Tensor) -> Tensor:
+            probability, label, valid, _ = self._read(part, logits)
             slope, own = buckets.scaled(probability, label, valid)
             own = buckets.of(own, label.int() * buckets.first)
-            own = -foreground.index_select(0, own).to(dtype)
+            own = -foreground.index_select(0, own).to(slope.dtype)
             for classes, bucket in buckets.by_class(slope):  # an error is read once
                 slope[classes] = background.index_select(0, bucket).view_as(slope[classes])
             slope.scatter_(0, label[None], own[None])
             slope *= probability.mul_(valid)
             slope.addcmul_(probability, slope.sum(0), value=-1)
-            piece = slope.view(self.num_classes, *self.seg_label[part].shape)
-            if self.resizing is not None:
-                return image, *self.resizing.down(piece, rows)
-            grad[image, :, rows] = piece
-            return None
+            return slope.view(logits.shape)
 
-        for part in map_stripes(gradient_of_stripe, self.stripes, self.device):
-            if part is not None:  # stripes share rows of smaller logits, so they are added in order
-                image, rows, piece = part
-                grad[image, :, rows] += piece
-        return grad.to(self.seg_logits.dtype)
+        return gradient_in_stripes(gradient_of, self.stripes, self.seg_logits, self.resizing)
 
-    def _read(self, part: tuple[int, slice]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _read(
+        self, part: tuple[int, slice], logits: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns probabilities (C, P), labels and validity (P,), and whether a loss is NaN."""
-        logits = logits_of(part, self.seg_logits, self.resizing)
         probability = F.softmax(logits, 0, dtype=working_dtype(logits)).flatten(1)
         label = self.seg_label[part].flatten()
         valid = label != self.ignore_index

@@ -11,7 +11,13 @@ from torch import Tensor
 
 from .compiling import COMPILES_FUNCTIONS, is_compiling
 from .kernels import kernels_apply
-from .row_stripes import logits_of, resizing_of, row_stripes, working_dtype
+from .row_stripes import (
+    gradient_in_stripes,
+    logits_of,
+    resizing_of,
+    row_stripes,
+    working_dtype,
+)
 from .stripes import map_stripes
 
 
@@ -151,28 +157,13 @@ def _gradient_in_stripes(
     gradient: Callable, seg_logits, seg_label, shift, ignore_index, align_corners, grad_loss
 ) -> Tensor:
     """Computes :func:`_gradient` of all stripes, that of smaller logits with ``align_corners``."""
-    resizing = resizing_of(seg_logits, seg_label, align_corners)
-    if resizing is None:
-        grad = torch.empty_like(seg_logits)
-    else:
-        grad = torch.zeros_like(seg_logits, dtype=working_dtype(seg_logits))
 
-    def gradient_of_stripe(part: tuple[int, slice]) -> tuple[int, slice, Tensor] | None:
-        image, rows = part
-        logits = logits_of(part, seg_logits, resizing)
-        piece = gradient(logits, seg_label[part], shift, ignore_index, grad_loss[part])
-        if resizing is not None:
-            return image, *resizing.down(piece, rows)
-        grad[image, :, rows] = piece
-        return None
+    def gradient_of(part: tuple[int, slice], logits: Tensor) -> Tensor:
+        return gradient(logits, seg_label[part], shift, ignore_index, grad_loss[part])
 
     stripes = row_stripes(seg_logits, seg_label)
-    on_threads = gradient is _gradient
-    for part in map_stripes(gradient_of_stripe, stripes, seg_logits.device, on_threads):
-        if part is not None:  # stripes share rows of smaller logits, so they are added in order
-            image, rows, piece = part
-            grad[image, :, rows] += piece
-    return grad.to(seg_logits.dtype)
+    resizing = resizing_of(seg_logits, seg_label, align_corners)
+    return gradient_in_stripes(gradient_of, stripes, seg_logits, resizing, gradient is _gradient)
 
 
 def _forward_in_kernels(

@@ -86,14 +86,15 @@ class _RegionSums(torch.autograd.Function):
         slopes = torch.stack([grad_predicted, grad_predicted + grad_true])
         background, foreground = slopes.to(working_dtype(seg_logits))[..., None]
 
-        def gradient_of(logits: Tensor, label: Tensor) -> Tensor:
-            probability, of_label = _read(logits, label, ignore_index)
+        def gradient_of(part: tuple[int, slice], logits: Tensor) -> Tensor:
+            probability, of_label = _read(logits, seg_label[part], ignore_index)
             slope = torch.where(of_label, foreground, background)
             slope -= (slope * probability).sum(0)
             return slope.mul_(probability).view(logits.shape)
 
         resizing = resizing_of(seg_logits, seg_label, align_corners)
-        return gradient_in_stripes(gradient_of, seg_logits, seg_label, resizing), *[None] * 3
+        stripes = row_stripes(seg_logits, seg_label)
+        return gradient_in_stripes(gradient_of, stripes, seg_logits, resizing), *[None] * 3
 
 
 def _read(logits: Tensor, label: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:

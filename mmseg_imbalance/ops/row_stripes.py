@@ -1,6 +1,6 @@
 """Stripes of logits, some rows of an image each; smaller logits are resized on the fly."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -47,19 +47,21 @@ def resizing_of(
 
 
 def gradient_in_stripes(
-    gradient_of: Callable[[Tensor, Tensor], Tensor],
+    gradient_of: Callable[[tuple[int, slice], Tensor], Tensor],
+    stripes: Iterable[tuple[int, slice]],
     seg_logits: Tensor,
-    seg_label: Tensor,
     resizing: Bilinear | None,
+    on_threads: bool = True,
 ) -> Tensor:
     """Returns the gradient of the logits (N, C, …), put together from that of each stripe.
 
     Args:
-        gradient_of: Called with a stripe's logits (C, rows, W) and labels (rows, W), on a CPU by
-            several threads at once; returns the gradient of these logits.
+        gradient_of: Called with a stripe and its logits (C, rows, W), on a CPU by several threads
+            at once; returns the gradient of these logits.
+        stripes: From :func:`row_stripes`.
         seg_logits: (N, C, H, W), or smaller ones with ``resizing``.
-        seg_label: (N, H, W).
         resizing: See :func:`resizing_of`.
+        on_threads: See :func:`map_stripes`.
     """
     dtype = working_dtype(seg_logits)
     if resizing is None:
@@ -69,14 +71,13 @@ def gradient_in_stripes(
 
     def gradient_of_stripe(part: tuple[int, slice]) -> tuple[int, slice, Tensor] | None:
         image, rows = part
-        piece = gradient_of(logits_of(part, seg_logits, resizing), seg_label[part])
+        piece = gradient_of(part, logits_of(part, seg_logits, resizing))
         if resizing is not None:
             return image, *resizing.down(piece, rows)
         grad[image, :, rows] = piece
         return None
 
-    stripes = row_stripes(seg_logits, seg_label)
-    for part in map_stripes(gradient_of_stripe, stripes, seg_logits.device):
+    for part in map_stripes(gradient_of_stripe, stripes, seg_logits.device, on_threads):
         if part is not None:  # stripes share rows of smaller logits, so they are added in order
             image, rows, piece = part
             grad[image, :, rows] += piece
