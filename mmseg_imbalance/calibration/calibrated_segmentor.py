@@ -37,7 +37,7 @@ def predicts_scores(segmentor: nn.Module) -> bool:
     return False
 
 
-def logits_of(segmentor: nn.Module, seg_logits: Tensor) -> Tensor:
+def additive_logits(segmentor: nn.Module, seg_logits: Tensor) -> Tensor:
     """Returns what offsets are added to: logits as they are, scores of queries by their logarithm.
 
     Args:
@@ -71,7 +71,9 @@ class CalibratedSegmentor:
     augmentation averages, and of the logits of ``mode='tensor'``, which are exported. Losses do
     without them. Heads of queries (MaskFormer, Mask2Former, SAN) predict by scores ≥ 0. There the
     offset is added to the logarithm of the score: the score is multiplied by the exponential of the
-    offset. Their ``mode='tensor'`` has no scores of classes, and is refused.
+    offset; test-time augmentation averages a soft-max of the scores, which is then sharper. Their
+    ``mode='tensor'`` has no scores of classes, and is refused. MMDeploy replaces ``predict``, so
+    that its exports lack the offsets; export ``mode='tensor'`` otherwise.
 
     Args:
         offsets (str): File from ``tools/analysis_tools/calibrate_classes.py``.
@@ -108,8 +110,10 @@ class CalibratedSegmentor:
         names = tuple(map(str, meta.get('classes') or ()))
         if names != self.offset_classes:
             raise FileError(
-                f'{self._source} has offsets of the classes {", ".join(self.offset_classes)}, the '
-                f'model was trained on {", ".join(names)}; name a file that was made for this model'
+                f'{self._source} has offsets of the classes {", ".join(self.offset_classes)}, but '
+                f'the model is said to have {", ".join(names) or "no names"} (by '
+                'meta.dataset_meta of its checkpoint, if that has one); name a file that was made '
+                'for this model'
             )
         self._dataset_meta = meta
 

@@ -45,7 +45,7 @@ class ClassOffsets:
             raise ValueError('offsets must be a list with one number for each of different classes')
         for name, value in zip(names, values, strict=True):
             if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) < 1e6:
-                raise ValueError(f'the offset of {name} is {str(value)[:80]}, not a finite number')
+                raise ValueError(f'the offset of {name} is {str(value)[:80]}, no number below 1e6')
 
     def add_to(self, logits, axis: int = 1):
         """Returns logits, an array or a tensor whose ``axis`` has the classes, with the offsets."""

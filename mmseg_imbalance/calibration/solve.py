@@ -25,8 +25,8 @@ class Calibration(NamedTuple):
         tau: The strength of the prior of ``offsets['tau']``.
         offsets: float64 (C,) of each kind, made of all images.
         confusions: (C, C) of each kind, of all images: exact, ``'class'`` estimated by the sample.
-        checked: The objective of each kind on the images of the other half, mean of both halves,
-            with :data:`SLACK`.
+        checked: The objective of each kind on the images of the other half, over the classes that
+            it shows, mean of both halves, with :data:`SLACK`.
     """
 
     kind: str
@@ -49,17 +49,20 @@ def calibrate(
         min_images: A class in fewer images keeps the offset of tau.
 
     Raises:
-        ValueError: If a half has no pixels.
+        ValueError: If a half has no pixels of the classes that are scored.
     """
-    if not pixels.confusions[:, 0].any((1, 2)).all():
-        raise ValueError('both halves of the held-out images need pixels with a class')
+    if not (pixels.confusions[:, 0].any(2) & objective.members).any(1).all():
+        raise ValueError('both halves of the held-out images need pixels of the scored classes')
     movable = pixels.images >= min_images
     lenient = replace(objective, min_precision=max(objective.min_precision - SLACK, 0))
+    # a half knows nothing of classes that it does not show
+    shown = pixels.confusions[:, 0].any(2)
     checks = []
     for half in (0, 1):
-        _, found = _fit(pixels, objective, movable, half)
-        judge = pixels.sample(1 - half)
-        checks.append([lenient(judge.confusion(found[kind])) for kind in KINDS])
+        here, there = (objective.members & shown[h] for h in (half, 1 - half))
+        _, found = _fit(pixels, replace(objective, members=here), movable & shown[half], half)
+        judge, sample = replace(lenient, members=there), pixels.sample(1 - half)
+        checks.append([judge(sample.confusion(found[kind])) for kind in KINDS])
     checked = dict(zip(KINDS, np.mean(checks, 0).tolist(), strict=True))
     tau, offsets = _fit(pixels, objective, movable, None)
     exact = dict(zip(pixels.taus, pixels.confusions.sum(0), strict=True))

@@ -1,7 +1,7 @@
 """Conversion of Clothing Co-Parsing from its repository."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from .clothing import ClothingDataset
 from .conversion import IGNORED, Outcome, Pair, convert_pair, run
 
 BACKGROUND = 'null'
-VALIDATION, HELD_OUT = 200, 100  # photographs
+PHOTOGRAPHS, VALIDATION, HELD_OUT = 1004, 200, 100
 
 
 def convert_clothing(
@@ -29,7 +29,8 @@ def convert_clothing(
         nproc (int): Number of worker processes.
 
     Returns:
-        tuple: One ``Outcome`` per photograph, and the number of photographs in each list.
+        tuple: One ``Outcome`` per photograph, and the number of photographs in each list; without
+        lists if a photograph failed.
 
     Raises:
         ToolError: If ``source`` does not contain the data set.
@@ -38,7 +39,9 @@ def convert_clothing(
     pairs = find_pairs(source, destination)
     convert = partial(convert_pair, class_ids=read_class_ids, table=read_table(source))
     outcomes = run(convert, pairs, nproc, 'converting')
-    lists = split(pair.key for pair in pairs)
+    if any(outcome.status == 'failed' for outcome in outcomes):
+        return outcomes, {}  # no list of photographs that are not there
+    lists = split([pair.key for pair in pairs])
     for name, keys in lists.items():
         text = ''.join(f'{key}\n' for key in keys)
         write_atomically(destination / 'splits' / f'{name}.txt', text.encode())
@@ -96,14 +99,15 @@ def _load(path: Path, name: str) -> np.ndarray:
         raise BadFileError(f'{path}: not a complete MATLAB file ({reason})') from error
 
 
-def split(keys: Iterable[str]) -> dict[str, list[str]]:
-    """Splits photographs by a hash of their number, so that others move none of them.
+def split(keys: Collection[str]) -> dict[str, list[str]]:
+    """Splits photographs by a hash of their number, the same whichever of them are there.
 
     Returns:
         dict: ``'train'`` and ``'val'``, and of ``'train'`` again ``'kept'`` and ``'held_out'``, to
         tune on.
     """
-    by_hash = sorted(keys, key=lambda key: hashlib.sha256(key.encode()).hexdigest())
+    numbers = (f'{number:04d}' for number in range(1, PHOTOGRAPHS + 1))
+    by_hash = sorted(numbers, key=lambda key: hashlib.sha256(key.encode()).hexdigest())
     parts = np.split(by_hash, [VALIDATION, VALIDATION + HELD_OUT])
-    val, held_out, kept = (sorted(part.tolist()) for part in parts)
+    val, held_out, kept = (sorted(set(keys) & set(part.tolist())) for part in parts)
     return dict(train=sorted(kept + held_out), val=val, kept=kept, held_out=held_out)

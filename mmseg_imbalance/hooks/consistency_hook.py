@@ -3,7 +3,7 @@
 import logging
 
 from mmengine.dataset import InfiniteSampler
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
 
@@ -130,8 +130,8 @@ def _check_best(runner) -> None:
     if not metrics or not all(isinstance(metric, ImbalanceMetric) for metric in metrics):
         return
     names = ['auto', *(name for metric in metrics for name in metric.score_names)]
-    for hook in runner.hooks:
-        for name in getattr(hook, 'save_best', None) or ():
+    for hook in (hook for hook in runner.hooks if isinstance(hook, CheckpointHook)):
+        for name in hook.save_best or ():
             if name not in names:
                 raise InconsistentConfigError(
                     f'{type(hook).__name__}.save_best is {name!r}, but ImbalanceMetric returns '

@@ -27,7 +27,7 @@ class BLVLoss(ClassPriorLoss):
     Their noise lies in [0, 1] for the rarest class. Each pixel of a rare class thus stands for a
     region of logits, which should give the class more room in the space of features. The bound 1 is
     from the paper's supplement, whose text is followed here; its Algorithm 1 sets negative draws to
-    0 instead of taking |δ|.
+    0 instead of taking absolute values.
 
     A loss in evaluation mode, as in ``model.eval()``, adds no noise. The draws are those of
     PyTorch's generator of the logits' device, so that they repeat with its seed; processes draw for

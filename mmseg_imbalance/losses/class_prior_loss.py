@@ -43,7 +43,7 @@ class ClassPriorLoss(PixelWeightingLoss):
         return self.prior_from_statistics or super().needs_statistics
 
     def use_statistics(self, statistics: ClassStatistics) -> dict[str, list[float]]:
-        """Computes the prior too, see :meth:`PixelWeightingLoss.use_statistics`."""
+        """Computes the prior too, see :meth:`SegmentationLoss.use_statistics`."""
         computed = super().use_statistics(statistics)
         if not self.prior_from_statistics:
             return computed

@@ -1,5 +1,7 @@
 """Focal Tversky loss."""
 
+import math
+
 from torch import Tensor
 
 from ..ops import region_sums, tversky_losses, working_dtype
@@ -37,7 +39,7 @@ class FocalTverskyLoss(RegionLoss):
             ``check_labels``, see :class:`RegionLoss`.
 
     Raises:
-        ValueError: For alpha, beta or smooth < 0 or gamma ≤ 0.
+        ValueError: For alpha, beta or smooth < 0 or gamma ≤ 0, or if one is not finite.
 
     Example:
         >>> import torch
@@ -57,10 +59,10 @@ class FocalTverskyLoss(RegionLoss):
     ) -> None:
         super().__init__(loss_name=loss_name, **kwargs)
         for name, value in dict(alpha=alpha, beta=beta, smooth=smooth).items():
-            if not value >= 0:
-                raise ValueError(f'{name} must be ≥ 0, got {value}')
-        if not gamma > 0:
-            raise ValueError(f'gamma must be > 0, got {gamma}')
+            if not 0 <= value < math.inf:
+                raise ValueError(f'{name} must be finite and ≥ 0, got {value}')
+        if not 0 < gamma < math.inf:
+            raise ValueError(f'gamma must be finite and > 0, got {gamma}')
         self.alpha, self.beta, self.gamma, self.smooth = alpha, beta, gamma, smooth
 
     def region_loss(

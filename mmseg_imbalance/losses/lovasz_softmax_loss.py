@@ -1,7 +1,5 @@
 """Lovász-Softmax loss."""
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from ..ops import lovasz_softmax
@@ -31,14 +29,9 @@ class LovaszSoftmaxLoss(RegionLoss):
         ]
 
     Args:
-        classes: ``'present'``, ``'all'`` or a list, see :class:`RegionLoss`, as for the arguments
-            below.
-        per_image: Whether to take the mean over the losses of the images.
-        class_weight: One factor ≥ 0 per class, which multiplies the loss of the class.
-        loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log.
-        num_classes: Number of classes, to be checked against the logits.
-        check_labels: Whether to check the values of the labels; None: only on a CPU.
+        **kwargs: ``classes``, ``per_image``, ``class_weight``, ``loss_weight``, ``num_classes`` and
+            ``check_labels``, see :class:`RegionLoss`.
 
     Raises:
         ValueError: For unknown or no classes, and as in :class:`RegionLoss`.
@@ -50,19 +43,8 @@ class LovaszSoftmaxLoss(RegionLoss):
         tensor(0.5000)
     """
 
-    def __init__(
-        self,
-        classes: str | Sequence[int] = 'present',
-        per_image: bool = False,
-        class_weight: Sequence[float] | str | None = None,
-        loss_weight: float = 1.0,
-        loss_name: str = 'loss_lovasz',
-        num_classes: int | None = None,
-        check_labels: bool | None = None,
-    ) -> None:
-        super().__init__(
-            classes, per_image, class_weight, loss_weight, loss_name, num_classes, check_labels
-        )
+    def __init__(self, loss_name: str = 'loss_lovasz', **kwargs) -> None:
+        super().__init__(loss_name=loss_name, **kwargs)
 
     def region_loss(
         self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int, align_corners: bool | None

@@ -14,7 +14,6 @@ from ..ops.pixel_cross_entropy import PixelScores
 from .segmentation_loss import SegmentationLoss
 from .upsampled_logits import UpsampledLogits
 
-_REDUCTIONS = ('none', 'mean', 'sum')
 _EPS = torch.finfo(torch.float32).eps
 
 
@@ -189,9 +188,7 @@ class PixelWeightingLoss(SegmentationLoss):
             ValueError: For shapes that do not fit, one channel, an unknown reduction,
                 ``avg_factor`` without the mean, or labels out of range (see ``check_labels``).
         """
-        reduction = reduction_override or 'mean'
-        if reduction not in _REDUCTIONS:
-            raise ValueError(f'reduction_override must be one of {_REDUCTIONS}, got {reduction!r}')
+        reduction = self._checked_reduction(reduction_override)
         if avg_factor is not None and reduction != 'mean':
             raise ValueError(f'avg_factor cannot be used with reduction {reduction!r}')
         self.probing = reduction == 'none'

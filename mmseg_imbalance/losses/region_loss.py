@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..ops import class_mask, working_dtype
 from .segmentation_loss import SegmentationLoss
 from .upsampled_logits import UpsampledLogits
 
@@ -118,18 +119,14 @@ class RegionLoss(SegmentationLoss):
                 f'{type(self).__name__} has no losses of single pixels that could be weighed: use '
                 'it in a head without a pixel sampler'
             )
-        reduction = reduction_override or 'mean'
-        if reduction not in ('none', 'mean', 'sum'):
-            raise ValueError(
-                f"reduction_override must be 'none', 'mean' or 'sum', got {reduction!r}"
-            )
+        reduction = self._checked_reduction(reduction_override)
         if avg_factor is not None and not (self.per_image and reduction == 'mean'):
             raise ValueError('avg_factor needs per_image=True and the mean over the images')
         self._check_input(seg_logits, seg_label, None, ignore_index)
         check_classes('classes', self.classes, seg_logits.shape[1])
-        resizes = isinstance(seg_logits, UpsampledLogits)
-        align_corners = seg_logits.align_corners if resizes else None
-        logits = seg_logits.low_resolution if resizes else seg_logits
+        logits, align_corners = seg_logits, None
+        if isinstance(seg_logits, UpsampledLogits):
+            logits, align_corners = seg_logits.low_resolution, seg_logits.resizing
         if not self.per_image:
             loss = self.region_loss(logits, seg_label, ignore_index, align_corners)
             return self.loss_weight * loss
@@ -137,7 +134,7 @@ class RegionLoss(SegmentationLoss):
             self.region_loss(image[None], label[None], ignore_index, align_corners)
             for image, label in zip(logits, seg_label, strict=True)
         ]
-        losses = torch.stack(losses) if losses else logits.sum((1, 2, 3)).float()
+        losses = torch.stack(losses) if losses else logits.sum((1, 2, 3)).to(working_dtype(logits))
         if reduction == 'none':
             return self.loss_weight * losses
         divisor = max(len(losses), 1) if avg_factor is None else avg_factor + _EPS
@@ -154,14 +151,3 @@ def check_classes(name: str, classes: str | Sequence[int] | None, num_classes: i
     wrong = [c for c in listed if not 0 <= c < num_classes]
     if wrong:
         raise ValueError(f'{name} has {wrong[0]}, but classes are 0 … {num_classes - 1}')
-
-
-def class_mask(classes: str | Sequence[int], like: Tensor) -> Tensor:
-    """Returns which of the classes are listed, or ``'all'``, (C,) bool, as a tensor (C,) is long.
-
-    Written class by class, on the device: a copy from the host may wait for it.
-    """
-    mask = torch.full_like(like, classes == 'all', dtype=torch.bool)
-    for c in () if classes == 'all' else classes:
-        mask[c] = True
-    return mask

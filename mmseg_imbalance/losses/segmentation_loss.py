@@ -13,6 +13,7 @@ from ..statistics.class_values import ClassValuesError, source_of
 from ..statistics.given_class_weights import load_class_weight, names_a_method
 from .upsampled_logits import UpsampledLogits
 
+_REDUCTIONS = ('none', 'mean', 'sum')
 _ONE_CHANNEL = (
     'over one channel the soft-max is always 1, so nothing would be trained; for one foreground '
     'class set num_classes=2 and out_channels=2 in the head'
@@ -97,6 +98,13 @@ class SegmentationLoss(nn.Module):
         self._check_length('class_weight', weights, self.num_classes)
         self.class_weight = self.class_weight.new_tensor(weights)
         return {f'class_weight ({self.class_weight_method})': weights}
+
+    @staticmethod
+    def _checked_reduction(reduction_override: str | None) -> str:
+        reduction = reduction_override or 'mean'
+        if reduction not in _REDUCTIONS:
+            raise ValueError(f'reduction_override must be one of {_REDUCTIONS}, got {reduction!r}')
+        return reduction
 
     def _check_input(
         self,

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..ops import pixel_cross_entropy, region_sums, tversky_losses
+from ..ops import class_mask, pixel_cross_entropy, region_sums, tversky_losses
 from ..registry import MODELS
-from .region_loss import RegionLoss, check_classes, class_mask
+from .region_loss import RegionLoss, check_classes
 
 
 class _Parameters(NamedTuple):
@@ -51,7 +51,8 @@ class UnifiedFocalLoss(RegionLoss):
         balance: Lambda in [0, 1], the share of the focal loss of the pixels.
         delta: In [0, 1]; above 1/2, missed pixels of a class, and in the asymmetric form rare
             classes, count more.
-        gamma: In [0, 1], how much both parts look at what is difficult, see the equations.
+        gamma: In (0, 1], in the asymmetric form in [0, 1): how much both parts look at what is
+            difficult, see the equations. Below 1e-7, powers below 1 are continued by a line.
         rare: A list of the rare classes, for the asymmetric form. None: the symmetric form.
         loss_name: Key of the loss in the log.
         **kwargs: ``classes`` (of the Tversky loss), ``per_image``, ``class_weight`` (of both
@@ -79,6 +80,11 @@ class UnifiedFocalLoss(RegionLoss):
         for name, value in dict(balance=balance, delta=delta, gamma=gamma).items():
             if not 0 <= value <= 1:
                 raise ValueError(f'{name} must be in [0, 1], got {value}')
+        if gamma == (0 if rare is None else 1):
+            raise ValueError(
+                f'gamma={gamma} gives the Tversky loss of {"all" if rare is None else "rare"} '
+                'classes the exponent 0, so that it has no gradient'
+            )
         self.balance, self.delta, self.gamma = balance, delta, gamma
         self.rare = None if rare is None else sorted(set(rare))
         if self.num_classes is not None:

@@ -14,8 +14,8 @@ from ..ops.row_stripes import working_dtype
 class UpsampledLogits:
     """Represents bilinearly upsampled logits without storing them.
 
-    Every :class:`PixelWeightingLoss` accepts it instead of logits (N, C, H, W). Several losses of
-    one head share the pass over the pixels.
+    Every :class:`PixelWeightingLoss` and :class:`RegionLoss` accepts it instead of logits
+    (N, C, H, W). Several pixel losses of one head share the pass over the pixels.
 
     Args:
         low_resolution: (N, C, h, w), a floating dtype.
@@ -57,8 +57,13 @@ class UpsampledLogits:
         low = self.low_resolution.detach()
         return UpsampledLogits(low, self.shape[2:], self.align_corners, self.compile)
 
+    @property
+    def resizing(self) -> bool | None:
+        """``align_corners``, or None where the logits have the size already."""
+        return None if self.low_resolution.shape == self.shape else self.align_corners
+
     def resized(self) -> Tensor:
-        """Upsamples to (N, C, H, W), for inspecting the logits, not for training steps."""
+        """Upsamples to (N, C, H, W), for what needs them stored."""
         return F.interpolate(
             self.low_resolution.to(working_dtype(self.low_resolution)),
             size=self.shape[2:],
@@ -77,12 +82,11 @@ class UpsampledLogits:
         of_labels = (seg_label, ignore_index)
         if shift is None and self._losses.of(*of_labels):
             return self._losses.kept
-        resized = self.low_resolution.shape != self.shape
         with torch.enable_grad():  # the first caller may need no gradient, but the next one may
             scores = pixel_cross_entropy(
                 self.low_resolution,
                 *of_labels,
-                align_corners=self.align_corners if resized else None,
+                align_corners=self.resizing,
                 shift=shift,
                 predict=True,
                 compile=self.compile,

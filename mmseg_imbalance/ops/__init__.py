@@ -1,6 +1,7 @@
 """The losses' computations on tensors, independent of registries, configs and mmseg."""
 
 from .class_counts import class_counts
+from .class_mask import class_mask
 from .histogram import histogram
 from .labels import check_labels
 from .lovasz import lovasz_softmax
@@ -18,6 +19,7 @@ __all__ = [
     'RegionSums',
     'check_labels',
     'class_counts',
+    'class_mask',
     'class_mean',
     'histogram',
     'lovasz_softmax',

@@ -56,7 +56,9 @@ class BucketCounts(NamedTuple):
         return foreground, (self.intersection - self.foreground / 2) / (self.union * union)
 
 
-def divide(counts: BucketCounts, width: Tensor, more: int) -> tuple[Tensor, Tensor]:
+def divide(
+    counts: BucketCounts, start: Tensor, width: Tensor, more: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Divides the buckets in whose inner order the gradient is most uncertain.
 
     That is the step of the Jaccard loss over the bucket, times the slope e (1 - e) of the error
@@ -64,15 +66,16 @@ def divide(counts: BucketCounts, width: Tensor, more: int) -> tuple[Tensor, Tens
 
     Args:
         counts: Of B buckets per class.
+        start: (C, B) float32, the error at which each begins.
         width: (C, B) float32, their widths, which sum up to 1 for each class.
         more: Number of buckets that each class gains.
 
     Returns:
         The first part of each bucket, numbered over all classes, (C · B + 1,) int32, where the last
-        entry is the number of all parts; and the widths (C, B + ``more``) of the parts.
+        entry is the number of all parts; and starts and widths (C, B + ``more``) of the parts.
     """
     classes, buckets = width.shape
-    middle = width.cumsum(1) - width / 2
+    middle = start + width / 2
     upper, lower = counts.jaccard()
     slope = (middle * (1 - middle)).clamp_(min=0)
     slope.masked_fill_(counts.foreground + counts.background <= 1, 0)
@@ -83,5 +86,12 @@ def divide(counts: BucketCounts, width: Tensor, more: int) -> tuple[Tensor, Tens
     parts = parts.flatten()
     first = F.pad(parts.cumsum(0, dtype=torch.int32), (1, 0))
     size = classes * (buckets + more)
-    new_width = (width.flatten() / parts).repeat_interleave(parts, output_size=size)
-    return first, new_width.view(classes, -1)
+    width = width.flatten() / parts
+    number = torch.arange(size, dtype=torch.int32, device=first.device)
+    start, width, first_part = (
+        values.repeat_interleave(parts, output_size=size)
+        for values in (start.flatten(), width, first[:-1])
+    )
+    # No sum of the widths: of floats, CUDA has none that is deterministic.
+    start = start + (number - first_part) * width
+    return first, start.view(classes, -1), width.view(classes, -1)

@@ -31,6 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .class_mask import class_mask
 from .compiling import is_compiling
 from .jaccard_steps import BucketCounts, divide
 from .row_stripes import (
@@ -90,9 +91,8 @@ def lovasz_softmax(
     """
     counted = None
     if classes != 'present':
-        listed = range(seg_logits.shape[1]) if classes == 'all' else classes
-        counted = torch.tensor([float(c in listed) for c in range(seg_logits.shape[1])])
-        counted = counted.to(seg_logits.device, non_blocking=True)
+        of_class = torch.empty(seg_logits.shape[1], device=seg_logits.device)
+        counted = class_mask(classes, like=of_class).float()
     return _LovaszSoftmax.apply(
         seg_logits, seg_label, ignore_index, counted, class_weight, align_corners
     )
@@ -105,11 +105,13 @@ class _LovaszSoftmax(torch.autograd.Function):
     ) -> Tensor:
         pixels = _Pixels(seg_logits, seg_label, ignore_index, align_corners)
         buckets, more, divisions = _sizes(seg_label.numel(), working_dtype(seg_logits))
-        width = torch.full((pixels.num_classes, buckets), 1 / buckets, device=seg_label.device)
+        start = torch.arange(buckets, device=seg_label.device) / buckets
+        start = start.expand(pixels.num_classes, buckets)
+        width = torch.full_like(start, 1 / buckets)
         levels = _Buckets(buckets, [])
         counts, unknown = pixels.count(levels, buckets)
         for _ in range(divisions):
-            first, width = divide(counts, width, more)
+            first, start, width = divide(counts, start, width, more)
             levels.firsts.append(first)
             counts, unknown = pixels.count(levels, width.shape[1])
         if counted is None:

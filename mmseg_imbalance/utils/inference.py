@@ -17,6 +17,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 from .checkpoints import check_checkpoint, harmless_loads
+from .class_names import class_names
 from .command_line import first_line
 from .errors import ToolError
 from .misfits import misfits
@@ -113,17 +114,26 @@ def labelled_dataset(
             'test_dataloader.dataset.pipeline, after Resize'
         )
     plain = dict(inner_datasets(cfg[f'{split}_dataloader'].dataset)[0], pipeline=pipeline)
-    dataset = DATASETS.build(plain if ann_file is None else dict(plain, ann_file=ann_file))
+    if ann_file is not None:
+        plain['ann_file'] = ann_file
+        plain.pop('indices', None)  # of the data set's own list
+    dataset = DATASETS.build(plain)
     if not isinstance(dataset, BaseSegDataset):
         raise ToolError(
             f'{split}_dataloader.dataset is a {type(dataset).__name__}, not a data set of '
             'MMSegmentation; give it another one with --cfg-options'
         )
-    found = len(dataset.metainfo['classes'])
-    if found != model.num_classes:
+    found = class_names(dataset.metainfo, f'{split}_dataloader.dataset')
+    if len(found) != model.num_classes:
         raise ToolError(
-            f'the {type(dataset).__name__} of {split}_dataloader has {found} classes, the model '
-            f'predicts {model.num_classes}'
+            f'the {type(dataset).__name__} of {split}_dataloader has {len(found)} classes, the '
+            f'model predicts {model.num_classes}'
+        )
+    known = tuple(map(str, model.dataset_meta['classes']))
+    if found != known and sorted(found) == sorted(known):
+        raise ToolError(
+            f'{split}_dataloader.dataset has the classes {", ".join(found)}, the checkpoint '
+            f'{", ".join(known)}: they need one order'
         )
     return dataset
 

@@ -173,3 +173,26 @@ def test_one_half_alone_cannot_be_checked():
     pixels = pixels_of([0.0] * 3, noise=1.0, images=1)
     with pytest.raises(ValueError, match='both halves'):
         calibrate(pixels, objective('IoU', [True] * 3))
+
+
+def test_a_class_in_one_half_is_not_judged_in_the_other():
+    """Perfect logits, of three classes in one half and two in the other."""
+    pixels = HeldOutPixels([0.5, 0.3, 0.2])
+    for half, classes in ((0, [0, 1, 2]), (1, [0, 1])):
+        label = torch.tensor(classes).repeat(40).view(1, 1, -1)
+        logits = torch.nn.functional.one_hot(label, 3).movedim(-1, 1) * 9.0
+        for _ in range(8):
+            pixels.update(logits, label, half)
+    for score in ('IoU', 'recall'):
+        found = calibrate(pixels, objective(score, [True, True, True]))
+        assert found.checked == dict(none=1, tau=1, **{'class': 1}) and found.kind == 'none'
+
+
+def test_another_ignored_label():
+    label = torch.tensor([[[0, 1, 1, 0]]])
+    logits = torch.zeros(1, 2, 1, 4)
+    logits[:, 0] = 1
+    pixels = HeldOutPixels([0.5, 0.5], ignore_index=1)
+    pixels.update(logits, label, 0)
+    assert pixels.images.tolist() == [1, 0]
+    assert pixels.confusions[0, pixels.taus.index(0)].tolist() == [[2, 0], [0, 0]]

@@ -58,7 +58,7 @@ def test_of_certain_predictions_with_both_factors_1_it_is_1_minus_the_iou():
 
 def test_misuse_is_named():
     for name in ('alpha', 'beta', 'smooth'):
-        with pytest.raises(ValueError, match=f'{name} must be ≥ 0, got -1'):
+        with pytest.raises(ValueError, match=f'{name} must be finite and ≥ 0, got -1'):
             FocalTverskyLoss(**{name: -1})
-    with pytest.raises(ValueError, match='gamma must be > 0, got 0'):
+    with pytest.raises(ValueError, match='gamma must be finite and > 0, got 0'):
         FocalTverskyLoss(gamma=0)

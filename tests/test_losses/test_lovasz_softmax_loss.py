@@ -5,6 +5,7 @@ import torch
 from batches import draw_batch
 from mmseg.models.losses import LovaszLoss
 from mmseg.registry import MODELS
+from tiny_statistics import make_statistics
 
 from mmseg_imbalance.losses import LossMaxPooling, LovaszSoftmaxLoss, UpsampledLogits
 
@@ -71,6 +72,10 @@ def test_class_weights_from_statistics():
     with pytest.raises(RuntimeError, match='have not been counted yet'):
         loss(logits, label)
     assert loss.needs_statistics
+    statistics = make_statistics([range(1, logits.shape[1] + 1)])
+    weights = next(iter(loss.use_statistics(statistics).values()))
+    same = LovaszSoftmaxLoss(class_weight=weights)
+    assert loss(logits, label) == same(logits, label) != LovaszSoftmaxLoss()(logits, label)
 
 
 @pytest.mark.parametrize(

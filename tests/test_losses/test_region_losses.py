@@ -97,7 +97,7 @@ def test_compiles_without_a_graph_break(cfg, batch):
 def test_misuse_is_named(cfg, batch):
     for kwargs, error in (
         (dict(weight=torch.ones(2, 9, 11)), 'no losses of single pixels'),
-        (dict(reduction_override='max'), "must be 'none', 'mean' or 'sum'"),
+        (dict(reduction_override='max'), 'must be one of'),
         (dict(avg_factor=3, reduction_override='sum'), 'avg_factor needs per_image'),
     ):
         with pytest.raises(ValueError, match=error):

@@ -77,3 +77,9 @@ def test_misuse_is_named():
         UnifiedFocalLoss(rare=[5], num_classes=5)
     with pytest.raises(ValueError, match='rare has 5, but classes are 0 … 4'):
         UnifiedFocalLoss(rare=[5])(*draw_batch())
+
+
+@pytest.mark.parametrize(('gamma', 'rare'), [(0, None), (1, [2])])
+def test_an_exponent_of_0_is_refused(gamma, rare):
+    with pytest.raises(ValueError, match=f'gamma={gamma} gives the Tversky loss of .* exponent 0'):
+        UnifiedFocalLoss(gamma=gamma, rare=rare)

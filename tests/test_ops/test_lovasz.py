@@ -241,11 +241,14 @@ def test_divides_buckets_where_their_order_matters():
     background = torch.tensor([[0, 5, 0, 0]], dtype=torch.int32)
     counts = BucketCounts.of(foreground, background)
     width = torch.full((1, 4), 0.25)
-    first, new_width = divide(counts, width, more=100)
+    start = torch.arange(4)[None] / 4
+    first, new_start, new_width = divide(counts, start, width, more=100)
     parts = first.diff()
     assert first[0] == 0 and first[-1] == 104 and (parts >= 1).all()
     assert parts[1] > 60
     torch.testing.assert_close(new_width.sum(1), torch.ones(1))
+    ends = new_start + new_width
+    torch.testing.assert_close(ends[:, :-1], new_start[:, 1:])
 
 
 def test_in_a_compiled_graph():

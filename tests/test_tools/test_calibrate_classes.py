@@ -96,10 +96,30 @@ def test_the_file_holds_what_the_library_finds_in_logits(
 def test_the_output_says_what_came_of_it(calibrated):
     file, said = calibrated
     assert '3 images are of val_dataloader: do not report' in said
-    assert '3 images of' in said and 'the network must not know them' in said
+    assert 'scores of the 3 images of' in said
     assert 'No offsets raise mAcc' in said  # the weights are random
     figure = cv2.imread(str(file.with_suffix('.png')))
     assert figure.shape[1] > 300 and figure.min() < 100
+
+
+def test_images_twice_and_another_kind_of_file(
+    several, toy_data, toy_options, tmp_path, call_tool, capsys
+):
+    listed = names(toy_data, 'val', tmp_path)
+    listed.write_text(listed.read_text() + '\n' + listed.read_text().splitlines()[0])
+    for out, message in (('a.json', 'lists 1 images twice'), ('a.png', 'must end in .json')):
+        args = ('--ann-file', listed, '--split', 'val', '--out', tmp_path / out, *toy_options)
+        assert call_tool(TOOL, TOY_CONFIG, several, *args) == 2
+        assert message in capsys.readouterr().err and not (tmp_path / out).exists()
+
+
+def test_another_order_of_the_classes(several, toy_data, toy_options, tmp_path, call_tool, capsys):
+    listed, (first, second, *others) = names(toy_data, 'val', tmp_path), CLASSES
+    order = f'[{",".join([second, first, *others])}]'
+    options = [*toy_options, f'val_dataloader.dataset.metainfo.classes={order}']
+    args = ('--ann-file', listed, '--split', 'val', '--out', tmp_path / 'a.json', *options)
+    assert call_tool(TOOL, TOY_CONFIG, several, *args) == 2
+    assert 'they need one order' in capsys.readouterr().err
 
 
 def test_the_conclusion_says_what_is_gained():

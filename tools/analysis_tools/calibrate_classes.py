@@ -29,7 +29,7 @@ from mmseg_imbalance.calibration import (
     Objective,
     calibrate,
 )
-from mmseg_imbalance.calibration.calibrated_segmentor import logits_of, predicts_scores
+from mmseg_imbalance.calibration.calibrated_segmentor import additive_logits, predicts_scores
 from mmseg_imbalance.calibration.tradeoff_figure import tradeoff_figure
 from mmseg_imbalance.datasets.store import training_statistics
 from mmseg_imbalance.datasets.wrappers import plain_datasets
@@ -125,6 +125,8 @@ def parse_args() -> argparse.Namespace:
 def check_unseen(cfg: Config, dataset: BaseSegDataset, args: argparse.Namespace) -> None:
     """Refuses images that the config trains on, and warns of those that it validates on."""
     held_out = image_paths(dataset)
+    if len(held_out) < len(dataset):
+        raise ToolError(f'{args.ann_file} lists {len(dataset) - len(held_out)} images twice')
     for stage in ('train', 'val'):
         if not cfg.get(f'{stage}_dataloader'):
             continue
@@ -142,7 +144,7 @@ def check_unseen(cfg: Config, dataset: BaseSegDataset, args: argparse.Namespace)
 
 def image_paths(dataset) -> set[str]:
     return {
-        os.path.abspath(plain.get_data_info(i)['img_path'])
+        os.path.realpath(plain.get_data_info(i)['img_path'])
         for plain in plain_datasets(dataset)
         for i in range(len(plain))
     }
@@ -155,7 +157,7 @@ def collect(
     pixels = HeldOutPixels(share, args.pixels, seed=args.seed, ignore_index=dataset.ignore_index)
     for index in track(range(len(dataset)), description='predicting'):
         result = predict_labelled(model, dataset, index)
-        logits = logits_of(model, result.seg_logits.data[None])
+        logits = additive_logits(model, result.seg_logits.data[None])
         try:
             pixels.update(logits, result.gt_sem_seg.data, half=2 * index >= len(dataset))
         except ValueError as error:
@@ -226,6 +228,8 @@ def figure_of(pixels: HeldOutPixels, means: dict[str, dict], found: Calibration)
 def prepare(args: argparse.Namespace) -> tuple[nn.Module, BaseSegDataset, ClassStatistics]:
     """Builds the network and the held-out data set, and reads the training's statistics."""
     cfg = load_config(args.config, args.cfg_options)
+    if args.out.suffix != '.json':
+        raise ToolError(f'--out {args.out} must end in .json')
     if not args.ann_file.is_file():
         raise ToolError(f'list of images not found: {args.ann_file}')
     check_data(cfg, 'train', args.split)
@@ -236,21 +240,33 @@ def prepare(args: argparse.Namespace) -> tuple[nn.Module, BaseSegDataset, ClassS
     try:
         dataset = labelled_dataset(cfg, args.split, model, str(args.ann_file.resolve()))
         check_unseen(cfg, dataset, args)
-        return model, dataset, training_statistics(cfg)
+        statistics = training_statistics(cfg)
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise ToolError(f'{args.config}: {first_line(error)}') from error
+    if statistics.classes != tuple(map(str, dataset.metainfo['classes'])):
+        raise ToolError(
+            f'the training set has the classes {", ".join(statistics.classes)}, the held-out '
+            f'images {", ".join(map(str, dataset.metainfo["classes"]))}: they need the same order'
+        )
+    return model, dataset, statistics
 
 
 def find(pixels: HeldOutPixels, groups: tuple[str, ...], args: argparse.Namespace) -> Calibration:
     print('finding offsets …')  # seconds for 19 classes, minutes for 150
+    objective = objective_of(args, pixels, groups)
     try:
-        found = calibrate(pixels, objective_of(args, pixels, groups))
+        found = calibrate(pixels, objective)
     except ValueError as error:
         raise ToolError(f'{args.ann_file}: {error}') from error
     if found.checked[found.kind] < 0:
         raise ToolError(
             f'no offsets reach a mean precision of {args.min_precision} on images that they were '
             'not made of: lower --min-precision'
+        )
+    if objective(found.confusions[found.kind]) < 0:
+        print(
+            f'over all images, no offsets reach a mean precision of {args.min_precision}: taken '
+            'are the most precise'
         )
     return found
 
@@ -285,7 +301,7 @@ def main() -> int:
     chosen = found.offsets[found.kind].tolist()
     offsets = ClassOffsets(classes, chosen, origin(found, means, args))
     console = Console()
-    print(f'{len(dataset)} images of {args.ann_file}; the network must not know them:')
+    print(f'scores of the {len(dataset)} images of {args.ann_file}, in percent:')
     console.print(Markdown(score_table(means, found, args)))
     console.print(Markdown(class_table(scores['none'], scores[found.kind], offsets)))
     print(conclusion(found, args))
