@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..ops import class_mask, working_dtype
+from ..ops import class_shares, working_dtype
 from .segmentation_loss import SegmentationLoss
 from .upsampled_logits import UpsampledLogits
 
@@ -77,11 +77,7 @@ class RegionLoss(SegmentationLoss):
         Args:
             present: (C,) bool, whether the labels have pixels of the class.
         """
-        counted = present
-        if self.classes != 'present':
-            counted = class_mask(self.classes, present)
-        share = counted.double() / counted.sum().clamp(min=1)
-        return share if self.class_weight is None else share * self.class_weight
+        return class_shares(present, self.classes, self.class_weight)
 
     def forward(
         self,

@@ -1,7 +1,7 @@
 """The losses' computations on tensors, independent of registries, configs and mmseg."""
 
 from .class_counts import class_counts
-from .class_mask import class_mask
+from .class_shares import class_mask, class_shares
 from .histogram import histogram
 from .labels import check_labels
 from .lovasz import lovasz_softmax
@@ -20,6 +20,7 @@ __all__ = [
     'check_labels',
     'class_counts',
     'class_mask',
+    'class_shares',
     'class_mean',
     'histogram',
     'lovasz_softmax',

@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .class_mask import class_mask
+from .class_shares import class_shares
 from .compiling import is_compiling
 from .jaccard_steps import BucketCounts, divide
 from .row_stripes import (
@@ -41,6 +41,7 @@ from .row_stripes import (
     row_stripes,
     working_dtype,
 )
+from .second_derivative import refuse_second_derivative
 from .stripes import map_stripes
 
 # Errors up to 1 are scaled to a little less than the number of buckets, so that rounding makes none
@@ -89,19 +90,15 @@ def lovasz_softmax(
         >>> lovasz_softmax(logits, torch.tensor([[[1, 1, 0]]]), ignore_index=255)
         tensor(0.3845)
     """
-    counted = None
-    if classes != 'present':
-        of_class = torch.empty(seg_logits.shape[1], device=seg_logits.device)
-        counted = class_mask(classes, like=of_class).float()
     return _LovaszSoftmax.apply(
-        seg_logits, seg_label, ignore_index, counted, class_weight, align_corners
+        seg_logits, seg_label, ignore_index, classes, class_weight, align_corners
     )
 
 
 class _LovaszSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx, seg_logits, seg_label, ignore_index, counted, class_weight, align_corners
+        ctx, seg_logits, seg_label, ignore_index, classes, class_weight, align_corners
     ) -> Tensor:
         pixels = _Pixels(seg_logits, seg_label, ignore_index, align_corners)
         buckets, more, divisions = _sizes(seg_label.numel(), working_dtype(seg_logits))
@@ -114,10 +111,7 @@ class _LovaszSoftmax(torch.autograd.Function):
             first, start, width = divide(counts, start, width, more)
             levels.firsts.append(first)
             counts, unknown = pixels.count(levels, width.shape[1])
-        if counted is None:
-            counted = counts.foreground.any(1).float()
-        share = counted / counted.sum().clamp(min=1)
-        share = share if class_weight is None else share * class_weight.float()
+        share = class_shares(counts.foreground.any(1), classes, class_weight).float()
         share = share.masked_fill(unknown, torch.nan)
         upper, lower = counts.jaccard()
         losses = (upper + lower).mul_(width).sum(1, dtype=torch.float64) / (2 * _SPAN)
@@ -128,11 +122,7 @@ class _LovaszSoftmax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled() and not is_compiling():
-            raise RuntimeError(
-                'lovasz_softmax is differentiable once: it cannot be differentiated with '
-                'create_graph=True'
-            )
+        refuse_second_derivative('lovasz_softmax')
         seg_logits, seg_label, foreground, background, *firsts = ctx.saved_tensors
         ignore_index, align_corners, buckets = ctx.options
         pixels = _Pixels(seg_logits, seg_label, ignore_index, align_corners)

@@ -18,6 +18,7 @@ from .row_stripes import (
     row_stripes,
     working_dtype,
 )
+from .second_derivative import refuse_second_derivative
 from .stripes import map_stripes
 
 
@@ -113,11 +114,7 @@ class _PixelCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_loss: Tensor, *_) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled() and not is_compiling():
-            raise RuntimeError(
-                'pixel_cross_entropy is differentiable once: it cannot be differentiated with '
-                'create_graph=True'
-            )
+        refuse_second_derivative('pixel_cross_entropy')
         if ctx.in_kernels:
             return _backward_in_kernels(ctx, grad_loss), *[None] * 6
         seg_logits, seg_label, shift = ctx.saved_tensors

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .compiling import is_compiling
 from .row_stripes import gradient_in_stripes, logits_of, resizing_of, row_stripes, working_dtype
+from .second_derivative import refuse_second_derivative
 from .stripes import map_stripes
 
 
@@ -76,11 +77,7 @@ class _RegionSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_true: Tensor, grad_predicted: Tensor, _) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled() and not is_compiling():
-            raise RuntimeError(
-                'region_sums is differentiable once: it cannot be differentiated with '
-                'create_graph=True'
-            )
+        refuse_second_derivative('region_sums')
         seg_logits, seg_label = ctx.saved_tensors
         ignore_index, align_corners = ctx.options
         slopes = torch.stack([grad_predicted, grad_predicted + grad_true])
