@@ -42,9 +42,7 @@ def ascend(
             trial = offsets.copy()
             trial[c], expected = _best_offset(sample, objective, offsets, c, *limits)
             if expected > best + _TOLERANCE / 10:
-                value = objective(
-                    sample.confusion(trial)
-                )  # margins of single precision are rounded
+                value = objective(sample.confusion(trial))  # margins in float32 are rounded
                 offsets, best = max((offsets, best), (trial, value), key=lambda pair: pair[1])
         if best - before < _TOLERANCE:
             break

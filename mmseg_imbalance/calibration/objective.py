@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evaluation.confusion import confusion_counts
+from ..evaluation.confusion import class_scores, confusion_counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,8 @@ class Objective:
         Args:
             confusion: (C, C), the entry [t, p] counts the pixels of class t predicted as p.
         """
-        counts = confusion_counts(confusion)
-        means = (_score(name, *counts)[self.members].mean() for name in self._names())
-        return float(self._combine(*means))
+        scores = self._scores(*confusion_counts(confusion))
+        return float(self._combine(*(values[self.members].mean() for values in scores)))
 
     def along(
         self, c: int, rival: np.ndarray, label: np.ndarray, weight: np.ndarray, num_classes: int
@@ -57,36 +56,31 @@ class Objective:
         left = total[rivals], start[1][rivals] - gone[0], start[2][rivals] - gone[1]
         own = total[c], _sums(weight * (label == c)), _sums(weight)
         means = []
-        for name in self._names():
-            before, after = _score(name, *start), _score(name, *left)
+        stages = (self._scores(*counts) for counts in (start, left, own))
+        for before, after, of_own in zip(*stages, strict=True):
             change = np.diff(after, prepend=0)
             change[firsts] = after[firsts] - before[rivals[firsts]]
             steps = np.empty(len(rival))
             steps[order] = change * self.members[rivals]
-            curve = before @ self.members + _sums(steps) + self.members[c] * _score(name, *own)
+            curve = before @ self.members + _sums(steps) + self.members[c] * of_own
             means.append(curve / self.members.sum())
         return self._combine(*means)
 
-    def _names(self) -> tuple[str, ...]:
-        return (self.score, 'precision', 'is predicted') if self.min_precision else (self.score,)
+    def _scores(self, *counts) -> list[np.ndarray]:
+        """Computes the score from pixels, true positives and predicted pixels; 0 instead of NaN.
+
+        With a least precision, the precision follows, and whether a class is predicted.
+        """
+        counts = np.stack(np.broadcast_arrays(*counts))
+        counts[counts < 0.5] = 0  # pixels; differences of sums are not exactly 0
+        names = (self.score, 'precision') if self.min_precision else (self.score,)
+        scores = [np.nan_to_num(values) for values in class_scores(counts, names).values()]
+        return [*scores, (counts[2] > 0).astype(float)] if self.min_precision else scores
 
     def _combine(self, score, precision=1.0, predicted=1.0):
         precision = precision / np.maximum(predicted, 1e-9)
         enough = precision >= self.min_precision - 1e-9  # sums are rounded
         return np.where(enough, score, precision - self.min_precision - 1)
-
-
-def _score(name: str, total, hit, predicted) -> np.ndarray:
-    """Computes a score from pixels, true positives and predicted pixels; 0 instead of NaN."""
-    part, whole = {
-        'IoU': (hit, total + predicted - hit),
-        'recall': (hit, total),
-        'precision': (hit, predicted),
-        'is predicted': (predicted, predicted),
-    }[name]
-    part, whole = np.broadcast_arrays(part, whole)
-    some = whole > 0.5  # pixels; differences of sums are not exactly 0
-    return np.divide(part, whole, out=np.zeros(part.shape), where=some)
 
 
 def _sums(values: np.ndarray) -> np.ndarray:

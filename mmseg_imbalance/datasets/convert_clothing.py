@@ -109,5 +109,5 @@ def split(keys: Collection[str]) -> dict[str, list[str]]:
     numbers = (f'{number:04d}' for number in range(1, PHOTOGRAPHS + 1))
     by_hash = sorted(numbers, key=lambda key: hashlib.sha256(key.encode()).hexdigest())
     parts = np.split(by_hash, [VALIDATION, VALIDATION + HELD_OUT])
-    val, held_out, kept = (sorted(set(keys) & set(part.tolist())) for part in parts)
+    val, held_out, kept = (sorted(set(part.tolist()).intersection(keys)) for part in parts)
     return dict(train=sorted(kept + held_out), val=val, kept=kept, held_out=held_out)

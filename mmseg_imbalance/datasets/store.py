@@ -74,7 +74,9 @@ def _on_all_ranks(labels: LabelMaps, path: Path, nproc: int | None) -> ClassStat
 
 
 def training_statistics(cfg: Config) -> ClassStatistics:
-    """Returns the class statistics that a training with a config gives its losses.
+    """Returns the class statistics of a config's training set, as its hook would count them.
+
+    They are those of the files: what a sampler by class adds in training is not in them.
 
     Raises:
         RunConfigError: If the training data are missing.

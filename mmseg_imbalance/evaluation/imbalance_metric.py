@@ -16,7 +16,7 @@ from ..utils.class_names import class_names
 from ..utils.files import write_atomically, write_figure
 from .class_groups import GROUPS, class_groups
 from .confusion import class_scalars, confusion_matrix
-from .scores import NAMES, Scores
+from .scores import Scores
 
 
 @METRICS.register_module()
@@ -103,9 +103,9 @@ class ImbalanceMetric(BaseMetric):
     @property
     def score_names(self) -> tuple[str, ...]:
         """Names of the means that an evaluation returns, with the prefix."""
-        groups = [f'_{group}' for group in GROUPS if group in (self._groups or ())]
-        means = [f'm{score}{group}' for group in ('', *groups) for score in NAMES.values()]
-        return tuple('/'.join(filter(None, (self.prefix, name))) for name in ('aAcc', *means))
+        nothing = np.zeros((len(self._classes),) * 2, np.int64)
+        means = Scores(self._classes, nothing, self._share, self._groups).means()
+        return tuple('/'.join(filter(None, (self.prefix, name))) for name in means)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Counts the pixels of a batch.

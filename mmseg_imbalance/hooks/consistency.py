@@ -67,8 +67,7 @@ def check_consistency(
     if trained_on:
         names = [Fact('the training of the checkpoint', tuple(map(str, trained_on))), *names]
     _check_names(names)
-    _check_statistics(names, datasets)
-    _check_offsets(names, model)
+    _check_files(names, datasets, model)
     _check_label_0(data)
 
 
@@ -193,19 +192,20 @@ def _check_names(facts: Sequence[Fact]) -> None:
             )
 
 
-def _check_statistics(names: Sequence[Fact], datasets: dict) -> None:
-    for place, transform in _transforms(datasets):
-        classes = getattr(transform, 'statistics_classes', None)
-        if names and classes is not None and classes not in {fact.value for fact in names}:
-            raise _other_classes(Fact(f'the statistics of {place}', classes), names[0])
-
-
-def _check_offsets(names: Sequence[Fact], model: nn.Module) -> None:
-    """Checks the class offsets of a calibrated segmentor, in whatever wrapper it is."""
-    for module in model.modules():
-        classes = getattr(module, 'offset_classes', None)
-        if names and classes is not None and classes not in {fact.value for fact in names}:
-            raise _other_classes(Fact('the file of class offsets', classes), names[0])
+def _check_files(names: Sequence[Fact], datasets: dict, model: nn.Module) -> None:
+    """Checks the classes of files: of statistics in transforms, of offsets in a model."""
+    files = [
+        Fact(f'the statistics of {place}', getattr(transform, 'statistics_classes', None))
+        for place, transform in _transforms(datasets)
+    ]
+    files += [
+        Fact('the file of class offsets', module.offset_classes)
+        for module in model.modules()
+        if hasattr(module, 'offset_classes')
+    ]
+    for fact in files:
+        if names and fact.value is not None and fact.value not in {name.value for name in names}:
+            raise _other_classes(fact, names[0])
 
 
 def _other_classes(fact: Fact, first: Fact) -> InconsistentConfigError:

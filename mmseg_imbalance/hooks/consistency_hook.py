@@ -11,7 +11,7 @@ from ..datasets.wrappers import transforms_of
 from ..evaluation import ImbalanceMetric
 from ..losses.class_count_loss import ClassCountLoss
 from ..utils.find_loss import unwrapped
-from ..utils.training_loop import samplers_of
+from ..utils.training_loop import metrics_of, samplers_of
 from .consistency import InconsistentConfigError, check_consistency
 from .suspicious_settings import suspicious_settings
 
@@ -126,7 +126,7 @@ def _check_rotations(dataset) -> None:
 
 def _check_best(runner) -> None:
     """Checks that the validation has the scores by which the best checkpoint is chosen."""
-    metrics = getattr(getattr(runner.val_loop, 'evaluator', None), 'metrics', ())
+    metrics = metrics_of(runner.val_loop)
     if not metrics or not all(isinstance(metric, ImbalanceMetric) for metric in metrics):
         return
     names = ['auto', *(name for metric in metrics for name in metric.score_names)]
@@ -143,6 +143,5 @@ def _check_best(runner) -> None:
 def _compare(runner, loops: dict, trained_on: list[str] | None) -> None:
     loaders = {stage: getattr(loop, 'dataloader', None) for stage, loop in loops.items()}
     datasets = {stage: loader.dataset for stage, loader in loaders.items() if loader is not None}
-    evaluators = {stage: getattr(loop, 'evaluator', None) for stage, loop in loops.items()}
-    metrics = {stage: evaluator.metrics for stage, evaluator in evaluators.items() if evaluator}
+    metrics = {stage: metrics_of(loop) for stage, loop in loops.items()}
     check_consistency(runner.model, datasets, metrics, trained_on)

@@ -9,7 +9,7 @@ from ..datasets.store import difference
 from ..datasets.wrappers import transforms_of
 from ..evaluation import ImbalanceMetric
 from ..utils.find_loss import unwrapped
-from ..utils.training_loop import by_epoch
+from ..utils.training_loop import by_epoch, metrics_of
 
 
 def suspicious_settings(runner) -> Iterator[str]:
@@ -59,8 +59,7 @@ def _saving(runner) -> Iterator[str]:
 
 def _groups(runner) -> Iterator[str]:
     """Compares the statistics behind head, medium and tail with the images that are trained on."""
-    evaluator = getattr(runner.val_loop, 'evaluator', None)
-    metrics = [m for m in getattr(evaluator, 'metrics', ()) if isinstance(m, ImbalanceMetric)]
+    metrics = [m for m in metrics_of(runner.val_loop) if isinstance(m, ImbalanceMetric)]
     metrics = [metric for metric in metrics if metric.statistics is not None]
     try:
         labels = find_label_maps(runner.train_dataloader.dataset) if metrics else None

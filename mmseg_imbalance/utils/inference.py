@@ -104,7 +104,8 @@ def labelled_dataset(
         ann_file: List of the images, instead of the data set's own.
 
     Raises:
-        ToolError: If it has no labels or other classes, or is no data set of MMSegmentation.
+        ToolError: If it has no labels, if its classes differ from the model's, or if it is not one
+            of MMSegmentation's data sets.
     """
     tested = (cfg.get('test_dataloader') or cfg.val_dataloader).dataset
     pipeline = inner_datasets(tested)[0].pipeline
@@ -129,7 +130,7 @@ def labelled_dataset(
             f'the {type(dataset).__name__} of {split}_dataloader has {len(found)} classes, the '
             f'model predicts {model.num_classes}'
         )
-    known = tuple(map(str, model.dataset_meta['classes']))
+    known = class_names(model.dataset_meta, 'the checkpoint')
     if found != known and sorted(found) == sorted(known):
         raise ToolError(
             f'{split}_dataloader.dataset has the classes {", ".join(found)}, the checkpoint '

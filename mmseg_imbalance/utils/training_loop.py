@@ -1,4 +1,4 @@
-"""How a runner's training loop counts, and the samplers of a data loader."""
+"""How a runner's training loop counts, and what loops and their data loaders consist of."""
 
 from mmengine.runner import EpochBasedTrainLoop
 
@@ -12,3 +12,8 @@ def samplers_of(dataloader) -> list:
     """Returns the samplers of images of a data loader, also the one inside a batch sampler."""
     inner = getattr(getattr(dataloader, 'batch_sampler', None), 'sampler', None)
     return [dataloader.sampler, inner]
+
+
+def metrics_of(loop) -> list:
+    """Returns the metrics of a loop that validates or tests; of none, or another one, nothing."""
+    return getattr(getattr(loop, 'evaluator', None), 'metrics', [])

@@ -35,6 +35,7 @@ from mmseg_imbalance.datasets.store import training_statistics
 from mmseg_imbalance.datasets.wrappers import plain_datasets
 from mmseg_imbalance.evaluation import Scores, class_groups
 from mmseg_imbalance.statistics.class_statistics import ClassStatistics
+from mmseg_imbalance.utils.class_names import class_names
 from mmseg_imbalance.utils.command_line import (
     add_seed,
     first_line,
@@ -243,10 +244,11 @@ def prepare(args: argparse.Namespace) -> tuple[nn.Module, BaseSegDataset, ClassS
         statistics = training_statistics(cfg)
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise ToolError(f'{args.config}: {first_line(error)}') from error
-    if statistics.classes != tuple(map(str, dataset.metainfo['classes'])):
+    classes = class_names(dataset.metainfo, str(args.ann_file))
+    if statistics.classes != classes:
         raise ToolError(
             f'the training set has the classes {", ".join(statistics.classes)}, the held-out '
-            f'images {", ".join(map(str, dataset.metainfo["classes"]))}: they need the same order'
+            f'images {", ".join(classes)}: they need the same order'
         )
     return model, dataset, statistics
 
