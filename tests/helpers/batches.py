@@ -1,4 +1,4 @@
-"""Random batches for losses, and a detector of host synchronisations."""
+"""Random batches for losses, gradients, and a detector of host synchronisations."""
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -15,6 +15,14 @@ def draw_batch(seed: int = 0, shape=(2, NUM_CLASSES, 9, 11), ignored: float = 0.
     label[0][label[0] == c - 1] = 0
     label[torch.rand((n, h, w), generator=g) < ignored] = 255
     return logits, label
+
+
+def value_and_gradient(loss, logits, *args, **kwargs):
+    """The loss of logits, and its gradient with respect to them."""
+    logits = logits.clone().requires_grad_()
+    value = loss(logits, *args, **kwargs)
+    (grad,) = torch.autograd.grad(value, logits)
+    return value.detach(), grad
 
 
 class NoHostSync(TorchDispatchMode):

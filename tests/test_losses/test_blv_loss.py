@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from batches import NoHostSync, draw_batch
+from batches import NoHostSync, draw_batch, value_and_gradient
 from tiny_statistics import make_statistics
 
 from mmseg_imbalance.losses import BLVLoss
@@ -13,11 +13,10 @@ from mmseg_imbalance.losses.upsampled_logits import UpsampledLogits
 PRIOR = [0.5, 0.3, 0.15, 0.049, 0.001]
 
 
-def value_and_gradient(loss, logits, label, seed=0):
+def seeded(loss, logits, label, seed=0):
+    """Value and gradient with the noise of a seed."""
     torch.manual_seed(seed)
-    logits = logits.clone().requires_grad_()
-    value = loss(logits, label)
-    return value.detach(), torch.autograd.grad(value, logits)[0]
+    return value_and_gradient(loss, logits, label)
 
 
 def twin(logits, label, sigma, seed=0):
@@ -40,7 +39,7 @@ def twin(logits, label, sigma, seed=0):
 def test_equals_the_formula(sigma):
     for seed in range(2):
         logits, label = draw_batch(seed)
-        value, _ = value_and_gradient(BLVLoss(sigma, PRIOR), logits, label, seed)
+        value, _ = seeded(BLVLoss(sigma, PRIOR), logits, label, seed)
         assert value.item() == pytest.approx(twin(logits, label, sigma, seed), rel=1e-5)
 
 
@@ -58,7 +57,7 @@ def test_gradcheck_with_the_same_noise():
 def test_repeats_with_the_seed_of_pytorch():
     logits, label = draw_batch()
     loss = BLVLoss(prior=PRIOR)
-    first, again, other = (value_and_gradient(loss, logits, label, seed)[0] for seed in (0, 0, 1))
+    first, again, other = (seeded(loss, logits, label, seed)[0] for seed in (0, 0, 1))
     assert first == again != other
 
 
@@ -82,11 +81,11 @@ def test_noise_is_positive_bounded_and_the_larger_the_rarer_the_class_is():
 def test_ignored_pixels_do_not_matter():
     logits, label = draw_batch()
     loss = BLVLoss(prior=PRIOR)
-    value, grad = value_and_gradient(loss, logits, label)
+    value, grad = seeded(loss, logits, label)
     logits[(label == 255)[:, None].expand_as(logits)] = torch.nan
-    other, other_grad = value_and_gradient(loss, logits, label)
+    other, other_grad = seeded(loss, logits, label)
     assert torch.equal(value, other) and torch.equal(grad, other_grad)
-    value, grad = value_and_gradient(loss, logits, label.fill_(255))
+    value, grad = seeded(loss, logits, label.fill_(255))
     assert value == 0 and (grad == 0).all()
 
 
@@ -97,8 +96,8 @@ def test_statistics_give_the_prior():
         loss(logits, label)
     assert loss.needs_statistics
     loss.use_statistics(make_statistics([[500, 300, 150, 49, 1]]))
-    value, _ = value_and_gradient(loss, logits, label)
-    assert value == value_and_gradient(BLVLoss(prior=PRIOR), logits, label)[0]
+    value, _ = seeded(loss, logits, label)
+    assert value == seeded(BLVLoss(prior=PRIOR), logits, label)[0]
 
 
 def test_only_the_noisy_logits_are_kept():
@@ -119,7 +118,7 @@ def test_only_the_noisy_logits_are_kept():
 def test_upsampled_logits_and_no_host_sync():
     low, label = draw_batch(shape=(2, 5, 5, 6))[0], draw_batch()[1]
     logits = UpsampledLogits(low, label.shape[1:], align_corners=False)
-    value, _ = value_and_gradient(BLVLoss(prior=PRIOR), logits.resized(), label)
+    value, _ = seeded(BLVLoss(prior=PRIOR), logits.resized(), label)
     torch.manual_seed(0)
     torch.testing.assert_close(BLVLoss(prior=PRIOR)(logits, label), value)
     loss = BLVLoss(prior=PRIOR, check_labels=False).to('meta')

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from batches import value_and_gradient
 from loss_configs import LMP, loss_configs, name, region_configs
 from mmseg.registry import MODELS
 
@@ -44,15 +45,8 @@ def toward(label, num_classes, margin):
     return torch.where(right, margin, -margin)
 
 
-def gradient(cfg, logits, label):
-    logits = logits.clone().requires_grad_()
-    value = MODELS.build(cfg)(logits, label)
-    (grad,) = torch.autograd.grad(value, logits)
-    return value.detach(), grad
-
-
 def finite_gradient(cfg, logits, label):
-    value, grad = gradient(cfg, logits, label)
+    value, grad = value_and_gradient(MODELS.build(cfg), logits, label)
     assert value.isfinite() and value >= 0 and grad.isfinite().all()
     return value, grad
 
@@ -153,7 +147,7 @@ def test_classes_that_are_masked_with_minus_infinity(cfg, dtype):
 def test_labels_that_are_masked_with_minus_infinity(cfg, num_classes):
     logits, label = draw(num_classes)
     label[1, 2, 3], logits[1, 1, 2, 3] = 1, -math.inf
-    assert gradient(cfg, logits, label)[0] == math.inf
+    assert value_and_gradient(MODELS.build(cfg), logits, label)[0] == math.inf
 
 
 @every_loss
@@ -161,7 +155,7 @@ def test_labels_that_are_masked_with_minus_infinity(cfg, num_classes):
 def test_one_bad_pixel_is_visible(cfg, num_classes, bad):
     logits, label = draw(num_classes)
     label[0, 0, 0], logits[0, 0, 0, 0] = num_classes - 1, bad
-    assert gradient(cfg, logits, label)[0].isnan()
+    assert value_and_gradient(MODELS.build(cfg), logits, label)[0].isnan()
 
 
 @every_loss
@@ -171,7 +165,7 @@ def test_one_bad_pixel_among_right_ones_is_visible(cfg, num_classes, image):
     label = torch.zeros(2, 6, 7, dtype=torch.int64)
     logits = toward(label, num_classes, 1e4)
     logits[image, :, 5, 6] = math.nan
-    assert gradient(cfg, logits, label)[0].isnan()
+    assert value_and_gradient(MODELS.build(cfg), logits, label)[0].isnan()
 
 
 @pytest.mark.elsewhere

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from batches import draw_batch
+from batches import draw_batch, value_and_gradient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loss_configs import DTYPES, LMP, any_loss, batches, loss_configs, max_pooling, name, recall
@@ -26,10 +26,7 @@ def sometimes(max_examples):
 
 
 def gradient(cfg, logits, label, ignore_index, **kwargs):
-    logits = logits.clone().requires_grad_()
-    value = MODELS.build(cfg)(logits, label, ignore_index=ignore_index, **kwargs)
-    (grad,) = torch.autograd.grad(value, logits)
-    return value.detach(), grad
+    return value_and_gradient(MODELS.build(cfg), logits, label, ignore_index=ignore_index, **kwargs)
 
 
 def epsilon(tensor):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from batches import draw_batch
+from batches import draw_batch, value_and_gradient
 from mmseg.models.losses import LovaszLoss
 from mmseg.registry import MODELS
 from tiny_statistics import make_statistics
@@ -12,13 +12,6 @@ from mmseg_imbalance.losses import LossMaxPooling, LovaszSoftmaxLoss, UpsampledL
 WEIGHTS = [0.5, 1, 2, 3, 0.1]
 
 
-def gradient(loss, logits, label, **kwargs):
-    logits = logits.clone().requires_grad_()
-    value = loss(logits, label, **kwargs)
-    (grad,) = torch.autograd.grad(value, logits)
-    return value.detach(), grad
-
-
 @pytest.mark.parametrize('classes', ['present', 'all', [0, 4]], ids=str)
 @pytest.mark.parametrize('weights', [None, WEIGHTS], ids=['', 'weighted'])
 @pytest.mark.parametrize('per_image', (False, True))
@@ -26,8 +19,8 @@ def test_equals_the_loss_of_mmsegmentation(classes, weights, per_image):
     logits, label = draw_batch(shape=(2, 5, 16, 17))
     options = dict(classes=classes, class_weight=weights, per_image=per_image, loss_weight=0.7)
     theirs = LovaszLoss(**options, reduction='mean' if per_image else 'none')
-    value, grad = gradient(LovaszSoftmaxLoss(**options), logits, label)
-    expected, expected_grad = gradient(theirs, logits, label, ignore_index=255)
+    value, grad = value_and_gradient(LovaszSoftmaxLoss(**options), logits, label)
+    expected, expected_grad = value_and_gradient(theirs, logits, label, ignore_index=255)
     torch.testing.assert_close(value, expected, rtol=1e-5, atol=0)
     scale = expected_grad.abs().max().item()
     torch.testing.assert_close(grad, expected_grad, rtol=1e-4, atol=1e-5 * scale)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from batches import NUM_CLASSES, NoHostSync, draw_batch
+from batches import NUM_CLASSES, NoHostSync, draw_batch, value_and_gradient
 from loss_configs import loss_configs, name
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS, TASK_UTILS
@@ -28,21 +28,14 @@ def build(cfg, **kwargs):
     return MODELS.build(dict(cfg, **kwargs))
 
 
-def gradient(loss, logits, *args, **kwargs):
-    logits = logits.clone().requires_grad_()
-    value = loss(logits, *args, **kwargs)
-    (grad,) = torch.autograd.grad(value, logits)
-    return value.detach(), grad
-
-
 @all_losses
 def test_weights_of_ignored_pixels_are_not_looked_at(cfg, batch):
     logits, label = batch
     weight = torch.rand(label.shape)
-    value, grad = gradient(build(cfg), logits, label, weight=weight)
+    value, grad = value_and_gradient(build(cfg), logits, label, weight=weight)
     for junk in (torch.nan, torch.inf, -1):
         junk_weight = torch.where(label == 255, junk, weight)
-        junk_value, junk_grad = gradient(build(cfg), logits, label, weight=junk_weight)
+        junk_value, junk_grad = value_and_gradient(build(cfg), logits, label, weight=junk_weight)
         torch.testing.assert_close(junk_value, value)
         torch.testing.assert_close(junk_grad, grad)
 
@@ -52,8 +45,8 @@ def test_weights_of_ignored_pixels_are_not_looked_at(cfg, batch):
 @pytest.mark.parametrize('dtype', (torch.bfloat16, torch.float16))
 def test_half_precision_is_computed_in_float32(cfg, dtype, batch):
     logits, label = batch[0].to(dtype), batch[1]
-    value, grad = gradient(build(cfg), logits, label)
-    expected, expected_grad = gradient(build(cfg), logits.float(), label)
+    value, grad = value_and_gradient(build(cfg), logits, label)
+    expected, expected_grad = value_and_gradient(build(cfg), logits.float(), label)
     assert value.dtype == torch.float32 and grad.dtype == dtype
     assert torch.equal(value, expected)
     torch.testing.assert_close(grad, expected_grad.to(dtype))
@@ -69,8 +62,8 @@ def test_compiles_without_a_graph_break(cfg, batch):
     torch._dynamo.reset()
     batch[0][(batch[1] == 255)[:, None].expand_as(batch[0])] = torch.nan
     compiled = torch.compile(build(cfg), fullgraph=True, backend='aot_eager')
-    value, grad = gradient(compiled, *batch)
-    expected, expected_grad = gradient(build(cfg), *batch)
+    value, grad = value_and_gradient(compiled, *batch)
+    expected, expected_grad = value_and_gradient(build(cfg), *batch)
     assert grad.isfinite().all()
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(grad, expected_grad)
@@ -101,8 +94,8 @@ def test_compiled_pass_over_the_logits(cfg, batch):
     torch._dynamo.reset()
     if 'pixel_loss' in cfg:
         cfg = dict(cfg, pixel_loss=dict(cfg['pixel_loss'], compile=True))
-    value, grad = gradient(build(cfg, compile=True), *batch)
-    expected, expected_grad = gradient(build(cfg), *batch)
+    value, grad = value_and_gradient(build(cfg, compile=True), *batch)
+    expected, expected_grad = value_and_gradient(build(cfg), *batch)
     torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(grad, expected_grad, rtol=1e-4, atol=1e-7)
 
@@ -122,7 +115,7 @@ def test_upsampled_logits(cfg):
     def fused(logits, label):
         return build(cfg)(UpsampledLogits(logits, label.shape[1:], align_corners=False), label)
 
-    value, grad = gradient(fused, low, label)
+    value, grad = value_and_gradient(fused, low, label)
     torch.testing.assert_close(value, expected.detach(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(grad, expected_grad, rtol=1e-4, atol=1e-6)
 
@@ -165,7 +158,7 @@ def test_no_host_sync_on_a_gpu(cfg, fused, compile, batch):
         step()
     finally:
         torch.cuda.set_sync_debug_mode('default')
-    expected, expected_grad = gradient(build(cfg, class_weight=[1.0, 2, 3, 4, 5]), *batch)
+    expected, expected_grad = value_and_gradient(build(cfg, class_weight=[1.0, 2, 3, 4, 5]), *batch)
     if 'momentum' not in cfg:  # which remembers the first step
         torch.testing.assert_close(logits.grad.cpu(), expected_grad, rtol=1e-4, atol=1e-7)
 
@@ -190,7 +183,7 @@ def test_a_step_can_be_captured_in_a_graph(cfg, batch):
         logits.mul_(0.5)
     graph.replay()
     if 'momentum' not in cfg:
-        expected, expected_grad = gradient(build(cfg), batch[0] * 0.5, batch[1])
+        expected, expected_grad = value_and_gradient(build(cfg), batch[0] * 0.5, batch[1])
         torch.testing.assert_close(value.cpu(), expected, rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(logits.grad.cpu(), expected_grad, rtol=1e-4, atol=1e-7)
 

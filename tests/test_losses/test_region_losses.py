@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from batches import NUM_CLASSES, NoHostSync, draw_batch
+from batches import NUM_CLASSES, NoHostSync, draw_batch, value_and_gradient
 from loss_configs import TVERSKY, UNIFIED, name, region_configs
 from mmseg.registry import MODELS
 
@@ -22,19 +22,12 @@ def build(cfg, **kwargs):
     return MODELS.build(dict(cfg, **kwargs))
 
 
-def gradient(loss, logits, *args, **kwargs):
-    logits = logits.clone().requires_grad_()
-    value = loss(logits, *args, **kwargs)
-    (grad,) = torch.autograd.grad(value, logits)
-    return value.detach(), grad
-
-
 @all_losses
 def test_ignored_pixels_are_as_if_they_were_cut_out(cfg, batch):
     logits, label = batch
     label[:, :, 7:] = 255
-    value, grad = gradient(build(cfg), logits, label)
-    cut, cut_grad = gradient(build(cfg), logits[..., :7], label[..., :7])
+    value, grad = value_and_gradient(build(cfg), logits, label)
+    cut, cut_grad = value_and_gradient(build(cfg), logits[..., :7], label[..., :7])
     torch.testing.assert_close(value, cut)
     torch.testing.assert_close(grad, F.pad(cut_grad, (0, 4)))
 
@@ -57,8 +50,8 @@ def test_equal_class_weights_are_a_factor(cfg, batch):
 @all_losses
 def test_half_precision_is_computed_in_float32(cfg, batch):
     logits, label = batch[0].bfloat16(), batch[1]
-    value, grad = gradient(build(cfg), logits, label)
-    expected, expected_grad = gradient(build(cfg), logits.float(), label)
+    value, grad = value_and_gradient(build(cfg), logits, label)
+    expected, expected_grad = value_and_gradient(build(cfg), logits.float(), label)
     assert value.dtype == torch.float32 and grad.dtype == torch.bfloat16
     assert torch.equal(value, expected)
     # the gradients of two parts add up in half precision
@@ -88,7 +81,7 @@ def test_compiles_without_a_graph_break(cfg, batch):
     batch[0][(batch[1] == 255)[:, None].expand_as(batch[0])] = torch.nan
     compiled = torch.compile(build(cfg), fullgraph=True, backend='aot_eager')
     for found, expected in zip(
-        gradient(compiled, *batch), gradient(build(cfg), *batch), strict=True
+        value_and_gradient(compiled, *batch), value_and_gradient(build(cfg), *batch), strict=True
     ):
         torch.testing.assert_close(found, expected)
 

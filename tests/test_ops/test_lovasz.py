@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from batches import NoHostSync, draw_batch
+from batches import NoHostSync, draw_batch, value_and_gradient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -58,10 +58,7 @@ def twin(logits, label, ignore_index=255, classes='present', class_weight=None):
 
 
 def compute(logits, label, ignore_index=255, **kwargs):
-    x = logits.clone().requires_grad_()
-    value = lovasz_softmax(x, label, ignore_index, **kwargs)
-    (grad,) = torch.autograd.grad(value, x)
-    return value.detach(), grad
+    return value_and_gradient(lovasz_softmax, logits, label, ignore_index, **kwargs)
 
 
 def assert_equal_to_twin(logits, label, tolerance=1e-5, **kwargs):
