@@ -8,6 +8,8 @@ from mmseg.registry import DATASETS
 
 from .label_check import CheckedFiles
 
+SUFFIXES = ('.png', '.jpg')
+
 
 @DATASETS.register_module()
 class CamVidDataset(CheckedFiles):
@@ -29,7 +31,7 @@ class CamVidDataset(CheckedFiles):
 
     Args:
         img_suffix (str, optional): Suffix of image files. None, the default, accepts both
-            ``.png`` and ``.jpg``.
+            ``.png`` and ``.jpg``, also in capitals.
         seg_map_suffix (str): Suffix of label files.
         **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
@@ -123,11 +125,12 @@ class CamVidDataset(CheckedFiles):
         for name in fileio.list_dir_or_file(
             image_dir,
             list_dir=False,
-            suffix=('.png', '.jpg'),
             recursive=True,
             backend_args=self.backend_args,
         ):
-            frame = osp.splitext(name)[0]
+            frame, suffix = osp.splitext(name)
+            if suffix.lower() not in SUFFIXES:
+                continue
             if frame in images:
                 raise ValueError(
                     f'{image_dir} has both {images[frame]} and {name}; set img_suffix to choose'

@@ -8,7 +8,7 @@ again: a file gets its final name only when it is complete, and complete files a
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -63,6 +63,22 @@ class Outcome:
     status: str
     counts: np.ndarray | None = None
     reason: str = ''
+
+
+def of_suffix(paths: Iterable[Path], suffix: str) -> list[Path]:
+    """Selects the files with a suffix in small letters.
+
+    Raises:
+        ToolError: If there are files with the same suffix in capitals; names one of them.
+    """
+    found = [path for path in paths if path.suffix.lower() == suffix]
+    capital = [path for path in found if path.suffix != suffix]
+    if capital:
+        raise ToolError(
+            f'{capital[0]}: the suffix has to be {suffix}, in small letters; rename it '
+            f'({len(capital)} such in all)'
+        )
+    return found
 
 
 def read_complete(path: Path) -> tuple[bytes, tuple[int, int]]:

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from ..utils.errors import BadFileError, ToolError
-from .camvid import CamVidDataset
-from .conversion import Outcome, Pair, convert_pair, read_label, run
+from .camvid import SUFFIXES, CamVidDataset
+from .conversion import Outcome, Pair, convert_pair, of_suffix, read_label, run
 from .label_check import check_ids
 
 SPLITS = ('train', 'val', 'test')
@@ -19,7 +19,7 @@ def find_pairs(source: Path, destination: Path) -> list[Pair]:
     """Lists the frames of a folder in the tutorial's layout or with images/ and labels/.
 
     Raises:
-        ToolError: If no label is found, or a frame has several images.
+        ToolError: If no label is found, a frame has several images, or a suffix is in capitals.
     """
     pairs = []
     for split in SPLITS:
@@ -28,7 +28,8 @@ def find_pairs(source: Path, destination: Path) -> list[Pair]:
             (source / 'images' / split, source / 'labels' / split),
         ):
             found = _images(images)
-            for stem in sorted({*found, *(path.stem for path in labels.glob('*.png'))}):
+            labelled = of_suffix(labels.glob('*'), '.png')
+            for stem in sorted({*found, *(path.stem for path in labelled)}):
                 image = found.get(stem, images / f'{stem}.png')
                 key = f'{split}/{stem}'
                 pairs.append(
@@ -49,7 +50,7 @@ def find_pairs(source: Path, destination: Path) -> list[Pair]:
 
 def _images(folder: Path) -> dict[str, Path]:
     images: dict[str, Path] = {}
-    for path in (*folder.glob('*.png'), *folder.glob('*.jpg')):
+    for path in [path for suffix in SUFFIXES for path in of_suffix(folder.glob('*'), suffix)]:
         if path.stem in images:
             raise ToolError(f'{folder} has both {path.stem}.png and {path.stem}.jpg; delete one')
         images[path.stem] = path

@@ -12,7 +12,7 @@ from ..utils.command_line import first_line
 from ..utils.errors import BadFileError, ToolError
 from ..utils.files import write_atomically
 from .clothing import ClothingDataset
-from .conversion import IGNORED, Outcome, Pair, convert_pair, run
+from .conversion import IGNORED, Outcome, Pair, convert_pair, of_suffix, run
 
 BACKGROUND = 'null'
 PHOTOGRAPHS, VALIDATION, HELD_OUT = 1004, 200, 100
@@ -51,7 +51,7 @@ def convert_clothing(
 def find_pairs(source: Path, destination: Path) -> list[Pair]:
     """Lists all photographs that have pixel labels, and all label maps."""
     photos, labels = source / 'photos', source / 'annotations' / 'pixel-level'
-    names = sorted(path.stem for path in labels.glob('*.mat'))
+    names = sorted(path.stem for path in of_suffix(labels.glob('*'), '.mat'))
     if not names:
         raise ToolError(f'{source} holds no annotations/pixel-level/*.mat')
     return [

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..utils.errors import BadFileError, ToolError
 from ..utils.files import write_atomically
-from .conversion import Outcome, Pair, convert_pair, read_label, run
+from .conversion import Outcome, Pair, convert_pair, of_suffix, read_label, run
 
 # Cityscapes train id of each raw id of SYNTHIA-RAND-CITYSCAPES, in the order of the raw ids from
 # void (0) to lane marking (22). Parking slot (13) and road work (14) have no counterpart.
@@ -108,7 +108,11 @@ def _pairs_below(root: Path, destination: Path, prefix: Path) -> list[Pair]:
     images, labels = root / 'RGB', root / 'GT' / 'LABELS'
     if not labels.is_dir():
         return []
-    paths = {p.relative_to(folder) for folder in (images, labels) for p in folder.rglob('*.png')}
+    paths = {
+        path.relative_to(folder)
+        for folder in (images, labels)
+        for path in of_suffix(folder.rglob('*'), '.png')
+    }
     for path in paths:
         _check_listable(path.with_suffix('').as_posix(), root)
     return [

@@ -8,7 +8,7 @@ Therefore only the few storage formats that are known to be read as stored pass 
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
@@ -18,6 +18,7 @@ import mmcv
 import numpy as np
 from mmengine import fileio
 from mmengine.logging import print_log
+from mmengine.utils import scandir
 from mmseg.datasets.basesegdataset import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image, UnidentifiedImageError
@@ -51,6 +52,12 @@ class CheckedFiles(BaseSegDataset):
         True
     """
 
+    def load_data_list(self) -> list[dict]:
+        """Lists the samples, and warns of images that the case of their suffix leaves out."""
+        samples = super().load_data_list()
+        warn_of_left_out(self, samples)
+        return samples
+
     def prepare_data(self, idx: int):
         """Loads and transforms a sample."""
         info = self.get_data_info(idx)
@@ -69,6 +76,35 @@ def _reason(error: Exception) -> str:
     if isinstance(error, BadFileError | OSError | cv2.error) or text == name:
         return text
     return f'{name}: {text}'
+
+
+def warn_of_left_out(dataset: BaseSegDataset, samples: Sequence[dict]) -> None:
+    """Warns once of images whose suffix differs from the data set's in its case alone.
+
+    MMSegmentation lists the images of a folder by the exact suffix, without a word about others.
+
+    Args:
+        dataset: The data set. Folders at addresses are not looked at.
+        samples: The samples that it lists, all or some.
+    """
+    folder, suffix = dataset.data_prefix.get('img_path') or '', dataset.img_suffix
+    by_list = dataset.ann_file and not os.path.isdir(dataset.ann_file)
+    if by_list or not suffix or not os.path.isdir(folder):
+        return
+    listed = {sample.get('img_path') for sample in samples}
+    found = scandir(folder, suffix, recursive=True, case_sensitive=False)
+    others = [name for name in found if not name.endswith(suffix)]
+    left_out = [name for name in others if os.path.join(folder, name) not in listed]
+    if left_out:
+        _warn(
+            f'{type(dataset).__name__} does not list the images in {folder} whose suffix has other '
+            f'capitals than {suffix}: {len(left_out)}, such as {left_out[0]}; rename them'
+        )
+
+
+@cache
+def _warn(text: str) -> None:
+    print_log(text, 'current', logging.WARNING)
 
 
 def check_label_map(info: dict, loader) -> None:

@@ -101,6 +101,16 @@ def test_two_images_of_one_frame_are_refused(tmp_path):
         build(tmp_path)
 
 
+def test_suffixes_in_capitals_are_suffixes(tmp_path):
+    write(tmp_path, 'a', RAW, '.PNG')
+    write(tmp_path, 'b', RAW)
+    write(tmp_path, 'c', RAW, '.JPG')
+    assert names(build(tmp_path)) == ['a.PNG', 'b.png', 'c.JPG']
+    write(tmp_path, 'a', RAW)
+    with pytest.raises(ValueError, match='has both .*a.PNG'):
+        build(tmp_path)
+
+
 def test_classes_and_colours():
     meta = CamVidDataset.METAINFO
     assert len(meta['classes']) == len(meta['palette']) == 11

@@ -80,3 +80,11 @@ def test_two_images_of_one_frame(tmp_path):
     write(tmp_path / 'train/a.jpg', picture())
     with pytest.raises(ToolError, match='both a.png and a.jpg'):
         convert_camvid(tmp_path, tmp_path / 'out', nproc=1)
+
+
+@pytest.mark.parametrize('name', ['train/b.PNG', 'train/b.Jpg', 'trainannot/b.PNG'])
+def test_suffixes_in_capitals_are_refused(tmp_path, name):
+    for path in ('train/a.png', 'trainannot/a.png', name):
+        write(tmp_path / path, picture())
+    with pytest.raises(ToolError, match=f'{tmp_path / name}: the suffix has to be .*1 such'):
+        convert_camvid(tmp_path, tmp_path / 'out', nproc=1)

@@ -75,3 +75,11 @@ def test_another_folder(tmp_path):
     savemat(tmp_path / 'raw/label_list.mat', dict(label_list=np.array([['null']], dtype=object)))
     with pytest.raises(BadFileError, match='lacks the labels accessories, bag, '):
         convert_clothing(tmp_path / 'raw', tmp_path / 'out', nproc=1)
+
+
+def test_suffixes_in_capitals_are_refused(tmp_path):
+    write_clothing(tmp_path, {n: np.zeros((3, 4)) for n in (1, 2)})
+    labels = tmp_path / 'annotations/pixel-level'
+    (labels / '0002.mat').rename(labels / '0002.MAT')
+    with pytest.raises(ToolError, match='.*0002.MAT: the suffix has to be .*1 such'):
+        convert_clothing(tmp_path, tmp_path / 'out', nproc=1)

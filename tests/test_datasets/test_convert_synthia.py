@@ -189,6 +189,16 @@ def test_nothing_found(tmp_path, convert):
         convert(tmp_path, tmp_path / 'out')
 
 
+@pytest.mark.parametrize('convert', [rand, seqs])
+@pytest.mark.parametrize('folder', ['RGB', 'GT/LABELS'])
+def test_suffixes_in_capitals_are_refused(tmp_path, convert, folder):
+    for name in ('a', 'b'):
+        write_frame(tmp_path, name, [[1, 2]])
+    (tmp_path / folder / 'b.png').rename(tmp_path / folder / 'b.PNG')
+    with pytest.raises(ToolError, match=f'.*{folder}/b.PNG: the suffix has to be .*1 such'):
+        convert(tmp_path, tmp_path / 'out')
+
+
 FRAMES = [f'{SEQUENCE}/{view}/{i:06d}' for view in VIEWS for i in range(787)]
 
 

@@ -1,5 +1,6 @@
 """What training does with label maps that it would read as other ids: end, and name them."""
 
+import re
 import struct
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +15,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image, ImageFile
 from torch._utils import ExceptionWrapper
 
-from mmseg_imbalance.datasets import count_classes
+from mmseg_imbalance.datasets import count_classes, find_label_maps
 from mmseg_imbalance.datasets.label_check import CheckedFiles
 from mmseg_imbalance.utils.command_line import first_line
 from mmseg_imbalance.utils.errors import BadFileError
@@ -316,6 +317,28 @@ def test_a_subclass_that_reads_in_its_own_way_is_named_once(tmp_path, monkeypatc
     assert samples[0]['gt_seg_map'].shape == samples[0]['ori_shape']
     samples[1]
     assert len(said) == 1 and said[0].startswith('LoadAnnotationsMyWay reads label maps in a way')
+
+
+@pytest.mark.parametrize('kind', ['CheckedCityscapesDataset', 'CityscapesDataset'])
+def test_images_left_out_for_the_case_of_their_suffix_are_named_once(tmp_path, monkeypatch, kind):
+    said = []
+    monkeypatch.setattr(
+        'mmseg_imbalance.datasets.label_check.print_log', lambda text, *_: said.append(text)
+    )
+    write_labels(tmp_path)
+    folder = tmp_path / 'images/train'
+    for i in (1, 3):
+        (folder / f'frame {i}.png').rename(folder / f'frame {i}.Png')
+    settings = dict(type=kind, img_suffix='.png', seg_map_suffix='.png')
+    (tmp_path / 'list.txt').write_text('frame 0\n')
+    find_label_maps(build(config(tmp_path, ann_file='list.txt') | settings))
+    assert not said  # a list leaves out what it likes
+    for _ in range(2):
+        samples = build(config(tmp_path) | settings)
+        assert len(find_label_maps(samples).maps) == len(samples) == 2
+    (message,) = said
+    assert message.startswith(f'{kind} does not list the images in {folder} whose suffix has other')
+    assert re.search(r'than .png: 2, such as frame [13].Png; rename them', message)
 
 
 TIFFS = {
