@@ -1,14 +1,16 @@
 """Where MMEngine's training loop is, for samplers whose stream has no end of its own.
 
 A loop by iterations draws without an end, a loop by epochs until the sampler stops. A sampler does
-not see the loop; MMEngine notes its length and position in the message hub.
+not see the loop; MMEngine notes its length and position in the message hub. As they stay there when
+the training is over, they count only while MMEngine also notes that it trains. A training that an
+error ends leaves that note behind: samplers of the same process without a runner then go on as it.
 """
 
 from ..registry import HAS_STACK
 
 
 def current_epoch() -> int | None:
-    """Returns the epoch, from 0, of a training by several epochs; None of other trainings."""
+    """Returns the epoch, from 0, of a training by several epochs, None of others or without one."""
     return _info('epoch') if (_info('max_epochs') or 1) > 1 else None
 
 
@@ -23,4 +25,5 @@ def _info(key: str) -> int | None:
         return None
     from mmengine.logging import MessageHub  # imported late: optional
 
-    return MessageHub.get_current_instance().get_info(key)
+    hub = MessageHub.get_current_instance()
+    return hub.get_info(key) if hub.get_info('loop_stage') == 'train' else None

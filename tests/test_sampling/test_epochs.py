@@ -5,7 +5,6 @@ import itertools
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.logging import MessageHub
 from mmseg.registry import DATA_SAMPLERS
 from tiny_data import tiny_dataset
 from tiny_run import PIXELS, tiny_config
@@ -50,8 +49,7 @@ def train(folder, epochs, stop=None, hooks=(), resume=False, **options):
 
 
 def stream(folder, count):
-    """The first draws of the sampler, without a training."""
-    MessageHub.get_instance('no training')
+    """The first draws of the sampler, without a training, also after one."""
     sampler = DATA_SAMPLERS.build(
         dict(
             type='ClassBalancedInfiniteSampler', seed=5, min_pixels=4, class_prob='rare',
@@ -82,6 +80,8 @@ def test_a_single_epoch_ends(tmp_path, hook):
     kept, runner = train(tmp_path, 1, hooks=hooks, **rare)
     assert runner.epoch == 1 and (tmp_path / 'run/epoch_1.pth').is_file()
     assert len(kept) == 2 if hook else len(kept) == 3
+    draws = stream(tmp_path, 3 * SIZE)
+    assert len(draws) == 3 * SIZE and draws[:7] == kept[0][1]
 
 
 @pytest.mark.elsewhere
