@@ -25,6 +25,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..utils.command_line import first_line
 from ..utils.errors import BadFileError
+from ..utils.logs import in_later_worker
 
 _ONE_CHANNEL = ('1', 'L', 'P')  # Pillow's modes of up to 8 bits; in P the ids are palette indices
 _DEEP = ('I', 'F')  # how Pillow's deeper modes start, such as I;16
@@ -146,6 +147,8 @@ def loads_annotations(transform) -> bool:
 
 @cache
 def _warn_of_unchecked(kind: type) -> None:
+    if in_later_worker():
+        return
     print_log(
         f'{kind.__name__} reads label maps in a way of its own: nobody checks that their ids are '
         'read as they are stored, such as those above 255',

@@ -9,7 +9,7 @@ from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
 from ..statistics.class_statistics import ClassStatistics
-from ..utils.logs import log
+from ..utils.logs import in_later_worker, log
 from .class_aware_window import class_aware_window
 from .class_probability import FREQUENCY_MODES, frequency_probability
 
@@ -120,6 +120,8 @@ class ClassAwareRandomCrop(RandomCrop):
 
     def _note(self, drawn_class: int, shown: bool) -> None:
         """Warns once if most images do not show the class that the sampler drew them for."""
+        if in_later_worker():  # the cause is in the images of all workers alike
+            return
         self._sent += 1
         self._missed += not shown
         if self._missed > _TRIED // 2 and self._missed > self._sent / 2 and not self._warned:

@@ -2,6 +2,8 @@
 
 import logging
 
+from torch.utils.data import get_worker_info
+
 from ..registry import HAS_STACK
 
 
@@ -13,3 +15,9 @@ def log(message: str, level: int = logging.INFO) -> None:
         print_log(message, logger='current', level=level)
     else:
         logging.getLogger('mmseg_imbalance').log(level, message)
+
+
+def in_later_worker() -> bool:
+    """Whether this is a worker of a data loader, but not its first, which can warn for all."""
+    worker = get_worker_info()
+    return worker is not None and worker.id > 0

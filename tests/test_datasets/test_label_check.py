@@ -14,6 +14,7 @@ from mmseg.datasets import CityscapesDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image, ImageFile
 from torch._utils import ExceptionWrapper
+from torch.utils.data import DataLoader
 
 from mmseg_imbalance.datasets import count_classes, find_label_maps
 from mmseg_imbalance.datasets.label_check import CheckedFiles
@@ -317,6 +318,20 @@ def test_a_subclass_that_reads_in_its_own_way_is_named_once(tmp_path, monkeypatc
     assert samples[0]['gt_seg_map'].shape == samples[0]['ori_shape']
     samples[1]
     assert len(said) == 1 and said[0].startswith('LoadAnnotationsMyWay reads label maps in a way')
+
+
+def test_of_several_workers_one_names_it(tmp_path, monkeypatch):
+    said = tmp_path / 'said'
+    monkeypatch.setattr(
+        'mmseg_imbalance.datasets.label_check.print_log',
+        lambda text, *_: said.open('a').write(f'{text}\n'),
+    )
+    write_labels(tmp_path)
+    loader = type('LoadAnnotationsByWorkers', (LoadAnnotationsMyWay,), {})()
+    samples = dataset(tmp_path, pipeline=[loader])
+    for _ in DataLoader(samples, num_workers=2, collate_fn=list, multiprocessing_context='fork'):
+        pass
+    assert len(said.read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize('kind', ['CheckedCityscapesDataset', 'CityscapesDataset'])

@@ -5,6 +5,7 @@ from mmcv.transforms.utils import cache_random_params
 from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 from tiny_data import tiny_dataset, write_label_maps
+from torch.utils.data import DataLoader
 
 from mmseg_imbalance.datasets import class_statistics
 from mmseg_imbalance.sampling.class_aware_random_crop import ClassAwareRandomCrop
@@ -218,6 +219,20 @@ def test_classes_that_never_arrive_are_noticed_once(monkeypatch):
     (message,) = said
     assert '51 of 101 images do not show the class' in message and 'class 7' in message
     assert 'a transform after LoadAnnotations' in message
+
+
+def test_of_several_workers_one_warns(tmp_path, monkeypatch):
+    said = tmp_path / 'said'
+    target = 'mmseg_imbalance.sampling.class_aware_random_crop.log'
+    monkeypatch.setattr(target, lambda message, *_: said.open('a').write(f'{message}\n'))
+    write_label_maps(tmp_path, [[1, 2, 0]])
+    dataset = tiny_dataset(tmp_path, [dict(type='ClassAwareRandomCrop', crop_size=4)])
+    draws = [DrawnIndex(0, 3)] * 40
+    for _ in DataLoader(
+        dataset, 2, sampler=draws, num_workers=2, collate_fn=list, multiprocessing_context='fork'
+    ):
+        pass
+    assert len(said.read_text().splitlines()) == 1
 
 
 def test_a_label_map_of_another_size_is_refused():
