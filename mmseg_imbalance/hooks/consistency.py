@@ -5,6 +5,7 @@ the crop, the padding and the metric.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -216,8 +217,22 @@ def _other_classes(fact: Fact, first: Fact) -> InconsistentConfigError:
 
 
 def _check_label_0(data: dict[str, object]) -> None:
-    """Checks that the files of a kind are read in one way; BaseSegDataset can be any kind."""
-    for kind in {type(dataset) for dataset in data.values()} - {BaseSegDataset}:
-        same = {place: dataset for place, dataset in data.items() if type(dataset) is kind}
+    """Checks that the files of a kind or a folder are read in one way; others get a warning.
+
+    BaseSegDataset can be any kind. In other files of the same classes, 0 may mean something else.
+    """
+    alike = defaultdict(dict)
+    for place, dataset in data.items():
+        if type(dataset) is not BaseSegDataset:
+            alike[type(dataset).__name__][place] = dataset
+        folder = isinstance(dataset, BaseSegDataset) and dataset.data_prefix.get('seg_map_path')
+        if folder:
+            alike[f'{folder}/*{dataset.seg_map_suffix}'][place] = dataset
+    for which, same in alike.items():
         facts = _settings(same, 'reduce_zero_label')
-        _agree('meaning of label 0', facts, f'set it alike for all data sets of {kind.__name__}')
+        _agree('meaning of label 0', facts, f'set it alike for all data sets of {which}')
+    facts = _settings(data, 'reduce_zero_label')
+    try:
+        _agree('meaning of label 0', facts, 'set it alike if 0 means the same in their files')
+    except InconsistentConfigError as error:
+        log(str(error), logging.WARNING)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from mmengine.model import ExponentialMovingAverage
 from mmseg.registry import DATASETS, MODELS
-from tiny_data import CLASSES, TinyDataset
+from tiny_data import CLASSES, TinyDataset, tiny_dataset, write_label_maps
 from tiny_run import run as run_training
 from tiny_run import tiny_config
 from tiny_statistics import make_statistics
 
 from mmseg_imbalance.datasets import class_statistics
-from mmseg_imbalance.hooks.consistency import InconsistentConfigError
+from mmseg_imbalance.hooks.consistency import InconsistentConfigError, check_consistency
 from mmseg_imbalance.utils.errors import ToolError
 
 HOOK = dict(
@@ -139,6 +139,42 @@ def test_another_name_is_a_warning(tmp_path):
     run_training(cfg)
     log = next((tmp_path / 'run').rglob('*.log')).read_text()
     assert 'val_dataloader.dataset name classes differently: common / usual' in log
+
+
+@pytest.mark.parametrize(
+    ('kind', 'settings', 'refused'),
+    [
+        ('OtherKind', {}, True),
+        ('OtherKind', dict(data_prefix=dict(img_path='images', seg_map_path='others')), False),
+        ('OtherKind', dict(seg_map_suffix='_ids.png'), False),
+        ('BaseSegDataset', dict(metainfo=dict(classes=CLASSES)), True),
+    ],
+    ids=['same files', 'other folder', 'other suffix', 'any kind'],
+)
+def test_label_0_of_another_kind_of_data_set(tmp_path, monkeypatch, kind, settings, refused):
+    """Label files of one folder count in one way, those of another data set may count otherwise."""
+    other_kind = type('OtherKind', (TinyDataset,), {})
+    DATASETS.register_module(module=other_kind, force=True)
+    warned, raised = [], []
+    target = 'mmseg_imbalance.hooks.consistency.log'
+    monkeypatch.setattr(target, lambda text, *_: warned.append(text))
+    write_label_maps(tmp_path, [[1, 2, 3]])
+    train = tiny_dataset(tmp_path)
+    same = dict(data_root=str(tmp_path), img_suffix='.png', data_prefix=train.data_prefix)
+    for reduce_zero_label in (False, True):
+        assert not warned + raised
+        other = {**same, **settings, 'type': kind, 'reduce_zero_label': reduce_zero_label}
+        datasets = dict(train=train, val=DATASETS.build(other))
+        try:
+            check_consistency(torch.nn.Module(), datasets, {})
+        except InconsistentConfigError as error:
+            raised.append(str(error))
+    (message,) = raised if refused else warned
+    assert message.startswith(
+        'the parts of the config disagree about the meaning of label 0: train_dataloader.dataset.'
+        'reduce_zero_label: False; val_dataloader.dataset.reduce_zero_label: True; set it alike '
+    )
+    assert len(warned + raised) == 1
 
 
 def test_crop_with_the_statistics_of_other_classes(tmp_path):
