@@ -1,13 +1,16 @@
 """Chooses the hyper-parameters of methods from their grids."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
-from .plan import Plan, Trial
+from .plan import Plan
 from .record import Record
 
 
 def choose(plan: Plan, records: Sequence[Record]) -> dict[str, dict[str, object]]:
     """Chooses the values with the highest mIoU on the held-out images, by method.
+
+    Where images are held out in several ways, the mean of their mIoU decides.
 
     Args:
         plan: The plan.
@@ -25,14 +28,14 @@ def choose(plan: Plan, records: Sequence[Record]) -> dict[str, dict[str, object]
 def _choose(
     plan: Plan, records: Sequence[Record], chosen: dict, methods: set[str]
 ) -> dict[str, dict[str, object]]:
-    tried: dict[str, list[tuple[float | None, Trial]]] = {}
-    for trial in plan.trials('tune', chosen):
-        if trial.method in methods:
-            found = (r.run.means['mIoU'] for r in records if r.trial == trial)
-            tried.setdefault(trial.method, []).append((next(found, None), trial))
+    trials = [trial for trial in plan.trials('tune', chosen) if trial.method in methods]
     best = {}
-    for method, outcomes in tried.items():
-        scores = [score for score, _ in outcomes]
-        if None not in scores:
-            best[method] = outcomes[scores.index(max(scores))][1].choice
+    for method in {trial.method for trial in trials}:
+        own = [trial for trial in trials if trial.method == method]
+        scores = [next((r.run.means['mIoU'] for r in records if r.trial == t), None) for t in own]
+        if None in scores:
+            continue
+        folds = len(plan.folds)  # the trials of a choice follow one another
+        means = [fmean(scores[i : i + folds]) for i in range(0, len(scores), folds)]
+        best[method] = own[means.index(max(means)) * folds].choice
     return best

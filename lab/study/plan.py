@@ -119,8 +119,14 @@ class Trial:
     def name(self) -> str:
         """The trial's unique name within its stage, for files."""
         chosen = [f'{key.rpartition(".")[2]}-{value}' for key, value in self.choice.items()]
+        fold = [f'without-{self.fold}'] if self.fold else []
         seed = [f'seed{self.seed}'] if self.stage == 'train' else []
-        return '_'.join([self.method, *chosen, *seed])
+        return '_'.join([self.method, *chosen, *fold, *seed])
+
+    @property
+    def fold(self) -> str:
+        """What the names of the held-out images begin with; '' if these are not told by it."""
+        return str(self.hold_out.get('match', ''))
 
 
 @dataclass(frozen=True)
@@ -134,8 +140,9 @@ class Plan:
         methods: Methods by key. The first is the baseline: values chosen for it hold for all.
         seeds: Seeds of the ``train`` stage.
         options: Changes to the configs in all trials, by dotted key.
-        hold_out: How the validation images for tuning are taken from the training set, see
-            :func:`.hold_out.hold_out`.
+        hold_out: How the validation images for tuning are taken from the training set: the
+            arguments of :func:`.hold_out.hold_out`. With a list of ``match``, such as the names of
+            videos, every value is tried once for each and judged by the mean.
         amp: Whether to train in mixed precision, as with ``--amp`` of ``tools/train.py``.
         gpus: Number of processes of a training; by default the number in the setting's name.
         augmented: Whether to score also with test-time augmentation.
@@ -149,7 +156,7 @@ class Plan:
     methods: dict[str, Method]
     seeds: list[int]
     options: dict[str, object] = field(default_factory=dict)
-    hold_out: dict[str, object] = field(default_factory=dict)
+    hold_out: dict[str, object] | list[dict[str, object]] = field(default_factory=dict)
     amp: bool = False
     gpus: int = 1
     augmented: bool = True
@@ -181,6 +188,11 @@ class Plan:
         return plan
 
     @property
+    def folds(self) -> list[dict[str, object]]:
+        """The ways in which images are held out, one after another."""
+        return self.hold_out if isinstance(self.hold_out, list) else [self.hold_out]
+
+    @property
     def baseline(self) -> str:
         """Key of the method that the others are compared with."""
         return next(iter(self.methods))
@@ -204,7 +216,9 @@ class Plan:
         for seed in self.seeds if stage == 'train' else self.seeds[:1]:
             for method in self.methods.values():
                 for choice in self._choices(stage, method, chosen):
-                    yield self._trial(stage, method, seed, choice, chosen.get(self.baseline, {}))
+                    for fold in self.folds if stage == 'tune' else [{}]:
+                        shared = chosen.get(self.baseline, {})
+                        yield self._trial(stage, method, seed, choice, shared, fold)
 
     def first_alike(self, key: str, chosen: Mapping[str, Mapping[str, object]]) -> str:
         """Returns the key of the first method that equals a method, given the chosen values.
@@ -216,7 +230,7 @@ class Plan:
 
         def settings(method: Method) -> tuple[str, dict]:
             choice = _choice(method, chosen)
-            trial = self._trial('train', method, 0, choice, chosen.get(self.baseline, {}))
+            trial = self._trial('train', method, 0, choice, chosen.get(self.baseline, {}), {})
             return trial.config, trial.options
 
         own = settings(self.methods[key])
@@ -229,16 +243,17 @@ class Plan:
             return []
         return [_choice(method, chosen)]
 
-    def _trial(self, stage: str, method: Method, seed: int, choice: dict, shared: Mapping) -> Trial:
-        tuned = stage == 'tune'
+    def _trial(
+        self, stage: str, method: Method, seed: int, choice: dict, shared: Mapping, fold: Mapping
+    ) -> Trial:
         return Trial(
             stage,
             method.key,
             seed,
             f'{method.config}_{self.setting}.py',
             {**self.options, **shared, **method.options, **choice},
-            choice if tuned else {},
-            self.hold_out if tuned else {},
+            choice if stage == 'tune' else {},
+            dict(fold),
             self.amp,
             self.gpus,
             self.augmented,
@@ -267,8 +282,11 @@ class Plan:
                 yield f'targets has the score {target.score!r}; there are {", ".join(MEANS)}'
         if any(method.grid for method in self.methods.values()) and not self.hold_out:
             yield 'it has grids, and no hold_out to choose from them with'
-        if self.hold_out:
-            yield from _hold_out_problems(**self.hold_out)
+        for fold in self.folds:
+            yield from _hold_out_problems(**fold)
+        named = [fold.get('match') for fold in self.folds]
+        if len(set(named)) < len(named):
+            yield 'the entries of hold_out have different values of match'
 
 
 def _choice(method: Method, chosen: Mapping) -> dict[str, object]:
@@ -286,12 +304,17 @@ def _grid_problems(method: Method) -> Iterator[str]:
                 yield f'the grid of {method.key} has no list of values for {key}'
 
 
-def _hold_out_problems(share: object = 0.2, group: object = '', **unknown) -> Iterator[str]:
+def _hold_out_problems(
+    share: object = 0.2, group: object = '', match: object = '', listed: object = '', **unknown
+) -> Iterator[str]:
     if unknown:
-        yield f'hold_out has {next(iter(unknown))!r}; there are share and group'
+        yield f'hold_out has {next(iter(unknown))!r}; there are share, group, match and listed'
     if not isinstance(share, float) or not 0 < share < 1:
         yield f'share of hold_out is a number between 0 and 1, got {share!r}'
-    try:
-        re.compile(group)
-    except (re.error, TypeError) as error:
-        yield f'group of hold_out is not a regular expression: {group!r} ({error})'
+    if not isinstance(listed, str):
+        yield f'listed of hold_out is a file below the data set, got {listed!r}'
+    for name, pattern in {'group': group, 'match': match}.items():
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            yield f'{name} of hold_out is not a regular expression: {pattern!r} ({error})'

@@ -63,7 +63,7 @@ class Workshop:
         path, folder = config_path(trial.config), self.folder(trial)
         cfg = load_config(path, head_options(trial.options, load_config(path)))
         if trial.hold_out:
-            cfg.merge_from_dict(hold_out_options(cfg, folder, **trial.hold_out))
+            cfg.merge_from_dict(hold_out_options(cfg, folder, trial.hold_out))
         cfg.merge_from_dict(stage_options(trial, cfg) | {'randomness.seed': trial.seed})
         cfg.val_evaluator.statistics = _statistics(cfg)
         cfg.test_dataloader = cfg.val_dataloader

@@ -70,3 +70,15 @@ def test_combinations():
         for (p, q), s in scores.items()
     ]
     assert choose(plan, records) == {'both': {'p': 1, 'q': [1, 2]}}
+
+
+def test_the_mean_over_what_was_left_out_decides():
+    plan = replace(made_plan(), hold_out=[{'match': 'A'}, {'match': 'B'}])
+    scores = {(2.0, 'A'): 60, (2.0, 'B'): 20, (1.0, 'A'): 30, (1.0, 'B'): 52}
+    records = [
+        replace(record, trial=replace(record.trial, hold_out={'match': fold}))
+        for (gamma, fold), iou in scores.items()
+        for record in [tried(gamma, iou)]
+    ]
+    assert choose(plan, records) == {'focal': {GAMMA: 1.0}}
+    assert choose(plan, records[:3]) == {}

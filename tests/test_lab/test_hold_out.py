@@ -21,7 +21,7 @@ def test_the_last_of_every_group_are_held_out(names, share):
     groups = {letter: sorted(n for n in names if n[0] == letter) for letter in 'ab'}
     expected = {letter: int(share * len(members)) for letter, members in groups.items()}
     if not any(expected.values()):
-        with pytest.raises(ValueError, match='to train on'):
+        with pytest.raises(ValueError, match='images are held out'):
             hold_out(names, share, '[ab]')
         return
     kept, held = hold_out(names, share, '[ab]')
@@ -42,8 +42,17 @@ def test_a_name_outside_all_groups_is_one_of_the_rest():
 
 @pytest.mark.parametrize('share', [0.01, 1.0])
 def test_nothing_left_is_an_error(share):
-    with pytest.raises(ValueError, match=f'a share of {share} of 2 images'):
+    with pytest.raises(ValueError, match=r'[02] of 2 images are held out'):
         hold_out(['a', 'b'], share)
+
+
+def test_what_matches_or_is_listed_is_held_out():
+    names = ['A_2', 'B_1', 'A_1', 'BA_1']
+    assert hold_out(names, match='A_') == (['BA_1', 'B_1'], ['A_1', 'A_2'])
+    assert hold_out(names, listed={'B_1', 'A_2', 'C'}) == (['A_1', 'BA_1'], ['A_2', 'B_1'])
+    for way in ({'match': 'C'}, {'match': ''}, {'listed': ['C']}):
+        with pytest.raises(ValueError, match='[04] of 4 images are held out'):
+            hold_out(names, **way)
 
 
 def camvid(folder, frames):
@@ -60,11 +69,13 @@ def camvid(folder, frames):
     return cfg
 
 
-def test_a_config_is_validated_on_a_part_of_its_training_set(tmp_path):
+@pytest.mark.parametrize('way', [{'share': 0.2, 'group': '[^_]+'}, {'listed': 'held_out.txt'}])
+def test_a_config_is_validated_on_a_part_of_its_training_set(tmp_path, way):
     from mmseg.registry import DATASETS
 
     cfg = camvid(tmp_path / 'data', [f'{v}_{i:02}' for v in ('A', 'B') for i in range(5)])
-    cfg.merge_from_dict(hold_out_options(cfg, tmp_path / 'lists', 0.2, '[^_]+'))
+    (tmp_path / 'data/held_out.txt').write_text('A_04\nB_04\n')
+    cfg.merge_from_dict(hold_out_options(cfg, tmp_path / 'lists', way))
     found = {}
     for stage in ('train', 'val'):
         dataset = DATASETS.build(cfg[f'{stage}_dataloader'].dataset)
@@ -77,5 +88,5 @@ def test_a_config_is_validated_on_a_part_of_its_training_set(tmp_path):
 
 def test_too_few_images_are_named(tmp_path):
     cfg = camvid(tmp_path / 'data', ['A_1', 'B_1'])
-    with pytest.raises(PlanError, match='images/train: a share of 0.2 of 2 images'):
-        hold_out_options(cfg, tmp_path, 0.2, '[^_]+')
+    with pytest.raises(PlanError, match='images/train: 0 of 2 images are held out'):
+        hold_out_options(cfg, tmp_path, {'share': 0.2, 'group': '[^_]+'})

@@ -80,6 +80,21 @@ def test_tuning_tries_every_combination_with_the_baselines_choice():
     assert {t.seed for t in trials} == {3}
 
 
+def test_every_combination_is_tried_without_each_video():
+    videos = [{'match': 'A'}, {'match': 'B'}]
+    methods = {'ce': Method('ce', 'CE', 'cross_entropy/ce', grid={'lr': [0.1, 0.2]})}
+    folded = plan(hold_out=videos, methods=methods, seeds=[0])
+    trials = list(folded.trials('tune'))
+    assert [t.name for t in trials] == [
+        'ce_lr-0.1_without-A',
+        'ce_lr-0.1_without-B',
+        'ce_lr-0.2_without-A',
+        'ce_lr-0.2_without-B',
+    ]
+    assert [t.hold_out for t in trials] == videos * 2
+    assert [(t.name, t.hold_out) for t in folded.trials('train')] == [('ce_seed0', {})]
+
+
 def test_a_grid_may_be_several():
     methods = {
         'ce': Method('ce', 'CE', 'cross_entropy/ce', grid=[]),
@@ -151,9 +166,12 @@ def test_cost_is_measured_once_and_defaults_stand_in_for_choices():
         ("methods = {'ce': dict(name='x', config='y', grid=[3])}", 'or a list of such dicts'),
         ("methods = {'ce': dict(name='x', config='y', grid={'a': [3]})}", 'no hold_out'),
         ("methods = {'ce': dict(nome='x')}", 'cannot read plan .*nome'),
-        ('hold_out = dict(shre=0.2)', "hold_out has 'shre'; there are share and group"),
+        ('hold_out = dict(shre=0.2)', "hold_out has 'shre'; there are share, group, match and"),
         ('hold_out = dict(share=2.0)', 'share of hold_out is a number between 0 and 1, got 2.0'),
         ("hold_out = dict(group='(')", r"group of hold_out is not a regular expression: '\('"),
+        ("hold_out = dict(match='[')", r"match of hold_out is not a regular expression: '\['"),
+        ('hold_out = dict(listed=3)', 'listed of hold_out is a file below the data set, got 3'),
+        ("hold_out = [dict(match='A'), dict(match='A')]", 'have different values of match'),
         (
             "methods = {k: dict(name='x', config='y') for k in ('a', 'b')}",
             "two methods have the name 'x'",
