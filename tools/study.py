@@ -24,6 +24,7 @@ EXAMPLES = """examples:
 Stages: "tune" trains with every value of the methods' grids on a part of the training set and
 scores the rest of it. "train" trains with the best of these values and scores the last checkpoint,
 plain and with test-time augmentation. "cost" measures time and memory, one training at a time.
+"calibrate" finds offsets of the classes on the images that the tuning held out, and scores them.
 A study that was interrupted or is run again continues where it stopped. The work dir then has the
 results, a small JSON file per training, and a report of them: report.md and figures, which
 tools/analysis_tools/study_report.py can make again. Exit code: 0 all is done, 1 some trainings
@@ -37,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('plan', help='Python file with methods, setting and seeds')
     parser.add_argument(
-        '--stages', nargs='+', choices=STAGES, default=STAGES, help='default: all of them'
+        '--stages', nargs='+', choices=STAGES, default=STAGES[:3], help='default: tune train cost'
     )
     parser.add_argument(
         '--methods', nargs='+', default=[], metavar='KEY', help='default: all of the plan'

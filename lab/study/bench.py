@@ -208,8 +208,8 @@ def _cores() -> int:
 def _summary(record: Record) -> str:
     """Summarises a record in one line."""
     name = f'{record.trial.stage} {record.trial.name}'
-    if record.run is None:
+    if record.trial.stage == 'cost':
         memory = f', {record.memory:.0f} MiB' if record.memory else ''
         return f'{name}: {record.seconds:.3f} s/iteration{memory}'
-    means = record.run.means
+    means = record.calibrated.get('mIoU') or record.run.means
     return f'{name}: mIoU {means["mIoU"]:.2f}, mAcc {means["mAcc"]:.2f}'

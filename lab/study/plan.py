@@ -11,8 +11,11 @@ from mmengine.config import Config
 from mmseg_imbalance.utils.command_line import first_line
 from mmseg_imbalance.utils.errors import ToolError
 
-STAGES = ('tune', 'train', 'cost')
+STAGES = ('tune', 'train', 'cost', 'calibrate')
 """The stages of a plan, in the order in which they are carried out."""
+
+HOLDING_OUT = ('tune', 'calibrate')
+"""The stages that hold out a part of the training images."""
 
 MEANS = {
     'mIoU': 'mIoU',
@@ -98,7 +101,8 @@ class Trial:
         config: Path of the config below ``configs``.
         options: Changes to the config, by dotted key.
         choice: The part of the options that is being tuned.
-        hold_out: In the ``tune`` stage, how its validation images are taken from the training set.
+        hold_out: In the stages of :data:`HOLDING_OUT`, which images are taken from the training
+            set.
         amp: Whether to train in mixed precision.
         gpus: Number of processes, each with its own batch.
         augmented: Whether to score the last checkpoint also with test-time augmentation.
@@ -216,7 +220,7 @@ class Plan:
         for seed in self.seeds if stage == 'train' else self.seeds[:1]:
             for method in self.methods.values():
                 for choice in self._choices(stage, method, chosen):
-                    for fold in self.folds if stage == 'tune' else [{}]:
+                    for fold in self.folds if stage in HOLDING_OUT else [{}]:
                         shared = chosen.get(self.baseline, {})
                         yield self._trial(stage, method, seed, choice, shared, fold)
 
@@ -252,7 +256,7 @@ class Plan:
             seed,
             f'{method.config}_{self.setting}.py',
             {**self.options, **shared, **method.options, **choice},
-            choice if stage == 'tune' else {},
+            choice if stage in HOLDING_OUT else {},
             dict(fold),
             self.amp,
             self.gpus,

@@ -30,6 +30,8 @@ class Record:
             None if not measured or not known.
         run: Single-scale scores of the last checkpoint, with the loss curve; None if not scored.
         augmented: Means in percent with test-time augmentation; empty if not scored with it.
+        calibrated: Means in percent of the validation images without offsets of the classes and
+            with those found on the held-out images, see :mod:`.calibrate`; empty in other stages.
     """
 
     trial: Trial
@@ -39,6 +41,7 @@ class Record:
     memory: float | None = None
     run: Run | None = None
     augmented: dict[str, float] = field(default_factory=dict)
+    calibrated: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> Path:
         """Writes ``<stage>/<trial>.json``, completely or not at all, and returns its path."""
@@ -47,7 +50,8 @@ class Record:
             curve = zip(*self.run.curves.get('loss', ((), ())), strict=True)
             content['run'] = self.run.to_dict()
             content['loss'] = [[int(s), _number(v)] for s, v in curve]
-        content['augmented'] = nan_to_none(self.augmented)
+        for key in ('augmented', 'calibrated'):
+            content[key] = nan_to_none(content[key])
         path = record_path(folder, self.trial)
         text = json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1)
         write_atomically(path, (text + '\n').encode())
@@ -64,7 +68,8 @@ class Record:
         try:
             content = json.loads(read_bytes(path, _MAX_BYTES))
             content['trial'] = Trial(**content['trial'])
-            content['augmented'] = none_to_nan(content['augmented'])
+            for key in {'augmented', 'calibrated'} & content.keys():
+                content[key] = none_to_nan(content[key])
             loss = content.pop('loss', [])
             if content['run'] is not None:
                 run = Run.from_dict(content['run'])

@@ -63,7 +63,7 @@ def report(results: Results) -> str:
     if results.plan.baseline in results.costs:
         machines = _machines(results.costs.values())
         parts += [*_sections(results, 'cost'), escape_markdown(f'{machines}.')]
-    parts += _sections(results, 'tuning')
+    parts += _sections(results, 'calibrated', 'left-out', 'tuning')
     parts += ['![curves](curves.png)', '## Commands', _commands(results)]
     return '\n\n'.join(part.rstrip('\n') for part in parts) + '\n'
 

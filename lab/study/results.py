@@ -9,6 +9,7 @@ from .choice import choose
 from .compared_runs import Comparison, Spread, compare_runs
 from .plan import Method, Plan
 from .record import Record, check_trial, read_records, record_path
+from .run import Run
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Results:
         tuned: Records of the ``tune`` stage.
         chosen: The values chosen from these records, see :func:`choose`.
         costs: Records of the ``cost`` stage by method.
+        calibrated: Records of the ``calibrate`` stage.
     """
 
     plan: Plan
@@ -30,6 +32,7 @@ class Results:
     tuned: list[Record] = field(default_factory=list)
     chosen: dict[str, dict[str, object]] = field(default_factory=dict)
     costs: dict[str, Record] = field(default_factory=dict)
+    calibrated: list[Record] = field(default_factory=list)
 
     @classmethod
     def read(cls, plan: Plan, folder: Path) -> 'Results':
@@ -44,7 +47,7 @@ class Results:
         tuning = list(plan.trials('tune', chosen))
         tuned = [record for record in records if record.trial in tuning]
         by_stage = {}
-        for stage in ('train', 'cost'):
+        for stage in ('train', 'cost', 'calibrate'):
             expected = {trial.name: trial for trial in plan.trials(stage, chosen)}
             by_stage[stage] = [r for r in read_records(folder, stage) if r.trial.name in expected]
             for record in by_stage[stage]:
@@ -62,7 +65,7 @@ class Results:
         named = [(plan.methods[key].name, r.run) for key, found in trained.items() for r in found]
         comparison = compare_runs(named, plan.methods[plan.baseline].name)
         costs = {r.trial.method: r for r in by_stage['cost']}
-        return cls(plan, comparison, trained, tuned, chosen, costs)
+        return cls(plan, comparison, trained, tuned, chosen, costs, by_stage['calibrate'])
 
     @property
     def methods(self) -> list[Method]:
@@ -93,6 +96,21 @@ class Results:
         seeds = sorted(base.keys() & own.keys())
         unit = Spread.of([base[seed] for seed in seeds]).mean / 100 if relative else 1
         return Spread.of([(own[seed] - base[seed]) / unit for seed in seeds])
+
+    def held_out(self, method: Method) -> dict[str, Run]:
+        """Returns a method's runs with the chosen values, by what the held-out images begin with.
+
+        They are in the plan's order; there are none before the baseline and the method are chosen.
+        """
+        if not {method.key, self.plan.baseline} <= self.chosen.keys():
+            return {}
+        choice = self.chosen[method.key]
+        found = {
+            record.trial.fold: record.run
+            for record in self.tuned
+            if (record.trial.method, record.trial.choice) == (method.key, choice)
+        }
+        return {fold: found[fold] for fold in (way.get('match', '') for way in self.plan.folds)}
 
     def dominated(self, method: Method) -> list[Method]:
         """Returns the baselines with higher mIoU and higher mean accuracy (the Pareto front)."""

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import mmengine
@@ -18,11 +19,13 @@ from mmseg.registry import DATASETS
 from mmseg_imbalance.datasets.label_maps import find_label_maps
 from mmseg_imbalance.datasets.store import default_path, load_or_count
 from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.machine import describe_machine
 from mmseg_imbalance.utils.run_config import load_config
 from mmseg_imbalance.utils.shipped import config_path
 
 from ..claim import claim
+from .calibrate import calibrated_means
 from .commands import command, head_options, shown_command, stage_options
 from .hold_out import hold_out_options
 from .live_log import latest_loss, newest_records
@@ -78,9 +81,8 @@ class Workshop:
         return describe_machine(self.device) | gpus | versions
 
     def run(self, trial: Trial, tool: str, *arguments, watch: Callable[[], bool]) -> float:
-        """Runs a tool on the config in the trial's folder and returns its peak memory."""
-        config = self.folder(trial) / 'config' / Path(trial.config).name
-        words = command(self.tools / tool, config, *arguments, gpus=trial.gpus)
+        """Runs a tool for a trial and returns its peak memory."""
+        words = command(self.tools / tool, *arguments, gpus=trial.gpus)
         # threads that busy-wait would slow a training down where other work needs a core
         own = {'OMP_NUM_THREADS': str(self.threads), 'OMP_WAIT_POLICY': 'PASSIVE'}
         log = self.folder(trial) / 'output.txt'
@@ -99,14 +101,17 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
     Raises:
         ToolError: If a command failed or left no scores, or the folder belongs to another trial.
     """
+    if trial.stage == 'calibrate':
+        return _calibrated(workshop, trial, watch)
     cfg, folder = workshop.config(trial), workshop.folder(trial)
     _claim(folder, trial)
     length, cost = cfg.train_cfg.max_iters, trial.stage == 'cost'
-    _dump(cfg, folder / 'config' / Path(trial.config).name)
+    config = folder / 'config' / Path(trial.config).name
+    write_atomically(config, cfg.pretty_text.encode())
     if cost or not _is_finished(folder):
         resume, amp = ['--resume'] * (not cost), ['--amp'] * trial.amp
         memory = workshop.run(
-            trial, 'train.py', '--work-dir', folder, *resume, *amp,
+            trial, 'train.py', config, '--work-dir', folder, *resume, *amp,
             watch=lambda: watch((latest_loss(folder) or {'step': 0})['step'], length),
         )  # fmt: skip
     shown = '' if trial.stage == 'tune' else shown_command(trial, cfg)
@@ -115,7 +120,7 @@ def run_trial(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool
         return Record(**record, **_cost(folder, memory))
     augmented = {}
     if trial.stage == 'train' and trial.augmented:
-        augmented = _augmented(workshop, trial, lambda: watch(length, length))
+        augmented = _augmented(workshop, trial, config, lambda: watch(length, length))
     try:
         run = read_run(folder)
     except RunError as error:
@@ -133,11 +138,6 @@ def _claim(folder: Path, trial: Trial) -> None:
     check_trial(Trial(**claim(noted, asdict(trial))), trial, folder)
 
 
-def _dump(cfg: Config, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cfg.dump(path)
-
-
 def _statistics(cfg: Config) -> str:
     """Returns the file of the training set's class statistics, which is made if missing."""
     init_default_scope(cfg.get('default_scope', 'mmseg'))
@@ -147,11 +147,26 @@ def _statistics(cfg: Config) -> str:
     return str(path)
 
 
-def _augmented(workshop: Workshop, trial: Trial, watch: Callable[[], bool]) -> dict[str, float]:
+def _calibrated(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool]) -> Record:
+    """Calibrates the network of a tuning trial, which is trained if it is not there."""
+    trained = replace(trial, stage='tune', gpus=1)
+    run_trial(workshop, replace(trial, stage='tune'), watch)
+    means = calibrated_means(
+        trained,
+        workshop.folder(trained),
+        workshop.config(trained).val_evaluator.statistics,
+        partial(workshop.run, trained, watch=lambda: watch(1, 1)),
+    )
+    return Record(trial, '', workshop.machine(trial), calibrated=means)
+
+
+def _augmented(
+    workshop: Workshop, trial: Trial, config: Path, watch: Callable[[], bool]
+) -> dict[str, float]:
     """Scores the last checkpoint with test-time augmentation and returns the means."""
     out = workshop.folder(trial) / 'augmented'
     checkpoint = (workshop.folder(trial) / 'last_checkpoint').read_text().strip()
-    workshop.run(trial, 'test.py', checkpoint, '--tta', '--work-dir', out, watch=watch)
+    workshop.run(trial, 'test.py', config, checkpoint, '--tta', '--work-dir', out, watch=watch)
     return none_to_nan(json.loads((out / 'class_scores.json').read_text())['means'])
 
 

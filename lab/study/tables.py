@@ -100,15 +100,53 @@ def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> T
     """Returns the scores of all values tried on the held-out images; chosen ones are marked."""
     rows = []
     for method in methods or results.plan.methods.values():
-        choices = method.choices()
         tried = [record for record in results.tuned if record.trial.method == method.key]
-        for record in sorted(tried, key=lambda r: choices.index(r.trial.choice)):
-            best = record.trial.choice == results.chosen.get(method.key)
-            scores = [f'{record.run.means[key]:.1f}' for key in ('mIoU', 'mAcc')]
-            cells = [Number(score, '', best) for score in scores]
-            rows.append([method.name, _in_words(record.trial.choice), *cells])
+        for choice in method.choices():
+            means = [record.run.means for record in tried if record.trial.choice == choice]
+            if means:
+                best = choice == results.chosen.get(method.key)
+                scores = [np.mean([mean[key] for mean in means]) for key in ('mIoU', 'mAcc')]
+                cells = [Number(f'{score:.1f}', '', best) for score in scores]
+                rows.append([method.name, _in_words(choice), *cells])
     header = ['method', 'value', 'mIoU', 'mAcc']
     return Table('Scores of the held-out images (%)', header, rows)
+
+
+def left_out_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Returns the scores of the held-out images with the values that were chosen on them.
+
+    Where several parts, such as videos, are held out in turn, the means are over these.
+    """
+    methods = methods or results.plan.methods.values()
+    found = {method.name: runs for method in methods if (runs := results.held_out(method))}
+    base = results.held_out(results.plan.methods[results.plan.baseline])
+    columns = {}
+    for part in filter(None, (fold.get('match') for fold in results.plan.folds)):
+        scores = [Spread.of([runs[part].means['mIoU']]) for runs in found.values()]
+        columns[f'mIoU, {part}'] = numbers(scores)
+    for key, title in MEANS.items():
+        scores = [Spread.of([run.means[key] for run in runs.values()]) for runs in found.values()]
+        columns[title] = [number._replace(std='') for number in numbers(scores)]
+    gains = [
+        Spread.of([run.means['mIoU'] - base[part].means['mIoU'] for part, run in runs.items()])
+        for runs in found.values()
+    ]
+    columns['gain of mIoU'] = [number._replace(best=False) for number in numbers(gains, sign='+')]
+    rows = zip(found, *columns.values(), strict=True)
+    return Table('Held-out images (%)', ['method', *columns], [list(row) for row in rows])
+
+
+def calibrated_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Returns scores of the validation images without and with offsets of the classes."""
+    rows = []
+    for method in methods or results.plan.methods.values():
+        found = [r.calibrated for r in results.calibrated if r.trial.method == method.key]
+        for objective in dict.fromkeys(name for each in found for name in each):
+            means = [each[objective] for each in found if objective in each]
+            spreads = [Spread.of([mean.get(key, np.nan) for mean in means]) for key in MEANS]
+            cells = [number._replace(best=False) for s in spreads for number in numbers([s])]
+            rows.append([method.name, objective, *cells])
+    return Table('With offsets (%)', ['method', 'offsets for', *MEANS.values()], rows)
 
 
 TABLES = {
@@ -120,6 +158,8 @@ TABLES = {
     'recall': partial(class_table, kind='Acc'),
     'cost': cost_table,
     'tuning': tuning_table,
+    'left-out': left_out_table,
+    'calibrated': calibrated_table,
 }
 """Functions that make the tables, by name; they take results and methods (None for all)."""
 

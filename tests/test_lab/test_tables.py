@@ -10,10 +10,12 @@ from study_results import GAMMA, made_plan, made_record, write_study
 from lab.study.plan import Method, Target
 from lab.study.results import Results
 from lab.study.tables import (
+    calibrated_table,
     class_table,
     cost_table,
     front_table,
     gain_table,
+    left_out_table,
     summary_table,
     target_table,
     tuning_table,
@@ -159,6 +161,80 @@ def test_values_that_are_no_longer_in_the_grid_are_left_out(tmp_path):
     made_record('focal', stage='tune', choice={GAMMA: 9.0}, plan=wider).write(tmp_path)
     results = Results.read(made_plan(), tmp_path)
     assert len(tuning_table(results).rows) == 2
+
+
+@pytest.fixture
+def videos(tmp_path):
+    """A study in which two videos are held out in turn, with two learning rates."""
+    lr = {'lr': [0.1, 0.2]}
+    plan = dataclasses.replace(
+        made_plan(
+            ce=Method('ce', 'cross-entropy', 'cross_entropy/ce', grid=lr),
+            focal=Method('focal', 'focal loss', 'baselines/focal', grid=lr),
+        ),
+        hold_out=[{'match': 'B'}, {'match': 'A'}],
+    )
+    pole = {
+        ('ce', 0.1): (10, 40),
+        ('ce', 0.2): (16, 43),
+        ('focal', 0.1): (25, 49),
+        ('focal', 0.2): (19, 40),
+    }
+    for (method, lr), scores in pole.items():
+        for trial in plan.trials('tune', {'ce': {'lr': 0.2}}):
+            if trial.method == method and trial.choice == {'lr': lr}:
+                iou = (90, 50, scores[trial.fold == 'B'])
+                record = made_record('ce', iou=iou, acc=(95, 60, 20))
+                dataclasses.replace(record, trial=trial).write(tmp_path)
+    for record in [made_record('ce', plan=plan), made_record('recall', plan=plan)]:
+        options = {**record.trial.options, 'lr': 0.2}
+        trial = dataclasses.replace(record.trial, options=options)
+        dataclasses.replace(record, trial=trial).write(tmp_path)
+    return plan, tmp_path
+
+
+def test_held_out_videos_one_by_one_and_their_mean(videos):
+    plan, folder = videos
+    results = Results.read(plan, folder)
+    assert results.chosen == {'ce': {'lr': 0.2}, 'focal': {'lr': 0.1}}
+    found = rows(left_out_table(results))
+    assert list(found) == ['cross-entropy', 'focal loss']
+    ce, focal = found.values()
+    assert list(ce)[:4] == ['method', 'mIoU, B', 'mIoU, A', 'mIoU']
+    assert (ce['mIoU, B'], ce['mIoU, A'], ce['mIoU']) == ('61.0', '52.0', '56.5')
+    assert (focal['mIoU, B'], focal['mIoU, A']) == ('**63.0**', '**55.0**')
+    assert (focal['mIoU'], focal['gain of mIoU']) == ('**59.0**', '+2.5 ± 0.7')
+    assert focal['tail IoU'] == '**37.0**' and focal['tail recall'] == '20.0'
+    tuned = squeezed(tuning_table(results).to_markdown()).splitlines()
+    assert tuned[2] == '| cross-entropy | lr 0.1 | 55.0 | 58.3 |'
+
+
+def test_held_out_scores_need_those_of_the_baseline(videos):
+    plan, folder = videos
+    (folder / 'tune' / 'ce_lr-0.2_without-A.json').unlink()
+    with pytest.raises(ToolError, match='of other settings'):
+        Results.read(plan, folder)
+
+
+def test_scores_with_offsets_are_means_over_what_was_held_out(videos):
+    plan, folder = videos
+    results = Results.read(plan, folder)
+    assert not calibrated_table(results).rows
+    means = [{'mIoU': 50.0, 'mAcc': 60.0}, {'mIoU': 53.0, 'mAcc': 62.0}]
+    for trial in plan.trials('calibrate', results.chosen):
+        if trial.method == 'ce':
+            found = {'none': means[0], 'mIoU': means[trial.fold == 'A']}
+            if trial.fold == 'A':
+                found['mAcc'] = {'mIoU': 40.0, 'mAcc': float('nan')}
+            record = made_record('ce', plan=plan, run=None, augmented={}, calibrated=found)
+            dataclasses.replace(record, trial=trial).write(folder)
+    table = calibrated_table(Results.read(plan, folder))
+    cells = [line.split('|')[1:6] for line in squeezed(table.to_markdown()).splitlines()[2:]]
+    assert [[cell.strip() for cell in row] for row in cells] == [
+        ['cross-entropy', 'none', '50.0 ± 0.0', '60.0 ± 0.0', '–'],
+        ['cross-entropy', 'mIoU', '51.5 ± 2.1', '61.0 ± 1.4', '–'],
+        ['cross-entropy', 'mAcc', '40.0', '–', '–'],
+    ]
 
 
 def test_gains_count_the_seeds_that_the_baseline_has_too(tmp_path):

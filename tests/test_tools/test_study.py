@@ -156,6 +156,30 @@ def test_a_changed_plan_is_no_continuation(finished, run_fork, toy_data, tmp_pat
 
 
 @pytest.mark.slow
+def test_calibration_takes_the_tuned_networks(finished, run_fork, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / 'copy')
+    own = folder / 'work' / 'tune'
+    for path in own.glob('*/last_checkpoint'):  # names a file by its whole path
+        path.write_text(str(path.parent / Path(path.read_text()).name))
+    arguments = [folder / 'tiny.py', '--work-dir', folder / 'work', '--stages', 'calibrate']
+    done = run_fork('study.py', *arguments, '--methods', 'focal', timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (name,) = (path.name for path in (folder / 'work/results/calibrate').iterdir())
+    record = json.loads((folder / 'work/results/calibrate' / name).read_text())
+    calibrated = own / name.removesuffix('.json') / 'calibrated'
+    validated = records(folder / 'work/results')['train/ce_seed0']['run']['pixels']
+    for objective, means in record['calibrated'].items():
+        scores = json.loads((calibrated / objective / 'class_scores.json').read_text())
+        assert scores['means']['mIoU'] == means['mIoU']
+        assert {row['class']: row['pixels'] for row in scores['classes']} == validated
+    assert {'none', 'mIoU'} <= record['calibrated'].keys()
+    assert json.loads((calibrated / 'mIoU.json').read_text())['offsets']
+    lists = (own / name.removesuffix('.json') / 'train.txt').read_text()
+    config = (calibrated / 'focal_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py').read_text()
+    assert f"ann_file='{own}" in config and len(lists.split()) == 6
+
+
+@pytest.mark.slow
 def test_a_training_that_was_not_scored_is(finished, run_fork, tmp_path):
     """As if stopped in the last validation, after the last checkpoint was written."""
     folder = shutil.copytree(finished[0], tmp_path / 'copy')
