@@ -55,7 +55,16 @@ def calibrated_means(
                 raise
             model = ['model.type=CalibratedEncoderDecoder', f'model.offsets={found}']
         scores = [f'test_evaluator.out_dir={out / name}']
-        run('test.py', config, checkpoint, '--work-dir', out / name, '--cfg-options', *scores, *model)
+        run(
+            'test.py',
+            config,
+            checkpoint,
+            '--work-dir',
+            out / name,
+            '--cfg-options',
+            *scores,
+            *model,
+        )
         content = json.loads((out / name / 'class_scores.json').read_text())
         means[name] = none_to_nan(content['means'])
     return means

@@ -1,6 +1,7 @@
 """Plans: what is trained, in which order, and what is wrong with one."""
 
 import copy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,13 @@ from lab.study.plan import Method, Plan, PlanError
 from mmseg_imbalance.utils.shipped import config_path
 
 ROOT = Path(__file__).resolve().parents[2]
-PLANS = sorted(path for path in (ROOT / 'lab/plans').glob('*.py') if path.stem != 'methods')
+PLANS = sorted(p for p in (ROOT / 'lab/plans').glob('*.py') if not p.stem.startswith('methods'))
 GRID = {'head.loss_decode.gamma': [2.0, 1.0], 'x.y': ['a', 'b']}
+
+
+@cache
+def config(name):
+    return Config.fromfile(config_path(name))
 
 
 def plan(**kwargs):
@@ -36,11 +42,13 @@ def test_shipped_plans_build(path):
     shipped = Plan.fromfile(path)
     for stage in ('tune', 'train'):
         for trial in shipped.trials(stage):
-            shipped_cfg = Config.fromfile(config_path(trial.config))
+            shipped_cfg = config(trial.config)
             options = head_options(trial.options, shipped_cfg)
             cfg = copy.deepcopy(shipped_cfg)
             cfg.merge_from_dict(options)
-            MODELS.build(cfg.model.decode_head.loss_decode)
+            losses = cfg.model.decode_head.loss_decode
+            for loss in losses if isinstance(losses, list) else [losses]:
+                MODELS.build(loss)
             sampler = cfg.model.decode_head.get('sampler')
             if sampler:
                 build_pixel_sampler(sampler, context=None)
@@ -52,13 +60,24 @@ def test_shipped_plans_build(path):
                         found = found[name]
 
 
+@pytest.mark.parametrize('stem', ['camvid_pretrained', 'clothing'])
+def test_every_method_on_a_pretrained_network_has_its_learning_rate(stem):
+    shipped = Plan.fromfile(ROOT / 'lab/plans' / f'{stem}.py')
+    grids = [method.grid for method in shipped.methods.values()]
+    assert len(grids) >= 12 and all(grid == grids[0] for grid in grids)
+    (key,) = grids[0]
+    cfg = Config.fromfile(config_path(f'cross_entropy/ce_{shipped.setting}.py'))
+    assert key == 'optim_wrapper.optimizer.lr' and grids[0][key][0] == lr
+    assert all(fold.keys() <= {'match', 'listed'} for fold in shipped.folds)
+
+
 @pytest.mark.parametrize('stem', ['camvid', 'toy_streets'])
 def test_our_own_plans_hold_what_the_protocol_says(stem):
     shipped = Plan.fromfile(ROOT / 'lab/plans' / f'{stem}.py')
     assert shipped.baseline == 'ce' and len(shipped.seeds) >= 3
     assert shipped.hold_out['share'] == 0.2
     lr = shipped.methods['ce'].grid['optim_wrapper.optimizer.lr']
-    cfg = Config.fromfile(config_path(f'cross_entropy/ce_{shipped.setting}.py'))
+    cfg = config(f'cross_entropy/ce_{shipped.setting}.py')
     assert cfg.optim_wrapper.optimizer.lr == lr[0]
 
 
