@@ -66,8 +66,8 @@ def test_every_method_on_a_pretrained_network_has_its_learning_rate(stem):
     grids = [method.grid for method in shipped.methods.values()]
     assert len(grids) >= 12 and all(grid == grids[0] for grid in grids)
     (key,) = grids[0]
-    cfg = Config.fromfile(config_path(f'cross_entropy/ce_{shipped.setting}.py'))
-    assert key == 'optim_wrapper.optimizer.lr' and grids[0][key][0] == lr
+    lr = config(f'cross_entropy/ce_{shipped.setting}.py').optim_wrapper.optimizer.lr
+    assert (key, grids[0][key][0]) == ('optim_wrapper.optimizer.lr', lr)
     assert all(fold.keys() <= {'match', 'listed'} for fold in shipped.folds)
 
 
