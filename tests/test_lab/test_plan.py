@@ -13,7 +13,8 @@ from lab.study.plan import Method, Plan, PlanError
 from mmseg_imbalance.utils.shipped import config_path
 
 ROOT = Path(__file__).resolve().parents[2]
-PLANS = sorted(path for path in (ROOT / 'lab/plans').glob('*.py') if path.stem != 'methods')
+BASES = ('methods', 'pretrained')
+PLANS = sorted(path for path in (ROOT / 'lab/plans').glob('*.py') if path.stem not in BASES)
 GRID = {'head.loss_decode.gamma': [2.0, 1.0], 'x.y': ['a', 'b']}
 
 
