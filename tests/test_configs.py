@@ -42,10 +42,23 @@ DATA = {
     'synthia-rand': 'SynthiaRandDataset',
     'synthia-seqs': 'SynthiaSeqDataset',
     'camvid': 'CamVidDataset',
+    'clothing': 'ClothingDataset',
     'toy-streets': 'ToyStreetsDataset',
 }
+BACKBONES = {  # names, stride before the stages, and the first weight that is trained
+    'ResNetV1c': ('r{depth}', 4, 'stem.0.weight'),
+    'MobileNetV2': ('mobilenet-v2', 2, 'layer4.0.conv.0.conv.weight'),
+}
+SHIPPED = {  # with every method
+    ('r101', 'cityscapes'),
+    ('r18', 'synthia-rand'),
+    ('r18', 'camvid'),
+    ('r18', 'toy-streets'),
+    ('mobilenet-v2', 'camvid'),
+    ('mobilenet-v2', 'clothing'),
+}
 NAME = re.compile(
-    r'(?P<method>[a-z-]+)_deeplabv3-r(?P<depth>\d+)-d(?P<stride>\d+)'
+    r'(?P<method>[a-z-]+)_deeplabv3-(?P<backbone>r\d+|mobilenet-v2)-d(?P<stride>\d+)'
     r'_(?P<gpus>\d)xb(?P<batch>\d+)-(?P<optimizer>adam-)?(?P<iters>\d+k?)'
     r'_(?P<data>[a-z-]+)-(?P<height>\d+)x(?P<width>\d+)'
 )
@@ -99,16 +112,12 @@ def counterpart(path, name):
 
 
 def test_every_method_is_there_and_cross_entropy_with_every_network():
-    found = {(method(p)[0], NAME.fullmatch(p.stem)['data']) for p in CONFIGS}
-    shipped = set(DATA) - {'synthia-seqs'}
-    assert found >= {(name, data) for name in METHODS for data in shipped}
+    found = {NAME.fullmatch(p.stem).group('method', 'backbone', 'data') for p in CONFIGS}
+    assert found >= {(name, *setting) for name in METHODS for setting in SHIPPED}
+    assert {data for _, data in SHIPPED} == set(DATA) - {'synthia-seqs'}
     for data in ('cityscapes', 'synthia-rand', 'synthia-seqs'):
-        depths = {
-            NAME.fullmatch(p.stem)['depth']
-            for p in CONFIGS
-            if method(p)[0] == 'ce' and f'_{data}-' in p.stem
-        }
-        assert depths == {'18', '50', '101'}
+        backbones = {backbone for name, backbone, on in found if (name, on) == ('ce', data)}
+        assert backbones == {'r18', 'r50', 'r101'}
 
 
 WITH_LOSSES = [name for name in METHODS if name != 'ce' and not name.endswith('-cbs')]
@@ -139,8 +148,10 @@ def test_a_loss_goes_with_every_cross_entropy_config(name, tmp_path):
 def test_name_says_what_is_inside(path):
     name, cfg = NAME.fullmatch(path.stem), load(path)
     assert path.parent.name == METHODS[name['method']][0]
-    assert int(name['depth']) == cfg.model.backbone.depth
-    assert int(name['stride']) == 4 * np.prod(cfg.model.backbone.strides)
+    backbone = cfg.model.backbone
+    backbone_name, stride, _ = BACKBONES[backbone.type]
+    assert name['backbone'] == backbone_name.format(**backbone)
+    assert int(name['stride']) == stride * np.prod(backbone.strides)
     assert int(name['batch']) == cfg.train_dataloader.batch_size
     assert int(name['iters'].replace('k', '000')) == cfg.train_cfg.max_iters
     assert bool(name['optimizer']) == (cfg.optim_wrapper.optimizer.type == 'Adam')
@@ -224,19 +235,22 @@ def write_data(root, data):
         'cityscapes': cityscapes,
         'toy-streets': cityscapes,
         'camvid': ('images/{}/{}', 'labels/{}/{}'),
+        'clothing': ('images/{}_{}', 'labels/{}_{}'),
         'synthia-rand': ('images/{}_{}', 'labels/{}_{}'),
         'synthia-seqs': (f'images/{view}', f'labels/{view}'),
     }[data]
     for split in ('train', 'val', 'test'):
         for frame in ('000000', '000001'):
             image, label = (root / f'{f.format(split, frame)}.png' for f in folders)
+            if data == 'clothing':
+                image = image.with_suffix('.jpg')
             for file in (image, label):
                 file.parent.mkdir(parents=True, exist_ok=True)
             ids = cv2.resize(rng.integers(0, 10, (3, 4), np.uint8), (128, 96), interpolation=0)
             ids[:8] = 255
             cv2.imwrite(str(label), ids)
             cv2.imwrite(str(image), rng.integers(0, 256, (96, 128, 3), np.uint8))
-            if data.startswith('synthia'):
+            if data == 'clothing' or data.startswith('synthia'):
                 for kind in ('splits', 'splits/block', 'splits/random'):
                     lines = root / kind / f'{split}.txt'
                     lines.parent.mkdir(parents=True, exist_ok=True)
@@ -245,8 +259,11 @@ def write_data(root, data):
 
 
 def one_per_family(*names):
-    """The ResNet-18 config of every data set and crop size, of some methods."""
-    return [p for p in CONFIGS if method(p)[0] in names and '-r18-' in p.stem]
+    """The configs of some methods with small networks, on every data set and crop size."""
+    small = ('r18', 'mobilenet-v2')
+    return [
+        p for p in CONFIGS if method(p)[0] in names and NAME.fullmatch(p.stem)['backbone'] in small
+    ]
 
 
 @pytest.mark.elsewhere
@@ -303,8 +320,9 @@ def train_step(cfg):
     assert all(torch.isfinite(value).all() for value in log.values())
     for name, value in model.named_parameters():
         assert value.isfinite().all(), name
-    for part in ('backbone.stem.0.weight', 'decode_head.conv_seg.weight'):
-        assert not torch.equal(before[part], dict(model.named_parameters())[part]), part
+    moved = [n for n, value in model.named_parameters() if not torch.equal(before[n], value)]
+    assert moved[0] == f'backbone.{BACKBONES[cfg.model.backbone.type][2]}'
+    assert 'decode_head.conv_seg.weight' in moved
     return log
 
 
@@ -356,6 +374,8 @@ def test_metafile_lists_every_config(folder):
         methods[model['In Collection']].add(name['method'])
         collection = collections[model['In Collection']]
         assert model['Metadata']['Batch Size'] == int(name['gpus']) * int(name['batch'])
+        network = [part.replace('-', '').lower() for part in model['Metadata']['Architecture']]
+        assert network == [f'{name["backbone"]}d{name["stride"]}'.replace('-', ''), 'deeplabv3']
         assert model['Metadata']['Training Data'] in collection['Metadata']['Training Data']
     # of several collections, each is one method
     assert len(methods) == 1 or sorted(map(len, methods.values())) == [1] * len(methods)
