@@ -269,6 +269,14 @@ def parts_that_disagree(case):
     return fails(tiny_run.run, cfg)
 
 
+def no_network(case):
+    cfg = tiny_run.tiny_config(case.path, iters=1)
+    weights = dict(type='Pretrained', checkpoint='http://127.0.0.1:9/resnet18.pth')
+    cfg.model.backbone.init_cfg = weights
+    cfg.dump('your_config.py')
+    return tool_fails(case, 'train.py', 'your_config.py')
+
+
 def sampler_without_an_end(case):
     loop = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=1)
     endless = dict(_delete_=True, type='InfiniteSampler')
@@ -340,6 +348,7 @@ PROVOKED = {
     'no-file-of-class-weights': lambda case: fails(
         RecallLoss, class_weight='work_dirs/weights.json'
     ),
+    'no-network': no_network,
     'parts-of-a-config-that-disagree': parts_that_disagree,
     'a-sampler-without-an-end': sampler_without_an_end,
     'one-channel': one_channel,
