@@ -95,7 +95,7 @@ lint: install
 
 # Warnings are errors, also those about names and links that lead nowhere.
 docs: install
-	@$(RUN) -c 'import furo, myst_parser, sphinx' 2>/dev/null || \
+	@$(RUN) -c 'import furo, myst_parser, sphinx; __import__("sphinx-mathjax-offline")' 2>/dev/null || \
 		$(PIP) torch==$(TORCH) -e '.[docs]'
 	$(RUN) -m sphinx -c docs -W --keep-going --quiet . docs/_build/html
 	@echo "written: docs/_build/html/index.html"

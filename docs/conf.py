@@ -15,7 +15,12 @@ root_doc = 'docs/index'
 include_patterns = ['*.md', 'configs/*/README.md', 'docs/**.md', 'lab/README.md']
 exclude_patterns = ['.*', 'build', 'data', 'dist', 'docs/_build', 'mmseg_imbalance', 'work_dirs']
 
-extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
+extensions = [
+    'myst_parser',
+    'sphinx-mathjax-offline',  # formulas render without a network
+    'sphinx.ext.autodoc',
+    'sphinx.ext.napoleon',
+]
 myst_enable_extensions = ['dollarmath']
 myst_heading_anchors = 3
 
@@ -41,6 +46,8 @@ nitpick_ignore_regex = [
 html_theme = 'furo'
 html_title = f'mmseg_imbalance {release}'
 html_show_sourcelink = False
+html_css_files = ['pages.css']
+html_static_path = ['_static']
 templates_path = ['_templates']
 html_additional_pages = {'index': 'to_contents.html'}
 
