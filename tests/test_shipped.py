@@ -100,7 +100,9 @@ def test_an_installed_analysis_tool_runs(installed):
     assert 'example' in run(python, tool, '--help', cwd=folder)
 
 
-@pytest.mark.parametrize('tool', ('study.py', 'dataset_converters/toy_streets.py'))
+@pytest.mark.parametrize(
+    'tool', ('study.py', 'analysis_tools/advise.py', 'dataset_converters/toy_streets.py')
+)
 def test_a_tool_of_the_laboratory_says_where_it_runs(installed, tool):
     folder, python, package = installed
     done = subprocess.run(

@@ -32,7 +32,7 @@ def class_distribution_table(
         for name in shares
     ]
     rows = [
-        [classes[c], *(_percent(values[c]) for _, values in columns)]
+        [classes[c], *(percent(values[c]) for _, values in columns)]
         for c in _from_head_to_tail(shares)
     ]
     return markdown_table(['class', *(header for header, _ in columns)], rows)
@@ -79,7 +79,7 @@ def _bars(axis, kind: str, shares: Mapping[str, np.ndarray]) -> None:
             color=COLOURS[1 + i % (len(COLOURS) - 1)],
             label=name,
         )
-        axis.bar_label(bars, [_percent(value) for value in share], padding=2, fontsize=6.5)
+        axis.bar_label(bars, [percent(value) for value in share], padding=2, fontsize=6.5)
     decades = round(-np.log10(lowest))
     ticks = 10.0 ** -np.arange(0, decades + 1, -(-decades // 6))
     axis.set(xscale='log', xlabel=f'share of {kind}')
@@ -102,7 +102,7 @@ def _axis_start(shares: Sequence[np.ndarray]) -> float:
     return 10.0 ** np.floor(np.log10(smallest / 1.5))
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Formats a share with two or three digits, as 0 only if 0: 29.5, 0.12, 0.00034."""
     percent = 100 * share
     if percent == 0:

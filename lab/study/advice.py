@@ -1,0 +1,216 @@
+"""Which methods the records of the studies speak for, given the classes of a training set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mmseg_imbalance.evaluation.class_groups import class_groups
+from mmseg_imbalance.statistics.class_distribution import percent
+from mmseg_imbalance.statistics.class_statistics import ClassStatistics
+from mmseg_imbalance.utils.errors import ToolError
+
+from .compared_runs import Spread
+from .plan import MEANS, Plan
+from .results import Results
+from .run import Run
+
+FEW_IMAGES = 0.1  # a class in a smaller share of them is rare by images; --help of the tool has why
+MISSED = 50.0  # a class is missed if a run's recall of it, in percent, is lower
+RARE_BY_IMAGES = ('clothing',)  # plans on data with such classes, which the records do not say
+
+
+class Rule(NamedTuple):
+    """A method to consider for classes in a situation, after the table of docs/choosing.md."""
+
+    situation: str  # 'few images', 'few pixels' (in enough images), 'missed' (not rare) or 'none'
+    method: str  # its key in lab/plans/methods.py
+    condition: str  # what else has to hold, which the data do not tell
+    page: str  # folder of its page in configs
+
+
+_ALARMS = 'missing a rare class is worse than a false alarm'
+_ACCURACY = 'mean accuracy counts more than false alarms'
+_HARD = 'hard or small objects are lost in the mean'
+_KEPT = f'{_HARD}, and frequent classes should keep most of their scores'
+
+RULES = (
+    Rule('few images', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
+    Rule('few images', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
+    Rule('few pixels', 'recall', _ALARMS, 'recall_loss'),
+    Rule('few pixels', 'lmp-balanced', f'{_HARD}, and rare classes count most', 'loss_max_pooling'),
+    Rule('few pixels', 'lmp', _KEPT, 'loss_max_pooling'),
+    Rule('few pixels', 'lovasz', _ACCURACY, 'baselines'),
+    Rule('few pixels', 'wce-median', _ACCURACY, 'baselines'),
+    Rule('missed', 'lmp', _KEPT, 'loss_max_pooling'),
+    Rule('none', 'ce', 'a class counts as much as its pixels', 'cross_entropy'),
+)
+
+
+@dataclass(frozen=True)
+class ClassState:
+    """A class: its shares of pixels and images in [0, 1], its scores in a run in percent or NaN."""
+
+    name: str
+    pixels: float
+    images: float
+    iou: float = np.nan
+    recall: float = np.nan
+
+    @property
+    def rare(self) -> list[str]:
+        """By what it is rare: ``'pixels'``, ``'images'``, both or, also if absent, neither."""
+        tail = class_groups(np.array([self.pixels])) == ('tail',)
+        kinds = {'pixels': tail, 'images': self.images < FEW_IMAGES}
+        return [kind for kind, rare in kinds.items() if rare and self.pixels]
+
+    @property
+    def situation(self) -> str:
+        """What a method has to help with, as in :class:`Rule`."""
+        if self.rare and not self.recall >= MISSED:  # NaN is neither
+            return f'few {self.rare[-1]}'
+        return 'missed' if self.pixels and self.recall < MISSED else 'none'
+
+    @property
+    def verdict(self) -> str:
+        """The same in words, '' for a class that needs no help."""
+        words = [f'rare by {" and ".join(self.rare)}'] if self.rare else []
+        if self.recall < MISSED or (words and self.recall >= MISSED):
+            words.append('missed' if self.recall < MISSED else 'found anyway')
+        return ', '.join(words) if self.pixels else 'has no pixel'
+
+
+class Recommendation(NamedTuple):
+    """A rule's method, the reason for it in the user's data, and the studies that have it."""
+
+    rule: Rule
+    reason: str
+    studies: list[Results]
+
+    @property
+    def name(self) -> str:
+        """The method's name for readers, its key if no study has it."""
+        method = self.rule.method
+        return self.studies[0].plan.methods[method].name if self.studies else method
+
+    def scores(self, mean: str) -> list[Spread]:
+        """Returns, for each study, the gain of a mean; for the baseline, its own mean."""
+        return [
+            (s.mean if self.rule.method == s.plan.baseline else s.gain)(
+                s.plan.methods[self.rule.method], mean
+            )
+            for s in self.studies
+        ]
+
+
+def class_states(statistics: ClassStatistics, run: Run | None = None) -> list[ClassState]:
+    """Returns the classes of a training set, the most frequent first.
+
+    Raises:
+        ToolError: If the run has other classes.
+    """
+    if run and set(run.classes) != set(statistics.classes):
+        raise ToolError(
+            f'{run.work_dir} has the classes {", ".join(run.classes)}, the training set '
+            f'{", ".join(statistics.classes)}: give a run of the same config'
+        )
+    shares = zip(*statistics.shares().values(), strict=True)
+    scores = [run.scores['IoU'], run.scores['Acc']] if run else []
+    states = [
+        ClassState(name, *map(float, share), *(score[name] for score in scores))
+        for name, share in zip(statistics.classes, shares, strict=True)
+    ]
+    return sorted(states, key=lambda state: -state.pixels)
+
+
+def read_evidence(plans: Path) -> list[Results]:
+    """Reads the results of all plans in a folder whose baseline is trained."""
+    evidence = []
+    for folder in sorted(path for path in plans.glob('results/*') if path.is_dir()):
+        plan = Plan.fromfile(plans / f'{folder.name}.py')
+        if any(folder.glob(f'train/{plan.baseline}_seed*.json')):
+            evidence.append(Results.read(plan, folder))
+    return evidence
+
+
+def advise(
+    classes: Sequence[ClassState], evidence: Sequence[Results]
+) -> tuple[list[Recommendation], dict[str, str]]:
+    """Applies the rules to classes, first to those in few images.
+
+    A method is recommended if, in more studies than not, it raises mIoU and the IoU of the tail by
+    more than a standard deviation. Methods for one situation are in the order of the tail's gains
+    in the studies that they share.
+
+    Returns:
+        The recommendations, and the reason for every method that is not recommended.
+    """
+    found, withheld = {}, {}
+    situations = {c.situation for c in classes}
+    for situation in dict.fromkeys(rule.situation for rule in RULES):
+        if situation not in situations or (situation == 'none' and len(situations) > 1):
+            continue
+        fitting = []
+        for rule in (rule for rule in RULES if rule.situation == situation):
+            each = Recommendation(rule, _reason(situation, classes), _studies(rule, evidence))
+            against = _against(each)
+            if against:
+                withheld[each.name] = against
+            else:
+                fitting.append(each)
+        for each in _ranked(fitting):
+            found.setdefault(each.rule.method, each)
+    return list(found.values()), withheld
+
+
+def _studies(rule: Rule, evidence: Sequence[Results]) -> list[Results]:
+    """Returns the studies with a rule's method whose data are in the rule's situation."""
+    measured = [s for s in evidence if rule.method in s.trained]
+    if rule.situation == 'few images':
+        return [s for s in measured if s.plan.key in RARE_BY_IMAGES]
+    return measured
+
+
+def _against(each: Recommendation) -> str:
+    """Says why a method is not recommended, '' if it is."""
+    if not each.studies:
+        where = ' on data with classes in few images' * (each.rule.situation == 'few images')
+        return f'nothing is recorded of it{where}; see configs/{each.rule.page}/README.md'
+    for mean in ('mIoU', 'mIoU_tail') if each.rule.situation != 'none' else ():
+        gains = each.scores(mean)
+        # the deviation of a single seed is NaN, and comparisons with it are false
+        if sum((gain.mean > gain.std) - (gain.mean < -gain.std) for gain in gains) <= 0:
+            named = zip(gains, each.studies, strict=True)
+            spreads = ((f'{g.mean:+.1f} ± {g.std:.1f}', s.plan.title) for g, s in named)
+            shown = (f'{text.removesuffix(" ± nan")} on {title}' for text, title in spreads)
+            return f'the records do not speak for it: {MEANS[mean]} {", ".join(shown)}'
+    return ''
+
+
+def _ranked(fitting: Sequence[Recommendation]) -> list[Recommendation]:
+    studies = [{study.plan.key for study in each.studies} for each in fitting]
+
+    def gain(each: Recommendation) -> float:
+        gains = zip(each.scores('mIoU_tail'), each.studies, strict=True)
+        return sum(g.mean for g, s in gains if all(s.plan.key in keys for keys in studies))
+
+    return sorted(fitting, key=gain, reverse=True)
+
+
+def _reason(situation: str, classes: Sequence[ClassState]) -> str:
+    if situation == 'none':
+        rare = ', '.join(c.name for c in classes if c.rare)
+        return f'the run finds the rare classes: {rare}' if rare else 'no class is rare'
+    concerned = [c for c in classes if c.situation == situation]
+    names = ', '.join(c.name for c in concerned[-5:]) + ' and others' * (len(concerned) > 5)
+    least, most = (percent(extreme(c.images for c in concerned)) for extreme in (min, max))
+    return (
+        f'{names}: '
+        + {
+            'few images': f'in {most} % of the images or fewer',
+            'few pixels': f'rare by pixels, but in {least} % of the images or more',
+            'missed': 'not rare, and yet missed',
+        }[situation]
+    )

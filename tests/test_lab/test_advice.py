@@ -1,0 +1,216 @@
+"""From the classes of a training set and the records of studies to recommendations."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_runs import made_run
+from mmengine.config import Config
+from study_results import made_plan, made_record
+
+from lab.study import advice
+from lab.study.advice import RULES, ClassState, advise, class_states, read_evidence
+from lab.study.plan import Method, Plan
+from lab.study.results import Results
+from mmseg_imbalance.statistics.class_statistics import ClassStatistics
+from mmseg_imbalance.utils.errors import ToolError
+
+ROOT = Path(__file__).resolve().parents[2]
+ROAD = ClassState('road', 0.9, 1.0)
+POLE = ClassState('pole', 0.01, 0.8)
+TIE = ClassState('tie', 0.001, 0.02)
+ADDED = {key: Method(key, f'the {key}', f'x/{key}') for key in ('recall-cbs', 'lmp', 'lmp-cbs')}
+# By method: IoU of the last of three classes, the tail, in the seeds 0 and 1.
+GAINING = {'ce': (10, 6), 'recall': (22, 20), 'lmp': (15, 12)}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Makes the results of a study in which only the tail's IoU differs between methods."""
+
+    def make(tail, key='toy', seeds=(0, 1), first=90):
+        plan = replace(made_plan(**ADDED), key=key, title=key.title())
+        for method, values in tail.items():
+            for seed, value in zip(seeds, values, strict=True):
+                iou = (90 if method == 'ce' else first, 50, value)
+                made_record(method, seed, plan=plan, iou=iou).write(tmp_path / key)
+        return Results.read(plan, tmp_path / key)
+
+    return make
+
+
+def keys(recommended):
+    return [each.rule.method for each in recommended]
+
+
+# ---- the rules
+
+
+def test_every_rule_is_about_a_method_of_the_plans_and_a_page():
+    methods = Config.fromfile(ROOT / 'lab/plans/methods.py').methods
+    for rule in RULES:
+        assert rule.method in methods
+        assert (ROOT / 'configs' / rule.page / 'README.md').is_file()
+    assert {rule.situation for rule in RULES} == {'few images', 'few pixels', 'missed', 'none'}
+    for key in advice.RARE_BY_IMAGES:
+        assert Plan.fromfile(ROOT / f'lab/plans/{key}.py').key == key
+
+
+def test_limits_are_those_that_the_tool_explains():
+    text = (ROOT / 'tools/analysis_tools/advise.py').read_text()
+    assert f'less than {100 * advice.FEW_IMAGES:.0f} % of the images' in text
+    assert f'recall there is below {advice.MISSED:.0f} %' in text
+
+
+# ---- the classes
+
+
+@pytest.mark.parametrize(
+    'shares, recall, situation, verdict',
+    [
+        ((0.9, 1.0), np.nan, 'none', ''),
+        ((0.9, 1.0), 80, 'none', ''),
+        ((0.9, 1.0), 20, 'missed', 'missed'),
+        ((0.019, 0.1), np.nan, 'few pixels', 'rare by pixels'),
+        ((0.019, 0.1), 49.9, 'few pixels', 'rare by pixels, missed'),
+        ((0.019, 0.1), 50, 'none', 'rare by pixels, found anyway'),
+        ((0.02, 0.099), np.nan, 'few images', 'rare by images'),
+        ((0.01, 0.02), 0, 'few images', 'rare by pixels and images, missed'),
+        ((0.01, 0.02), 90, 'none', 'rare by pixels and images, found anyway'),
+        ((0, 0), np.nan, 'none', 'has no pixel'),
+        ((0, 0), 0, 'none', 'has no pixel'),
+    ],
+)
+def test_situation_of_a_class(shares, recall, situation, verdict):
+    state = ClassState('x', *shares, recall=recall)
+    assert (state.situation, state.verdict) == (situation, verdict)
+
+
+def test_shares_and_scores_of_classes():
+    pixels = np.array([[1, 9, 0], [3, 7, 0], [0, 10, 0], [0, 10, 0]])
+    counted = ClassStatistics(('pole', 'road', 'tie'), tuple('abcd'), pixels, np.zeros(4, int), '')
+    run = made_run('ce', 0, (80, 30, np.nan), (90, 40, np.nan), ['road', 'pole', 'tie'])
+    road, pole, tie = class_states(counted, run)
+    assert road == ClassState('road', 0.9, 1.0, 80, 90)
+    assert pole == ClassState('pole', 0.1, 0.5, 30, 40)
+    assert tie.name == 'tie' and tie.pixels == 0 and np.isnan([tie.iou, tie.recall]).all()
+    assert [np.isnan(state.recall) for state in class_states(counted)] == [True] * 3
+    other = made_run('ce', 0, (80, 30), (90, 40), ['road', 'car'])
+    with pytest.raises(ToolError, match='ce-0 has the classes road, car, the training set pole'):
+        class_states(counted, other)
+
+
+# ---- the advice
+
+
+def test_nothing_rare_is_for_cross_entropy(study):
+    evidence = [study(GAINING)]
+    (one,), withheld = advise([ROAD], evidence)
+    assert one.rule.method == 'ce' and one.reason == 'no class is rare' and not withheld
+    assert one.scores('mIoU_tail')[0][:2] == (8, pytest.approx(np.std([10, 6], ddof=1)))
+    found = replace(POLE, recall=60)
+    (one,), _ = advise([replace(ROAD, recall=90), found], evidence)
+    assert one.rule.method == 'ce' and one.reason == 'the run finds the rare classes: pole'
+
+
+def test_few_pixels_are_for_losses_in_the_order_of_their_gains(study):
+    recommended, withheld = advise([ROAD, POLE], [study(GAINING)])
+    assert keys(recommended) == ['recall', 'lmp']
+    assert recommended[0].reason == 'pole: rare by pixels, but in 80.0 % of the images or more'
+    assert recommended[0].scores('mIoU_tail')[0].mean == 13 == (22 - 10 + 20 - 6) / 2
+    assert keys(advise([POLE], [study(GAINING | {'lmp': (32, 30)})])[0]) == ['lmp', 'recall']
+    nothing = 'nothing is recorded of it; see configs/baselines/README.md'
+    assert withheld['lovasz'] == withheld['wce-median'] == nothing
+
+
+def test_without_records_nothing_is_recommended(study):
+    recommended, withheld = advise([ROAD, POLE], [])
+    assert not recommended and {'recall', 'lmp'} < set(withheld)
+    assert advise([ROAD], [])[0] == []
+    recommended, withheld = advise([POLE], [study({'ce': (10, 6)})])
+    assert not recommended and withheld['recall'].startswith('nothing is recorded of it; see')
+
+
+def test_order_is_by_the_studies_that_all_methods_have(study):
+    """One method alone has another study, with a gain that would put it first."""
+    other = study({'ce': (10, 6), 'lmp': (95, 90)}, key='other')
+    recommended, _ = advise([POLE], [study(GAINING), other])
+    assert keys(recommended) == ['recall', 'lmp']
+    assert [s.plan.key for s in recommended[1].studies] == ['toy', 'other']
+
+
+def test_records_that_speak_against_a_method(study):
+    recommended, withheld = advise([POLE], [study(GAINING, first=10)])
+    assert not recommended
+    assert withheld['recall loss'].startswith('the records do not speak for it: mIoU -22.3 ± 0.')
+    assert withheld['recall loss'].endswith(' on Toy')
+    _, withheld = advise([POLE], [study(GAINING), study(GAINING, key='bad', first=10)])
+    shown = re.sub(r'\d+\.\d', '#', withheld['recall loss'])
+    assert shown.endswith(': mIoU +# ± # on Toy, -# ± # on Bad')
+    better = [study(GAINING, key=key) for key in ('one', 'two')]
+    bad = study(GAINING, key='bad', first=10)
+    recommended, _ = advise([POLE], [*better, bad])
+    assert keys(recommended) == ['recall', 'lmp'] and len(recommended[0].studies) == 3
+    _, withheld = advise([POLE], [study({'ce': (10, 6), 'recall': (10, 6)}, key='same')])
+    assert withheld['recall loss'].endswith('mIoU +0.0 ± 0.0 on Same')
+
+
+def test_one_seed_says_nothing(study):
+    one = {method: values[:1] for method, values in GAINING.items()}
+    recommended, withheld = advise([POLE], [study(one, seeds=[0])])
+    assert not recommended
+    assert withheld['recall loss'] == 'the records do not speak for it: mIoU +4.0 on Toy'
+
+
+def test_few_images_need_records_of_such_data(study, monkeypatch):
+    both = GAINING | {'recall-cbs': (40, 42), 'lmp-cbs': (30, 28)}
+    evidence = [study(both), study(both, key='clothing')]
+    recommended, withheld = advise([ROAD, POLE, TIE], evidence[:1])
+    assert keys(recommended) == ['recall', 'lmp']
+    where = 'on data with classes in few images; see configs/class_balanced_sampling/README.md'
+    assert withheld['recall-cbs'] == withheld['lmp-cbs'] == f'nothing is recorded of it {where}'
+    assert not advise([ROAD, TIE], evidence[:1])[0]
+    recommended, _ = advise([ROAD, POLE, TIE], evidence)
+    assert keys(recommended) == ['recall-cbs', 'lmp-cbs', 'recall', 'lmp']
+    assert recommended[0].reason == 'tie: in 2.0 % of the images or fewer'
+    assert [[s.plan.key for s in each.studies] for each in recommended[1:3]] == [
+        ['clothing'], ['toy', 'clothing']
+    ]  # fmt: skip
+
+
+def test_missed_classes_that_are_not_rare(study):
+    recommended, _ = advise([replace(ROAD, recall=30)], [study(GAINING)])
+    assert (
+        keys(recommended) == ['lmp'] and recommended[0].reason == 'road: not rare, and yet missed'
+    )
+    recommended, _ = advise([replace(ROAD, recall=30), POLE], [study(GAINING)])
+    assert keys(recommended) == ['recall', 'lmp']  # once
+
+
+def test_many_classes_are_not_all_named(study):
+    poles = [replace(POLE, name=f'pole {i}') for i in range(6)]
+    (first, *_), _ = advise(poles, [study(GAINING)])
+    assert first.reason.startswith('pole 1, pole 2, pole 3, pole 4, pole 5 and others: rare by')
+
+
+# ---- the records
+
+
+def test_all_kept_results_are_read():
+    kept = {path.parent.name for path in ROOT.glob('lab/plans/results/*/train')}
+    evidence = read_evidence(ROOT / 'lab/plans')
+    assert {results.plan.key for results in evidence} == kept
+    assert all('recall' in results.trained for results in evidence)
+
+
+def test_a_plan_that_has_not_trained_its_baseline_is_no_evidence(tmp_path):
+    (tmp_path / 'results/toy/tune').mkdir(parents=True)
+    (tmp_path / 'results/note.txt').touch()
+    with pytest.raises(ToolError, match='plan not found: .*toy.py'):
+        read_evidence(tmp_path)
+    (tmp_path / 'toy.py').write_text(
+        "title, setting, seeds = 'Toy', 'net', [0]\nmethods = dict(ce=dict(name='c', config='c'))\n"
+    )
+    assert read_evidence(tmp_path) == []

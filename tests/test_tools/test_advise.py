@@ -1,0 +1,114 @@
+"""The tool that recommends a method, on toy streets and the kept records."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_runs import train
+from mmengine.config import Config
+from PIL import Image
+
+from lab.study.advice import read_evidence
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = 'analysis_tools/advise.py'
+CONFIG = 'configs/cross_entropy/ce_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
+WIDE = {'COLUMNS': '200'}
+
+
+@pytest.fixture
+def options(toy_data):
+    return ['--cfg-options', f'train_dataloader.dataset.data_root={toy_data}']
+
+
+def config_of(output, tmp_path):
+    """Loads the lines that the tool prints; they refer to a config in their own folder."""
+    (lines,) = re.findall(r'^(_base_ = .+?)^$', output, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / 'child.py').write_text(lines.replace("'./", f"'{ROOT}/configs/cross_entropy/"))
+    return Config.fromfile(tmp_path / 'child.py')
+
+
+def test_classes_methods_and_a_config(run_tool, options, tmp_path):
+    done = run_tool(TOOL, CONFIG, *options, env=WIDE)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r'^ road +3\d\.\d +100\.0 +– +– *$', done.stdout, re.MULTILINE)
+    assert re.search(r'^ sign +0\.\d+ +\d+\.\d +– +– +rare by pixels *$', done.stdout, re.MULTILINE)
+    (name,) = re.findall(r'^1\. (.+?), if ', done.stdout, re.MULTILINE)
+    first = done.stdout.partition('1. ')[2].partition('2. ')[0]
+    for results in read_evidence(ROOT / 'lab/plans'):
+        (method,) = [method for method in results.methods if method.name == name]
+        gain = results.gain(method, 'mIoU')
+        shown = re.escape(f'{gain.mean:+.1f} ± {gain.std:.1f}')
+        row = rf'^ {results.plan.title} +{gain.runs} +{shown} '
+        assert re.search(row, first, re.MULTILINE), results.plan.key
+    loss = config_of(done.stdout, tmp_path).model.decode_head.loss_decode
+    trial = results.trained[method.key][0].trial
+    measured = Config.fromfile(ROOT / 'configs' / trial.config).model.decode_head.loss_decode
+    assert loss.type == trial.options.get('head.loss_decode.type', measured.type)
+    name = CONFIG.replace('/ce_', f'/{method.key}_')
+    assert f'save these lines as {name}:' in done.stdout
+    assert f'python tools/train.py {name} --cfg-options {options[1]}\n' in done.stdout
+    assert f'python tools/train.py {CONFIG} --work-dir work_dirs/ce_deep' in done.stdout
+
+
+def test_scores_of_a_run(run_tool, options, trained):
+    done = run_tool(TOOL, CONFIG, '--run', trained[0], *options, env=WIDE)
+    assert done.returncode == 0, done.stderr
+    # after two iterations nothing rare is found
+    row = r'^ sign +\S+ +\S+ +\d+\.\d +\d+\.\d +rare by pixels, missed *$'
+    assert re.search(row, done.stdout, re.MULTILINE)
+    assert 'given with --run' not in done.stdout and '\n1. ' in done.stdout
+    assert f'note: {trained[0]} is no run of cross-entropy, but of RecallLoss' in done.stderr
+
+
+def test_nothing_rare(run_tool, toy_data, tmp_path):
+    """Streets of road and sky alone."""
+    uncounted = shutil.ignore_patterns('class_statistics')
+    shutil.copytree(toy_data, tmp_path / 'streets', ignore=uncounted)
+    for path in tmp_path.glob('streets/gtFine/train/*/*_gtFine_labelTrainIds.png'):
+        label = np.asarray(Image.open(path)) % 2 * 2  # sky, or road
+        Image.fromarray(label.astype(np.uint8)).save(path)
+    at = f'train_dataloader.dataset.data_root={tmp_path}/streets'
+    done = run_tool(TOOL, CONFIG, '--cfg-options', at, env=WIDE)
+    assert done.returncode == 0, done.stderr
+    assert '1. cross-entropy, if' in done.stdout and '2. ' not in done.stdout
+    assert re.search(r'no class is rare\..+^ scores ', done.stdout, re.DOTALL | re.MULTILINE)
+    own = f'trains number 1 as it is:\n\npython tools/train.py {CONFIG} --cfg-options {at}\n'
+    assert own in done.stdout and '_base_' not in done.stdout
+    shutil.copy(ROOT / CONFIG, tmp_path / 'mine.py')
+    text = (tmp_path / 'mine.py').read_text().replace("'../", f"'{ROOT}/configs/")
+    (tmp_path / 'mine.py').write_text(text)
+    done = run_tool(TOOL, tmp_path / 'mine.py', '--cfg-options', at, env=WIDE)
+    assert f'save these lines as {tmp_path}/ce_mine.py:' in done.stdout
+    assert "_base_ = './mine.py'" in done.stdout
+
+
+def test_runs_that_cannot_be_read(call_tool, capsys, options, tmp_path):
+    other = train(tmp_path, 'tiny')
+    for path, message in (
+        (tmp_path / 'none', f'{tmp_path}/none: there is no such folder'),
+        (other, f'{other} has the classes common, middle, rare, absent, the training set sky, '),
+    ):
+        assert call_tool(TOOL, CONFIG, '--run', path, *options) == 2
+        (line,) = [s for s in capsys.readouterr().err.splitlines() if 'error: ' in s]
+        assert message in line
+
+
+def test_what_cannot_be_is_one_line(call_tool, capsys, tmp_path, options):
+    missing = ['--cfg-options', f'train_dataloader.dataset.data_root={tmp_path}']
+    for args, message in (
+        (['none.py'], 'config file not found: none.py'),
+        ([CONFIG, *missing], f'data not found: {tmp_path}/leftImg8bit/train'),
+        ([CONFIG, *options, 'train_dataloader.dataset.kind=1'], f'{CONFIG}: '),
+    ):
+        assert call_tool(TOOL, *args) == 2
+        (line,) = [s for s in capsys.readouterr().err.splitlines() if 'error: ' in s]
+        assert message in line
+
+
+def test_help_says_how_the_limits_were_chosen(call_tool, capsys):
+    assert call_tool(TOOL, '--help') == 0
+    text = capsys.readouterr().out
+    assert 'example:' in text and 'bicycles' in text and 'below 50 %' in text

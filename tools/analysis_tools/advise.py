@@ -1,0 +1,135 @@
+"""Which method for my data? Says what the records of the studies speak for, and at what price."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from rich.console import Console
+from rich.markdown import Markdown
+
+from mmseg_imbalance.datasets.store import training_statistics
+from mmseg_imbalance.statistics.class_distribution import percent
+from mmseg_imbalance.utils.command_line import first_line, run_tool
+from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.laboratory import find_lab
+from mmseg_imbalance.utils.run_config import add_config_arguments, load_config
+
+find_lab(__file__)
+
+from lab.study import advice  # noqa: E402
+from lab.study.advised_config import config_lines  # noqa: E402
+from lab.study.run import RunError, read_run  # noqa: E402
+from lab.study.run_tables import Table, escape_markdown, numbers  # noqa: E402
+from lab.study.tables import cost_table  # noqa: E402
+
+ROOT = Path(advice.__file__).resolve().parents[2]
+MEANS = {'mIoU': 'mIoU', 'mAcc': 'mAcc', 'mIoU_tail': 'tail IoU', 'mPrecision': 'precision'}
+PRICE = 'Gains are points over cross-entropy (± over the seeds), time and memory multiples of its:'
+EXAMPLE = """example:
+  CONFIG=configs/cross_entropy/ce_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py
+  python tools/train.py $CONFIG --work-dir work_dirs/plain
+  python tools/analysis_tools/advise.py $CONFIG --run work_dirs/plain
+
+A class is rare by pixels with less than 2 % of the training pixels, as the tail in all scores.
+It is rare by images if less than 10 % of the images contain it: sampling by class found bicycles
+that were in 5 %, and added nothing to recall loss where every class was in 38 % or more; nothing
+was measured in between. With --run, a class is missed if its recall there is below 50 %.
+A method is recommended only for results in lab/plans/results: in more studies than not, mIoU and
+the IoU of the tail rise by more than a standard deviation over the seeds.
+Exit code: 0 done, 2 wrong usage or bad data (the text says which).
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    parser.add_argument(
+        '--run',
+        metavar='WORK_DIR',
+        help='a finished training with cross-entropy: classes that it finds need no help',
+    )
+    return parser.parse_args()
+
+
+def read_classes(cfg: Config, args: argparse.Namespace) -> list[advice.ClassState]:
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    try:
+        run = read_run(args.run) if args.run else None
+        loss = run and run.settings.get('model.decode_head.loss_decode.type')
+        if loss not in (None, 'CrossEntropyLoss'):
+            print(f'note: {args.run} is no run of cross-entropy, but of {loss}', file=sys.stderr)
+        return advice.class_states(training_statistics(cfg), run)
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        place = args.run if isinstance(error, RunError) else args.config
+        raise ToolError(f'{place}: {first_line(error)}') from error
+
+
+def class_table(classes: list[advice.ClassState]) -> str:
+    rows = []
+    for c in classes:
+        scores = ['–' if np.isnan(score) else f'{score:.1f}' for score in (c.iou, c.recall)]
+        rows.append([c.name, percent(c.pixels), percent(c.images), *scores, c.verdict])
+    header = ['class', 'pixels %', 'images %', 'IoU %', 'recall %', 'verdict']
+    return Table('', header, rows).to_markdown()
+
+
+def method_text(number: int, each: advice.Recommendation) -> str:
+    """Writes why a method is recommended, and a line per study: what it gained and its price."""
+    key, is_baseline, rows = each.rule.method, each.rule.situation == 'none', []
+    for study, *scores in zip(each.studies, *map(each.scores, MEANS), strict=True):
+        cells = [n._replace(best=False) for n in numbers(scores, sign='' if is_baseline else '+')]
+        costs = ['–', '–']  # as multiples of the baseline's
+        if study.plan.baseline in study.costs:
+            costs = cost_table(study, [study.plan.methods[key]]).rows[0][2::2]
+        rows.append([study.plan.title, str(scores[0].runs), *cells, *costs])
+    header = ['scores' if is_baseline else 'gains', 'seeds', *MEANS.values(), 'time', 'memory']
+    return (
+        f'**{number}. {each.name}**, if {each.rule.condition} (configs/{each.rule.page}/README.md).'
+        f' {escape_markdown(each.reason)}.\n\n' + Table('', header, rows).to_markdown()
+    )
+
+
+def show_config(cfg: Config, each: advice.Recommendation, args: argparse.Namespace) -> None:
+    path, trial = Path(args.config), each.studies[0].trained[each.rule.method][0].trial
+    child = path.with_name(f'{trial.method}_{path.name.removeprefix("ce_")}')
+    options = [f'{key}={value}' for key, value in args.cfg_options.items()]
+    command = ['python', 'tools/train.py', str(child), *['--cfg-options'] * bool(options), *options]
+    lines = f'To train number 1, save these lines as {child}:\n\n'
+    lines += config_lines(f'./{path.name}', cfg, trial, ROOT / 'configs')
+    if child == path:  # cross-entropy
+        lines = 'The config trains number 1 as it is:\n'
+    print(f'{lines}\n{shlex.join(command)}\n')
+
+
+def main() -> int:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    classes = read_classes(cfg, args)
+    recommended, withheld = advice.advise(classes, advice.read_evidence(ROOT / 'lab/plans'))
+    texts = [class_table(classes), PRICE if recommended else 'The records speak for no method.']
+    texts += [method_text(i, each) for i, each in enumerate(recommended, start=1)]
+    texts += [f'Not recommended: {key}, {reason}.' for key, reason in withheld.items()]
+    console = Console()
+    for text in texts:
+        console.print(Markdown(text))
+    print()
+    if recommended:
+        show_config(cfg, recommended[0], args)
+    print('What would change this:')
+    if not args.run:
+        folder = Path('work_dirs', Path(args.config).stem)
+        print('- the baseline, given with --run, since classes that it finds need no help:')
+        print(f'  {shlex.join(["python", "tools/train.py", args.config])} --work-dir {folder}')
+    print('- what counts for you, the words after "if" above; docs/choosing.md has all situations')
+    print('- your own runs over several seeds: tools/analysis_tools/compare_runs.py compares them')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_tool(main))
