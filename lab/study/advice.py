@@ -23,7 +23,7 @@ RARE_BY_IMAGES = ('clothing',)  # plans on data with such classes, which the rec
 
 
 class Rule(NamedTuple):
-    """A method to consider for classes in a situation, after the table of docs/choosing.md."""
+    """A method to consider for classes in a situation, after docs/choosing.md."""
 
     situation: str  # 'few images', 'few pixels' (in enough images), 'missed' (not rare) or 'none'
     method: str  # its key in lab/plans/methods.py
