@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= 2.13.0
 # With these, any target runs on another stack, in a folder of its own; see "test-openmmlab".
 VENV := .venv
-STACK := -e '.[onedl,dev]'
+STACK := -e '.[onedl,dev,back-ends]'
 TESTS :=
 KIND := not docs and not slow
 # A file of tests is one process's, so that the trainings in it are made once.
@@ -73,7 +73,7 @@ test-oldest:
 	$(ELSEWHERE) VENV=.venv-oldest TORCH=2.1.0 STACK="$(UPSTREAM) 'numpy<2'" TESTS="$(LOSSES)"
 
 test-newest:
-	$(ELSEWHERE) VENV=.venv-newest TORCH=2.15.0 TESTS="$(LOSSES)"
+	$(ELSEWHERE) VENV=.venv-newest TORCH=2.15.0 STACK="-e '.[onedl,dev]'" TESTS="$(LOSSES)"
 
 # One environment for both of the following.
 PLAIN = $(MAKE) install VENV=.venv-plain STACK="-e '.[plain,kernels]'"

@@ -17,7 +17,7 @@ from mmseg_imbalance.datasets import class_statistics
 # How many blocks of a page are not run; the reasons are in front of them.
 NOT_RUN = {
     'README.md': 1,
-    'CONTRIBUTING.md': 2,
+    'CONTRIBUTING.md': 3,
     'docs/study.md': 2,
     'docs/data.md': 1,
     'docs/distributed.md': 1,

@@ -12,7 +12,7 @@ from mmseg_imbalance.utils.laboratory import find_lab
 find_lab(__file__)
 
 from lab.study.bench import Bench  # noqa: E402
-from lab.study.plan import STAGES, Plan  # noqa: E402
+from lab.study.plan import DEFAULT_STAGES, STAGES, Plan  # noqa: E402
 
 TOOLS = Path(__file__).resolve().parent
 EXAMPLES = """examples:
@@ -38,7 +38,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('plan', help='Python file with methods, setting and seeds')
     parser.add_argument(
-        '--stages', nargs='+', choices=STAGES, default=STAGES[:3], help='default: tune train cost'
+        '--stages',
+        nargs='+',
+        choices=STAGES,
+        default=DEFAULT_STAGES,
+        help='default: tune train cost',
     )
     parser.add_argument(
         '--methods', nargs='+', default=[], metavar='KEY', help='default: all of the plan'

@@ -20,7 +20,7 @@ from mmseg_imbalance.utils.shipped import config_path
 
 from .choice import choose
 from .commands import shown_command
-from .plan import STAGES, Plan, Trial
+from .plan import DEFAULT_STAGES, Plan, Trial
 from .record import Record, find_record, read_records
 from .report import write_report
 from .results import Results
@@ -47,7 +47,7 @@ class Bench:
     tools: Path
     work_dir: Path
     results: Path
-    stages: Sequence[str] = STAGES
+    stages: Sequence[str] = DEFAULT_STAGES
     methods: Sequence[str] = ()
     seeds: Sequence[int] = ()
     jobs: int | None = None

@@ -14,6 +14,9 @@ from mmseg_imbalance.utils.errors import ToolError
 STAGES = ('tune', 'train', 'cost', 'calibrate')
 """The stages of a plan, in the order in which they are carried out."""
 
+DEFAULT_STAGES = STAGES[:3]
+"""The stages that are carried out unless others are asked for."""
+
 HOLDING_OUT = ('tune', 'calibrate')
 """The stages that hold out a part of the training images."""
 

@@ -13,6 +13,7 @@ from mmseg.registry import METRICS
 
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.class_names import class_names
+from ..utils.curves import add_curves
 from ..utils.files import write_atomically, write_figure
 from .class_groups import GROUPS, class_groups
 from .confusion import class_scalars, confusion_matrix
@@ -212,7 +213,7 @@ class ImbalanceMetric(BaseMetric):
     def _draw_curves(self, scores: Scores, iteration: int) -> None:
         tag = '/'.join(filter(None, ('val', self.prefix)))
         scalars = class_scalars(tag, scores.per_class, scores.classes)
-        Visualizer.get_current_instance().add_scalars(scalars, step=iteration)
+        add_curves(Visualizer.get_current_instance(), scalars, iteration)
 
     def _write(self, scores: Scores, iteration: int | None) -> None:
         log_file = MMLogger.get_current_instance().log_file

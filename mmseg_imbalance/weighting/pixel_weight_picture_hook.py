@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..utils.class_names import trained_classes
+from ..utils.curves import write_picture
 from ..utils.find_loss import find_losses
 from ..utils.find_loss import unwrapped as unwrapped_model
 from ..utils.predicted_classes import threshold_of
@@ -114,7 +115,7 @@ class PixelWeightPictureHook(Hook):
         check_classes(weighting, len(self._classes), type(self).__name__)
         if is_main_process():
             picture = self._draw(self._rows(weighting, data_batch), meta['palette'])
-            runner.visualizer.add_image('pixel_weights', picture, step=runner.iter + 1)
+            write_picture(runner, 'pixel_weights', picture)
 
     def _draw(self, rows: list, palette: list) -> np.ndarray:
         from .pixel_weight_figure import (  # imported late: it is slow

@@ -33,7 +33,12 @@ def test_every_record_is_of_the_plan(folder):
     chosen = {r.trial.name for r in results.tuned}
     shown = {r.trial.name for r in results.records}
     for record in records:
-        known = {'tune': chosen, 'train': shown, 'cost': set(results.costs)}[record.trial.stage]
+        known = {
+            'tune': chosen,
+            'train': shown,
+            'cost': set(results.costs),
+            'calibrate': {r.trial.name for r in results.calibrated},
+        }[record.trial.stage]
         assert record.trial.name in known
         assert record.run is None or record.run.work_dir == record.trial.name
     assert len(results.trained) > 1

@@ -49,6 +49,7 @@ class Scalars:
         self.written = {}
 
     def add_scalars(self, scalars, step):
+        assert scalars.pop('iter') == step
         self.written[step] = scalars
 
 

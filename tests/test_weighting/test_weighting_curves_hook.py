@@ -114,6 +114,7 @@ def test_curves_of_a_training_in_every_back_end(tmp_path, loss):
     events = EventAccumulator(str(vis_data)).Reload()
     for step, written in curves.items():
         expected = expected_curves(loss, *KeepBatchHook.batches[step], CLASSES)
+        assert written.pop('iter') == step
         assert written == pytest.approx(expected, rel=1e-3, abs=1e-6)
         for name, value in written.items():
             (event,) = (event for event in events.Scalars(name) if event.step == step)
@@ -190,6 +191,7 @@ class Scalars:
         self.written = {}
 
     def add_scalars(self, scalars, step):
+        assert scalars.pop('iter') == step
         self.written[step] = scalars
 
 
