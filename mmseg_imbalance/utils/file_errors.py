@@ -12,12 +12,12 @@ from .errors import FileError, ToolError
 def one_line_file_errors() -> Iterator[None]:
     """Turns errors in label maps, class statistics or class weights into a :class:`ToolError`.
 
-    This includes errors from DataLoader workers, without the worker's traceback, and failed
-    downloads of weights.
+    This includes errors from DataLoader workers, without the worker's traceback, files that are
+    missing, and failed downloads of weights.
     """
     try:
         yield
-    except FileError as error:
+    except (FileError, FileNotFoundError) as error:
         raise ToolError(first_line(error)) from error
     except URLError as error:
         raise ToolError(

@@ -1,0 +1,27 @@
+"""Which errors of a tool are one line."""
+
+from urllib.error import URLError
+
+import pytest
+
+from mmseg_imbalance.utils.errors import FileError, ToolError
+from mmseg_imbalance.utils.file_errors import one_line_file_errors
+
+
+@pytest.mark.parametrize(
+    ('error', 'message'),
+    [
+        (FileError('a.png: damaged\nin detail'), '^a.png: damaged$'),
+        (FileNotFoundError('weights.pth can not be found.'), '^weights.pth can not be found.$'),
+        (FileNotFoundError(2, 'No such file or directory', 'a.png'), "directory: 'a.png'$"),
+        (URLError('no route'), r'^cannot download weights \(no route\): name a file of yours'),
+    ],
+)
+def test_errors_of_files(error, message):
+    with pytest.raises(ToolError, match=message), one_line_file_errors():
+        raise error
+
+
+def test_other_errors_pass_through():
+    with pytest.raises(RuntimeError, match='other'), one_line_file_errors():
+        raise RuntimeError('other')
