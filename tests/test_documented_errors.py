@@ -289,6 +289,11 @@ def one_channel(case):
     return fails(RecallLoss(), torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
 
 
+def labels_that_do_not_fit(case):
+    label = torch.zeros(2, 64, 64, dtype=torch.int64)
+    return fails(RecallLoss(), torch.zeros(2, 5, 16, 16), label)
+
+
 def statistics_of_other_classes(case):
     class_statistics(data(case), 'data/train.npz', nproc=1)
     metric = ImbalanceMetric(statistics='data/train.npz')
@@ -352,6 +357,7 @@ PROVOKED = {
     'parts-of-a-config-that-disagree': parts_that_disagree,
     'a-sampler-without-an-end': sampler_without_an_end,
     'one-channel': one_channel,
+    'labels-that-do-not-fit': labels_that_do_not_fit,
     'a-name-that-is-not-trained': lambda case: fails(LossMaxPooling, loss_name='lmp'),
     'running-counts-of-a-copied-model': lambda case: fails(deepcopy, RecallLoss(momentum=0.1)),
     'negative-losses-cannot-be-pooled': negative_loss,

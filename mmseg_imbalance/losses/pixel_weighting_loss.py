@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..ops import pixel_cross_entropy
+from ..ops import pixel_cross_entropy, plain_tensor
 from ..ops.compiling import is_compiling
 from ..ops.kernels import kernels_apply, without_kernels
 from ..ops.pixel_cross_entropy import PixelScores
@@ -215,6 +215,7 @@ class PixelWeightingLoss(SegmentationLoss):
         ignore_index: int = 255,
     ) -> WeighedPixels:
         """Computes losses and weights of a batch's pixels, from arguments as in :meth:`forward`."""
+        seg_logits, seg_label = plain_tensor(seg_logits), plain_tensor(seg_label)
         self._check_input(seg_logits, seg_label, weight, ignore_index)
         valid = seg_label != ignore_index
         with nullcontext() if self.kernels or is_compiling() else without_kernels():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..ops import class_shares, working_dtype
+from ..ops import class_shares, plain_tensor, working_dtype
 from .segmentation_loss import SegmentationLoss
 from .upsampled_logits import UpsampledLogits
 
@@ -118,6 +118,7 @@ class RegionLoss(SegmentationLoss):
         reduction = self._checked_reduction(reduction_override)
         if avg_factor is not None and not (self.per_image and reduction == 'mean'):
             raise ValueError('avg_factor needs per_image=True and the mean over the images')
+        seg_logits, seg_label = plain_tensor(seg_logits), plain_tensor(seg_label)
         self._check_input(seg_logits, seg_label, None, ignore_index)
         check_classes('classes', self.classes, seg_logits.shape[1])
         logits, align_corners = seg_logits, None

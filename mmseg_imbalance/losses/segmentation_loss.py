@@ -16,7 +16,7 @@ from .upsampled_logits import UpsampledLogits
 _REDUCTIONS = ('none', 'mean', 'sum')
 _ONE_CHANNEL = (
     'over one channel the soft-max is always 1, so nothing would be trained; for one foreground '
-    'class set num_classes=2 and out_channels=2 in the head'
+    'class give the network two, in MMSegmentation by num_classes=2 and out_channels=2 in the head'
 )
 
 
@@ -121,7 +121,7 @@ class SegmentationLoss(nn.Module):
         if seg_label.shape != (n, height, width):
             raise ValueError(
                 f'seg_label must be (N, H, W) = {(n, height, width)} to fit seg_logits, '
-                f'got {tuple(seg_label.shape)}'
+                f'got {tuple(seg_label.shape)}{_way_to_fit(seg_logits, seg_label)}'
             )
         if seg_label.dtype != torch.int64:
             raise TypeError(f'seg_label must be int64, got {seg_label.dtype}; use seg_label.long()')
@@ -154,3 +154,15 @@ class SegmentationLoss(nn.Module):
         if is_compiling():
             return False
         return tensor.device.type == 'cpu' if self.check_labels is None else self.check_labels
+
+
+def _way_to_fit(seg_logits: Tensor | UpsampledLogits, seg_label: Tensor) -> str:
+    """Continues the message about a shape, if what to do about it is clear."""
+    if seg_label.dim() == 4 and seg_label.shape[1] == 1:
+        return '; use seg_label[:, 0]'
+    if isinstance(seg_logits, Tensor) and seg_label.dim() == 3:
+        return (
+            '; resize the logits, or wrap them: '
+            'UpsampledLogits(seg_logits, seg_label.shape[1:], align_corners=False)'
+        )
+    return ''

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..ops import pixel_cross_entropy
+from ..ops import pixel_cross_entropy, plain_tensor
 from ..ops.pixel_cross_entropy import PixelScores
 from ..ops.row_stripes import working_dtype
 
@@ -42,7 +42,7 @@ class UpsampledLogits:
         align_corners: bool,
         compile: bool = False,
     ) -> None:
-        self.low_resolution = low_resolution
+        self.low_resolution = plain_tensor(low_resolution)
         self.shape = torch.Size([*low_resolution.shape[:2], *size])
         self.align_corners = align_corners
         self.compile = compile

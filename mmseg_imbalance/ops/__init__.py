@@ -7,6 +7,7 @@ from .labels import check_labels
 from .lovasz import lovasz_softmax
 from .max_pooling import max_pooling_weights
 from .pixel_cross_entropy import PixelScores, pixel_cross_entropy
+from .plain_tensor import plain_tensor
 from .recall import recall_class_weights
 from .region_sums import RegionSums, region_sums
 from .row_stripes import working_dtype
@@ -26,6 +27,7 @@ __all__ = [
     'lovasz_softmax',
     'max_pooling_weights',
     'pixel_cross_entropy',
+    'plain_tensor',
     'recall_class_weights',
     'region_sums',
     'safe_divisor',

@@ -258,10 +258,14 @@ def test_misuse_is_named(cfg, batch):
     loss = build(cfg)
     with pytest.raises(ValueError, match=r'seg_logits must be \(N, C, H, W\)'):
         loss(logits[0], label)
-    with pytest.raises(ValueError, match=r'seg_label must be \(N, H, W\)'):
+    with pytest.raises(ValueError, match=r'seg_label must be \(N, H, W\).*use seg_label\[:, 0\]'):
         loss(logits, label[:, None])
-    with pytest.raises(ValueError, match=r'seg_label must be \(N, H, W\)'):
+    wrap = r'UpsampledLogits\(seg_logits, seg_label.shape\[1:\], align_corners=False\)'
+    with pytest.raises(ValueError, match=rf'seg_label must be \(N, H, W\).*{wrap}$'):
         loss(logits, label[..., :-1])
+    upsampled = UpsampledLogits(logits, label.shape[1:], align_corners=False)
+    with pytest.raises(ValueError, match=r'seg_label must be \(N, H, W\).*got \(2, 9, 10\)$'):
+        loss(upsampled, label[..., :-1])
     for dtype in (torch.float32, torch.uint8, torch.int32):
         with pytest.raises(TypeError, match='seg_label must be int64'):
             loss(logits, label.to(dtype))
