@@ -2,9 +2,11 @@
 
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import tiny_run
+import torch
 import yaml
 from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
@@ -23,6 +25,7 @@ NOT_RUN = {
     'docs/distributed.md': 1,
     'docs/inference.md': 1,
     'docs/performance.md': 1,
+    'docs/plain_pytorch.md': 1,
     'docs/seeing.md': 1,
     'docs/stacks.md': 1,
     'docs/start.md': 1,
@@ -90,6 +93,20 @@ def types_in(runner) -> set[str]:
         runner.train_dataloader.sampler,
     ]
     return {type(part).__name__ for part in parts}
+
+
+def test_what_a_trainer_adds_up_is_the_loss_of_the_whole_batch():
+    """It takes what the page's function returns for the parts of an accumulated batch."""
+    [block] = [b for b in blocks('docs/plain_pytorch.md') if 'def compute_loss' in b.text]
+    page = {}
+    exec(block.text, page)
+    logits, labels = torch.randn(4, 3, 4, 6), torch.randint(0, 3, (4, 16, 24))
+    whole = page['compute_loss'](SimpleNamespace(logits=logits), labels)
+    parts = [
+        page['compute_loss'](SimpleNamespace(logits=part), label, torch.tensor(labels.numel()))
+        for part, label in zip(logits.split([1, 3]), labels.split([1, 3]), strict=True)
+    ]
+    torch.testing.assert_close(sum(parts), whole)
 
 
 def test_the_readme_begins_with_two_commands_and_five_lines():
