@@ -274,6 +274,7 @@ def no_network(case):
     weights = dict(type='Pretrained', checkpoint='http://127.0.0.1:9/resnet18.pth')
     cfg.model.backbone.init_cfg = weights
     cfg.dump('your_config.py')
+    case.monkeypatch.setenv('no_proxy', '127.0.0.1')
     return tool_fails(case, 'train.py', 'your_config.py')
 
 

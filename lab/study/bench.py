@@ -94,6 +94,8 @@ class Bench:
         return Workshop(self.tools, self.work_dir, torch.device(get_device()), threads)
 
     def _stage(self, stage: str) -> None:
+        if stage == 'calibrate' and not self.plan.hold_out:
+            raise ToolError(f'the plan {self.plan.key} has no hold_out to calibrate on')
         base, keys = self.plan.baseline, list(self.methods or self.plan.methods)
         if stage == 'tune':  # tuning the others needs the baseline's chosen values
             self._run(stage, self._possible(stage, [base]))

@@ -30,7 +30,7 @@ def _choose(
 ) -> dict[str, dict[str, object]]:
     trials = [trial for trial in plan.trials('tune', chosen) if trial.method in methods]
     best = {}
-    for method in {trial.method for trial in trials}:
+    for method in dict.fromkeys(trial.method for trial in trials):
         own = [trial for trial in trials if trial.method == method]
         scores = [next((r.run.means['mIoU'] for r in records if r.trial == t), None) for t in own]
         if None in scores:

@@ -1,6 +1,8 @@
 """The commands of a trial, which run the same tools as users do."""
 
+import shlex
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mmengine.config import Config
@@ -74,4 +76,17 @@ def shown_command(trial: Trial, cfg: Config) -> str:
     if trial.gpus > 1:
         words = ['bash tools/dist_train.sh', words[1], str(trial.gpus)]
     words += ['--amp'] * trial.amp
-    return ' '.join([*words, '--cfg-options', *(f'{k}={v}' for k, v in options.items())])
+    shown = dict(_in_words(options))
+    for key in [key for key, value in shown.items() if '{' in value]:
+        words.insert(0, f'# with {key}={shown.pop(key)} in the config:\n')
+    return ' '.join([*words, '--cfg-options', *(shlex.quote(f'{k}={v}') for k, v in shown.items())])
+
+
+def _in_words(options: Mapping[str, object], prefix: str = '') -> Iterator[tuple[str, str]]:
+    """Yields keys and values as ``--cfg-options`` takes them, which knows no dicts."""
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _in_words(value, f'{prefix}{key}.')
+        else:
+            spaces = isinstance(value, list | tuple)
+            yield f'{prefix}{key}', str(value).replace(' ', '') if spaces else str(value)

@@ -33,8 +33,7 @@ def hold_out(
         share: The share of every group to hold out, in (0, 1).
         group: Regular expression, matched at the start of the names. Names with the same match,
             such as those of a video, are a group. '' makes a single group.
-        match: Regular expression. The images whose names it matches at the start are held out
-            instead.
+        match: The images whose names begin with it are held out instead.
         listed: Names of the images to hold out instead.
 
     Returns:
@@ -49,8 +48,11 @@ def hold_out(
         >>> hold_out(['a1', 'a2', 'b1', 'b2'], match='b')
         (['a1', 'a2'], ['b1', 'b2'])
     """
+    unknown = sorted({*(listed or ())} - {*names})
+    if unknown:
+        raise ValueError(f'{len(unknown)} listed images are not there, such as {unknown[0]}')
     if match is not None:
-        listed = [name for name in names if re.match(match, name)]
+        listed = [name for name in names if name.startswith(match)]
     held = _last_of_groups(names, share, group) if listed is None else sorted({*names} & {*listed})
     kept = sorted({*names} - {*held})
     if not kept or not held:

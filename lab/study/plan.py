@@ -318,10 +318,13 @@ def _hold_out_problems(
         yield f'hold_out has {next(iter(unknown))!r}; there are share, group, match and listed'
     if not isinstance(share, float) or not 0 < share < 1:
         yield f'share of hold_out is a number between 0 and 1, got {share!r}'
+    if match and not _NAME.fullmatch(str(match).lower()):
+        yield f'match of hold_out is in names of files (letters, digits, ".", "-"), got {match!r}'
+    if bool(match) + bool(listed) + bool(group) > 1:
+        yield 'hold_out has one of match, listed and group'
     if not isinstance(listed, str):
         yield f'listed of hold_out is a file below the data set, got {listed!r}'
-    for name, pattern in {'group': group, 'match': match}.items():
-        try:
-            re.compile(pattern)
-        except (re.error, TypeError) as error:
-            yield f'{name} of hold_out is not a regular expression: {pattern!r} ({error})'
+    try:
+        re.compile(group)
+    except (re.error, TypeError) as error:
+        yield f'group of hold_out is not a regular expression: {group!r} ({error})'

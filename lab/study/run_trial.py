@@ -85,6 +85,7 @@ class Workshop:
         words = command(self.tools / tool, *arguments, gpus=trial.gpus)
         # threads that busy-wait would slow a training down where other work needs a core
         own = {'OMP_NUM_THREADS': str(self.threads), 'OMP_WAIT_POLICY': 'PASSIVE'}
+        own['PYTHONUNBUFFERED'] = '1'  # so that an error is the last line of the log
         log = self.folder(trial) / 'output.txt'
         return run_process(words, log, {**os.environ, **own}, watch)
 

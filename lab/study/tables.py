@@ -103,7 +103,7 @@ def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> T
         tried = [record for record in results.tuned if record.trial.method == method.key]
         for choice in method.choices():
             means = [record.run.means for record in tried if record.trial.choice == choice]
-            if means:
+            if len(means) == len(results.plan.folds):
                 best = choice == results.chosen.get(method.key)
                 scores = [np.mean([mean[key] for mean in means]) for key in ('mIoU', 'mAcc')]
                 cells = [Number(f'{score:.1f}', '', best) for score in scores]
@@ -143,9 +143,10 @@ def calibrated_table(results: Results, methods: Sequence[Method] | None = None) 
         found = [r.calibrated for r in results.calibrated if r.trial.method == method.key]
         for objective in dict.fromkeys(name for each in found for name in each):
             means = [each[objective] for each in found if objective in each]
+            name = objective if len(means) == len(found) else f'{objective} (n = {len(means)})'
             spreads = [Spread.of([mean.get(key, np.nan) for mean in means]) for key in MEANS]
             cells = [number._replace(best=False) for s in spreads for number in numbers([s])]
-            rows.append([method.name, objective, *cells])
+            rows.append([method.name, name, *cells])
     return Table('With offsets (%)', ['method', 'offsets for', *MEANS.values()], rows)
 
 

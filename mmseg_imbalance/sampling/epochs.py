@@ -3,7 +3,7 @@
 A loop by iterations draws without an end, a loop by epochs until the sampler stops. A sampler does
 not see the loop; MMEngine notes its length and position in the message hub. As they stay there when
 the training is over, they count only while MMEngine also notes that it trains. A training that an
-error ends leaves that note behind: samplers of the same process without a runner then go on as it.
+error ends leaves that note behind, which samplers of the same process then take for theirs.
 """
 
 from ..registry import HAS_STACK

@@ -54,7 +54,8 @@ def write_picture(runner, name: str, picture: np.ndarray) -> None:
     """
     step = runner.iter + 1
     for back_end in runner.visualizer._vis_backends.values():
-        file = _FILES.get(type(back_end), '{name}').format(name=name, step=step)
+        file = next((f for kind, f in _FILES.items() if isinstance(back_end, kind)), '{name}')
+        file = file.format(name=name, step=step)
         back_end.add_image(file, picture, step=step)
 
 

@@ -21,7 +21,7 @@ def one_line_file_errors() -> Iterator[None]:
         raise ToolError(first_line(error)) from error
     except URLError as error:
         raise ToolError(
-            f'cannot download weights ({error.reason}): name a file of yours instead, those of a '
-            'backbone by --cfg-options model.backbone.init_cfg.checkpoint=FILE, or train it from '
-            'random weights by --cfg-options model.backbone.init_cfg=None'
+            f'cannot download ({error.reason}); if it was weights, name a file of yours instead, '
+            'those of a backbone by --cfg-options model.backbone.init_cfg.checkpoint=FILE, or '
+            'train it from random weights by --cfg-options model.backbone.init_cfg=None'
         ) from error

@@ -37,6 +37,18 @@ def test_options_of_heads_reach_every_head():
     }  # fmt: skip
 
 
+def test_what_no_option_can_say_is_said_before():
+    losses = {'head.loss_decode': [{'type': 'A'}, {'type': 'B'}]}
+    first, second = shown_command(trial(**losses), ONE_HEAD).split('\n')
+    assert first == (
+        "# with model.decode_head.loss_decode=[{'type':'A'},{'type':'B'}] in the config:"
+    )
+    assert second.split() == [
+        'python', 'tools/train.py', 'configs/baselines/focal_x.py', '--cfg-options',
+        'randomness.seed=3',
+    ]  # fmt: skip
+
+
 def test_one_process_is_started_and_several_are_launched():
     assert command('tools/train.py', 'a b.py', '--amp') == [
         sys.executable, 'tools/train.py', 'a b.py', '--amp'
@@ -54,6 +66,9 @@ def test_a_reader_can_type_the_command():
         'model.decode_head.loss_decode.gamma': 1.0, 'lr': 0.004, 'b.c': 'rare', 'd': False,
         'randomness.seed': 3,
     }  # fmt: skip
+    nested = {'a': {'b': {'type': 'X'}, 'c': 0.5}, 'd': [127.5, 1.0]}
+    shown = shlex.split(shown_command(trial(**nested), ONE_HEAD))
+    assert parsed(shown) == {'a.b.type': 'X', 'a.c': 0.5, 'd': [127.5, 1.0], 'randomness.seed': 3}
     shown = shown_command(trial(gpus=4), ONE_HEAD)
     assert shown.startswith('bash tools/dist_train.sh configs/baselines/focal_x.py 4 --cfg-options')
 

@@ -49,8 +49,10 @@ def test_nothing_left_is_an_error(share):
 def test_what_matches_or_is_listed_is_held_out():
     names = ['A_2', 'B_1', 'A_1', 'BA_1']
     assert hold_out(names, match='A_') == (['BA_1', 'B_1'], ['A_1', 'A_2'])
-    assert hold_out(names, listed={'B_1', 'A_2', 'C'}) == (['A_1', 'BA_1'], ['A_2', 'B_1'])
-    for way in ({'match': 'C'}, {'match': ''}, {'listed': ['C']}):
+    assert hold_out(names, listed={'B_1', 'A_2'}) == (['A_1', 'BA_1'], ['A_2', 'B_1'])
+    with pytest.raises(ValueError, match='1 listed images are not there, such as C'):
+        hold_out(names, listed=['B_1', 'C'])
+    for way in ({'match': 'C'}, {'match': ''}, {'listed': []}):
         with pytest.raises(ValueError, match='[04] of 4 images are held out'):
             hold_out(names, **way)
 

@@ -188,7 +188,11 @@ def test_cost_is_measured_once_and_defaults_stand_in_for_choices():
         ('hold_out = dict(shre=0.2)', "hold_out has 'shre'; there are share, group, match and"),
         ('hold_out = dict(share=2.0)', 'share of hold_out is a number between 0 and 1, got 2.0'),
         ("hold_out = dict(group='(')", r"group of hold_out is not a regular expression: '\('"),
-        ("hold_out = dict(match='[')", r"match of hold_out is not a regular expression: '\['"),
+        ("hold_out = dict(match='a/')", "match of hold_out is in names of files .*, got 'a/'"),
+        (
+            "hold_out = dict(match='a', group='b')",
+            'hold_out has one of match, listed and group',
+        ),
         ('hold_out = dict(listed=3)', 'listed of hold_out is a file below the data set, got 3'),
         ("hold_out = [dict(match='A'), dict(match='A')]", 'have different values of match'),
         (

@@ -14,7 +14,7 @@ from mmseg_imbalance.utils.file_errors import one_line_file_errors
         (FileError('a.png: damaged\nin detail'), '^a.png: damaged$'),
         (FileNotFoundError('weights.pth can not be found.'), '^weights.pth can not be found.$'),
         (FileNotFoundError(2, 'No such file or directory', 'a.png'), "directory: 'a.png'$"),
-        (URLError('no route'), r'^cannot download weights \(no route\): name a file of yours'),
+        (URLError('no route'), r'^cannot download \(no route\); if it was weights, name a file'),
     ],
 )
 def test_errors_of_files(error, message):
