@@ -35,6 +35,7 @@ _ALARMS = 'missing a rare class is worse than a false alarm'
 _ACCURACY = 'mean accuracy counts more than false alarms'
 _HARD = 'hard or small objects are lost in the mean'
 _KEPT = f'{_HARD}, and frequent classes should keep most of their scores'
+_NOT_ENOUGH = 'one of the two losses is not enough'
 
 RULES = (
     Rule('few images', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
@@ -42,6 +43,8 @@ RULES = (
     Rule('few pixels', 'recall', _ALARMS, 'recall_loss'),
     Rule('few pixels', 'lmp-balanced', f'{_HARD}, and rare classes count most', 'loss_max_pooling'),
     Rule('few pixels', 'lmp', _KEPT, 'loss_max_pooling'),
+    Rule('few pixels', 'recall-cbs', _NOT_ENOUGH, 'class_balanced_sampling'),
+    Rule('few pixels', 'lmp-cbs', _NOT_ENOUGH, 'class_balanced_sampling'),
     Rule('few pixels', 'lovasz', _ACCURACY, 'baselines'),
     Rule('few pixels', 'wce-median', _ACCURACY, 'baselines'),
     Rule('missed', 'lmp', _KEPT, 'loss_max_pooling'),
@@ -83,17 +86,12 @@ class ClassState:
 
 
 class Recommendation(NamedTuple):
-    """A rule's method, the reason for it in the user's data, and the studies that have it."""
+    """A rule's method, its name, the reason for it in the user's data, the studies that have it."""
 
     rule: Rule
+    name: str
     reason: str
     studies: list[Results]
-
-    @property
-    def name(self) -> str:
-        """The method's name for readers, its key if no study has it."""
-        method = self.rule.method
-        return self.studies[0].plan.methods[method].name if self.studies else method
 
     def scores(self, mean: str) -> list[Spread]:
         """Returns, for each study, the gain of a mean; for the baseline, its own mean."""
@@ -140,21 +138,31 @@ def advise(
 ) -> tuple[list[Recommendation], dict[str, str]]:
     """Applies the rules to classes, first to those in few images.
 
-    A method is recommended if, in more studies than not, it raises mIoU and the IoU of the tail by
-    more than a standard deviation. Methods for one situation are in the order of the tail's gains
-    in the studies that they share.
+    A method is recommended if it raises mIoU by more than a standard deviation in more than half of
+    the studies that have it, and so too the IoU of the tail. Methods for one situation are in the
+    order of the tail's gains in the studies that they share. Without records of data with classes
+    in few images, such classes count as in few pixels if they are rare by pixels, too.
 
     Returns:
-        The recommendations, and the reason for every method that is not recommended.
+        The recommendations, and the reason for every other method by its name.
     """
-    found, withheld = {}, {}
-    situations = {c.situation for c in classes}
+    found, withheld, concerned = {}, {}, {}
+    names = {key: method.name for s in evidence for key, method in s.plan.methods.items()}
+    recorded = _few_images_recorded(evidence)
+    for c in classes:
+        by_pixels = c.situation == 'few images' and not recorded and 'pixels' in c.rare
+        concerned.setdefault('few pixels' if by_pixels else c.situation, []).append(c)
     for situation in dict.fromkeys(rule.situation for rule in RULES):
-        if situation not in situations or (situation == 'none' and len(situations) > 1):
+        if (
+            situation not in concerned
+            or (situation == 'few images' and not recorded)
+            or (situation == 'none' and len(concerned) > 1)
+        ):
             continue
-        fitting = []
+        fitting, reason = [], _reason(situation, concerned[situation])
         for rule in (rule for rule in RULES if rule.situation == situation):
-            each = Recommendation(rule, _reason(situation, classes), _studies(rule, evidence))
+            name = names.get(rule.method, rule.method)
+            each = Recommendation(rule, name, reason, _studies(rule, evidence))
             against = _against(each)
             if against:
                 withheld[each.name] = against
@@ -162,7 +170,25 @@ def advise(
                 fitting.append(each)
         for each in _ranked(fitting):
             found.setdefault(each.rule.method, each)
-    return list(found.values()), withheld
+    recommended = list(found.values())
+    elsewhere = {each.name for each in recommended}  # recommended for another situation
+    return recommended, {name: why for name, why in withheld.items() if name not in elsewhere}
+
+
+def unrecorded(classes: Sequence[ClassState], evidence: Sequence[Results]) -> str:
+    """Says which classes are in few images, '' if there are none or records of such data."""
+    concerned = [c for c in classes if c.situation == 'few images']
+    if not concerned or _few_images_recorded(evidence):
+        return ''
+    (page,) = {rule.page for rule in RULES if rule.situation == 'few images'}
+    return (
+        f'{_reason("few images", concerned)}. Nothing is recorded for data with classes in few '
+        f'images; see configs/{page}/README.md'
+    )
+
+
+def _few_images_recorded(evidence: Sequence[Results]) -> bool:
+    return any(_studies(rule, evidence) for rule in RULES if rule.situation == 'few images')
 
 
 def _studies(rule: Rule, evidence: Sequence[Results]) -> list[Results]:
@@ -181,7 +207,7 @@ def _against(each: Recommendation) -> str:
     for mean in ('mIoU', 'mIoU_tail') if each.rule.situation != 'none' else ():
         gains = each.scores(mean)
         # the deviation of a single seed is NaN, and comparisons with it are false
-        if sum((gain.mean > gain.std) - (gain.mean < -gain.std) for gain in gains) <= 0:
+        if 2 * sum(gain.mean > gain.std for gain in gains) <= len(gains):
             named = zip(gains, each.studies, strict=True)
             spreads = ((f'{g.mean:+.1f} ± {g.std:.1f}', s.plan.title) for g, s in named)
             shown = (f'{text.removesuffix(" ± nan")} on {title}' for text, title in spreads)
@@ -199,18 +225,16 @@ def _ranked(fitting: Sequence[Recommendation]) -> list[Recommendation]:
     return sorted(fitting, key=gain, reverse=True)
 
 
-def _reason(situation: str, classes: Sequence[ClassState]) -> str:
+def _reason(situation: str, concerned: Sequence[ClassState]) -> str:
     if situation == 'none':
-        rare = ', '.join(c.name for c in classes if c.rare)
+        rare = ', '.join(c.name for c in concerned if c.rare)
         return f'the run finds the rare classes: {rare}' if rare else 'no class is rare'
-    concerned = [c for c in classes if c.situation == situation]
     names = ', '.join(c.name for c in concerned[-5:]) + ' and others' * (len(concerned) > 5)
     least, most = (percent(extreme(c.images for c in concerned)) for extreme in (min, max))
-    return (
-        f'{names}: '
-        + {
-            'few images': f'in {most} % of the images or fewer',
-            'few pixels': f'rare by pixels, but in {least} % of the images or more',
-            'missed': 'not rare, and yet missed',
-        }[situation]
-    )
+    in_enough = not any('images' in c.rare for c in concerned)
+    words = {
+        'few images': f'in {most} % of the images or fewer',
+        'few pixels': 'rare by pixels' + f', but in {least} % of the images or more' * in_enough,
+        'missed': 'not rare, and yet missed',
+    }
+    return f'{names}: {words[situation]}'

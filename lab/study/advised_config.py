@@ -51,6 +51,18 @@ def config_lines(base: str, cfg: Config, trial: Trial, configs: Path) -> str:
     return text + f'custom_hooks = [{", ".join(hooks)}]\n' * bool(missing)
 
 
+def has_plain_loss(cfg: Config) -> bool:
+    """Whether all heads of a config train with plain cross-entropy, the heads' own default."""
+    models = (cfg.model.get(key) or [] for key in ('decode_head', 'auxiliary_head'))
+    heads = [head for given in models for head in (given if isinstance(given, list) else [given])]
+    losses = (head.get('loss_decode') or [] for head in heads)
+    flat = [loss for given in losses for loss in (given if isinstance(given, list) else [given])]
+    return all(
+        getattr(loss['type'], '__name__', loss['type']).rpartition('.')[2] == 'CrossEntropyLoss'
+        for loss in flat
+    )
+
+
 def _call(value: object) -> str:
     """Writes nested dicts as calls of ``dict``."""
     if not isinstance(value, Mapping):

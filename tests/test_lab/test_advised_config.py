@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmseg.registry import DATA_SAMPLERS, HOOKS, MODELS
 from mmseg.utils import register_all_modules
 
 from lab.study.advice import RULES, read_evidence
-from lab.study.advised_config import config_lines
+from lab.study.advised_config import config_lines, has_plain_loss
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ROOT / 'configs/cross_entropy/ce_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
@@ -96,3 +97,26 @@ def test_a_config_with_lists_wrappers_and_imports_of_its_own(tmp_path, trials, c
     (tmp_path / 'own.py').write_text(OWN + "custom_hooks = [dict(type='MyHook')]\n")
     cfg = child(tmp_path / 'own.py', trials['recall'][0])
     assert [hook.type for hook in cfg.custom_hooks] == ['MyHook', 'ClassStatisticsHook']
+
+
+@pytest.mark.parametrize(
+    'model, plain',
+    [
+        (dict(decode_head=dict(loss_decode=dict(type='CrossEntropyLoss'))), True),
+        (dict(decode_head=dict(type='FCNHead')), True),  # the default of heads
+        (dict(decode_head=dict(loss_decode=dict(type=torch.nn.CrossEntropyLoss))), True),
+        (dict(decode_head=dict(loss_decode=dict(type='RecallLoss'))), False),
+        (dict(decode_head={}, auxiliary_head=dict(loss_decode=dict(type='FocalLoss'))), False),
+        (dict(decode_head=[{}, dict(loss_decode=dict(type='DiceLoss'))]), False),
+        (
+            dict(
+                decode_head=dict(
+                    loss_decode=[dict(type='mmseg.CrossEntropyLoss'), dict(type='DiceLoss')]
+                )
+            ),
+            False,
+        ),
+    ],
+)
+def test_plain_loss_is_told_by_all_heads(model, plain):
+    assert has_plain_loss(Config(dict(model=model))) is plain

@@ -10,6 +10,7 @@ from made_runs import train
 from mmengine.config import Config
 from PIL import Image
 
+from lab.study import advice
 from lab.study.advice import read_evidence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,9 @@ def test_classes_methods_and_a_config(run_tool, options, tmp_path):
     name = CONFIG.replace('/ce_', f'/{method.key}_')
     assert f'save these lines as {name}:' in done.stdout
     assert f'python tools/train.py {name} --cfg-options {options[1]}\n' in done.stdout
-    assert f'python tools/train.py {CONFIG} --work-dir work_dirs/ce_deep' in done.stdout
+    baseline = f'python tools/train.py {CONFIG} --work-dir work_dirs/{Path(CONFIG).stem} '
+    assert f'  {baseline}--cfg-options {options[1]}\n' in done.stdout
+    assert 'Gains are points over' in done.stdout and 'Scores are in' not in done.stdout
 
 
 def test_scores_of_a_run(run_tool, options, trained):
@@ -77,12 +80,29 @@ def test_nothing_rare(run_tool, toy_data, tmp_path):
     assert re.search(r'no class is rare\..+^ scores ', done.stdout, re.DOTALL | re.MULTILINE)
     own = f'trains number 1 as it is:\n\npython tools/train.py {CONFIG} --cfg-options {at}\n'
     assert own in done.stdout and '_base_' not in done.stdout
-    shutil.copy(ROOT / CONFIG, tmp_path / 'mine.py')
-    text = (tmp_path / 'mine.py').read_text().replace("'../", f"'{ROOT}/configs/")
+    assert 'Scores are in percent' in done.stdout and 'Gains are' not in done.stdout
+    text = (ROOT / CONFIG).read_text().replace("'../", f"'{ROOT}/configs/")
     (tmp_path / 'mine.py').write_text(text)
     done = run_tool(TOOL, tmp_path / 'mine.py', '--cfg-options', at, env=WIDE)
-    assert f'save these lines as {tmp_path}/ce_mine.py:' in done.stdout
-    assert "_base_ = './mine.py'" in done.stdout
+    assert f'as it is:\n\npython tools/train.py {tmp_path}/mine.py --cfg' in done.stdout
+    text += "model = dict(decode_head=dict(loss_decode=dict(type='FocalLoss', _delete_=True)))\n"
+    for name, child in (('mine.py', 'ce_mine.py'), ('ce_mine.py', 'ce_ce_mine.py')):
+        (tmp_path / name).write_text(text)
+        done = run_tool(TOOL, tmp_path / name, '--cfg-options', at, env=WIDE)
+        assert f'save these lines as {tmp_path}/{child}:' in done.stdout
+        assert f"_base_ = './{name}'" in done.stdout
+
+
+def test_classes_in_few_images(call_tool, capsys, monkeypatch, options):
+    """Nothing is recorded of such data: what is rare by pixels gets the methods for that."""
+    monkeypatch.setattr(advice, 'FEW_IMAGES', 1.1)
+    monkeypatch.setattr(advice, 'RARE_BY_IMAGES', ())
+    monkeypatch.setenv('COLUMNS', '400')
+    assert call_tool(TOOL, CONFIG, *options) == 0
+    text = capsys.readouterr().out
+    where = 'data with classes in few images; see configs/class_balanced_sampling/README.md.'
+    assert text.count(f'Nothing is recorded for {where}') == 1
+    assert '\n1. ' in text and ': rare by pixels.' in text
 
 
 def test_runs_that_cannot_be_read(call_tool, capsys, options, tmp_path):

@@ -21,7 +21,7 @@ from mmseg_imbalance.utils.run_config import add_config_arguments, load_config
 find_lab(__file__)
 
 from lab.study import advice  # noqa: E402
-from lab.study.advised_config import config_lines  # noqa: E402
+from lab.study.advised_config import config_lines, has_plain_loss  # noqa: E402
 from lab.study.run import RunError, read_run  # noqa: E402
 from lab.study.run_tables import Table, escape_markdown, numbers  # noqa: E402
 from lab.study.tables import cost_table  # noqa: E402
@@ -29,6 +29,7 @@ from lab.study.tables import cost_table  # noqa: E402
 ROOT = Path(advice.__file__).resolve().parents[2]
 MEANS = {'mIoU': 'mIoU', 'mAcc': 'mAcc', 'mIoU_tail': 'tail IoU', 'mPrecision': 'precision'}
 PRICE = 'Gains are points over cross-entropy (± over the seeds), time and memory multiples of its:'
+SCORES = 'Scores are in percent (± over the seeds), time and memory multiples of cross-entropy:'
 EXAMPLE = """example:
   CONFIG=configs/cross_entropy/ce_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py
   python tools/train.py $CONFIG --work-dir work_dirs/plain
@@ -36,10 +37,12 @@ EXAMPLE = """example:
 
 A class is rare by pixels with less than 2 % of the training pixels, as the tail in all scores.
 It is rare by images if less than 10 % of the images contain it: sampling by class found bicycles
-that were in 5 %, and added nothing to recall loss where every class was in 38 % or more; nothing
-was measured in between. With --run, a class is missed if its recall there is below 50 %.
-A method is recommended only for results in lab/plans/results: in more studies than not, mIoU and
-the IoU of the tail rise by more than a standard deviation over the seeds.
+that were in 5 %, and added nothing to recall loss on toy streets, where every class is in 38 % or
+more; nothing was measured in between.
+With --run, a class is missed if its recall there is below 50 %.
+A method is recommended only for results in lab/plans/results: mIoU rises by more than a standard
+deviation over the seeds in more than half of the studies that have the method, and so does the IoU
+of the tail.
 Exit code: 0 done, 2 wrong usage or bad data (the text says which).
 """
 
@@ -95,26 +98,38 @@ def method_text(number: int, each: advice.Recommendation) -> str:
     )
 
 
+def train_command(config: Path | str, args: argparse.Namespace, *more: str) -> str:
+    options = [f'{key}={value}' for key, value in args.cfg_options.items()]
+    options = ['--cfg-options'] * bool(options) + options
+    return shlex.join(['python', 'tools/train.py', str(config), *more, *options])
+
+
 def show_config(cfg: Config, each: advice.Recommendation, args: argparse.Namespace) -> None:
     path, trial = Path(args.config), each.studies[0].trained[each.rule.method][0].trial
+    if each.rule.situation == 'none' and has_plain_loss(cfg):
+        print(f'The config trains number 1 as it is:\n\n{train_command(path, args)}\n')
+        return
     child = path.with_name(f'{trial.method}_{path.name.removeprefix("ce_")}')
-    options = [f'{key}={value}' for key, value in args.cfg_options.items()]
-    command = ['python', 'tools/train.py', str(child), *['--cfg-options'] * bool(options), *options]
-    lines = f'To train number 1, save these lines as {child}:\n\n'
-    lines += config_lines(f'./{path.name}', cfg, trial, ROOT / 'configs')
-    if child == path:  # cross-entropy
-        lines = 'The config trains number 1 as it is:\n'
-    print(f'{lines}\n{shlex.join(command)}\n')
+    if child == path:  # it has the name of cross-entropy, but another loss
+        child = path.with_name(f'{trial.method}_{path.name}')
+    print(f'To train number 1, save these lines as {child}:\n')
+    print(config_lines(f'./{path.name}', cfg, trial, ROOT / 'configs'))
+    print(f'{train_command(child, args)}\n')
 
 
 def main() -> int:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     classes = read_classes(cfg, args)
-    recommended, withheld = advice.advise(classes, advice.read_evidence(ROOT / 'lab/plans'))
-    texts = [class_table(classes), PRICE if recommended else 'The records speak for no method.']
+    evidence = advice.read_evidence(ROOT / 'lab/plans')
+    recommended, withheld = advice.advise(classes, evidence)
+    texts = [class_table(classes), 'The records speak for no method.']
+    if recommended:
+        texts[-1] = SCORES if recommended[0].rule.situation == 'none' else PRICE
     texts += [method_text(i, each) for i, each in enumerate(recommended, start=1)]
     texts += [f'Not recommended: {key}, {reason}.' for key, reason in withheld.items()]
+    missing = advice.unrecorded(classes, evidence)
+    texts += [f'{escape_markdown(missing)}.'] * bool(missing)
     console = Console()
     for text in texts:
         console.print(Markdown(text))
@@ -123,9 +138,9 @@ def main() -> int:
         show_config(cfg, recommended[0], args)
     print('What would change this:')
     if not args.run:
-        folder = Path('work_dirs', Path(args.config).stem)
+        folder = str(Path('work_dirs', Path(args.config).stem))
         print('- the baseline, given with --run, since classes that it finds need no help:')
-        print(f'  {shlex.join(["python", "tools/train.py", args.config])} --work-dir {folder}')
+        print(f'  {train_command(args.config, args, "--work-dir", folder)}')
     print('- what counts for you, the words after "if" above; docs/choosing.md has all situations')
     print('- your own runs over several seeds: tools/analysis_tools/compare_runs.py compares them')
     return 0
