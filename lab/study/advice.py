@@ -140,8 +140,9 @@ def advise(
 
     A method is recommended if it raises mIoU by more than a standard deviation in more than half of
     the studies that have it, and so too the IoU of the tail. Methods for one situation are in the
-    order of the tail's gains in the studies that they share. Without records of data with classes
-    in few images, such classes count as in few pixels if they are rare by pixels, too.
+    order of the tail's gains in the studies that they share, but a loss with sampling comes after
+    losses alone. Without records of data with classes in few images, such classes count as in few
+    pixels if they are rare by pixels, too.
 
     Returns:
         The recommendations, and the reason for every other method by its name.
@@ -218,11 +219,12 @@ def _against(each: Recommendation) -> str:
 def _ranked(fitting: Sequence[Recommendation]) -> list[Recommendation]:
     studies = [{study.plan.key for study in each.studies} for each in fitting]
 
-    def gain(each: Recommendation) -> float:
+    def rank(each: Recommendation) -> tuple[bool, float]:
         gains = zip(each.scores('mIoU_tail'), each.studies, strict=True)
-        return sum(g.mean for g, s in gains if all(s.plan.key in keys for keys in studies))
+        shared = (g.mean for g, s in gains if all(s.plan.key in keys for keys in studies))
+        return each.rule.condition == _NOT_ENOUGH, -sum(shared)  # one thing before two
 
-    return sorted(fitting, key=gain, reverse=True)
+    return sorted(fitting, key=rank)
 
 
 def _reason(situation: str, concerned: Sequence[ClassState]) -> str:
