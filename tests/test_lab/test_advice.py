@@ -222,7 +222,7 @@ def test_few_images_need_records_of_such_data(study, monkeypatch):
     where = 'on data with classes in few images; see configs/class_balanced_sampling/README.md'
     assert withheld == {'the lmp-cbs': f'nothing is recorded of it {where}'}
     recommended, withheld = advise([ROAD, POLE, TIE], [evidence[0], lacking])
-    assert keys(recommended) == ['recall-cbs', 'lmp-cbs', 'recall', 'lmp']
+    assert keys(recommended) == ['recall-cbs', 'recall', 'lmp', 'lmp-cbs']
     assert not {'the lmp-cbs', 'the recall-cbs'} & set(withheld)
 
 
