@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset, MultiImageMixDataset
 
 from ..utils.class_names import class_names
-from .label_check import check_label_map, loads_annotations, warn_of_left_out
+from .label_check import CheckedFiles, check_label_map, loads_annotations, warn_of_left_out
 from .wrappers import inside
 
 FINGERPRINT_VERSION = 1
@@ -203,7 +203,8 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
     for transform in inside(transforms[transforms.index(loaders[-1]) + 1 :]):
         _warn_of_unknown(type(transform))
     samples = [dataset.get_data_info(index) for index in range(len(dataset))]
-    warn_of_left_out(dataset, samples)
+    if not isinstance(dataset, CheckedFiles):  # which warn by themselves
+        warn_of_left_out(dataset, samples)
     labels = []
     for info in samples:
         if 'seg_map_path' not in info:
