@@ -17,13 +17,9 @@ __rare = {'train_dataloader.sampler.class_prob': 'rare'}
 __balanced = {'type': 'LogitAdjustedLoss', 'tau': 0.25}
 __fixed = {
     'ce': {},
-    'wce-median': {f'{__loss}.class_weight': 'median_frequency'},
+    'wce-median': {},
     'focal': {f'{__loss}.gamma': 2.0},
-    'ohem': {
-        'head.sampler.type': 'OHEMPixelSampler',
-        'head.sampler.thresh': 0.7,
-        'head.sampler.min_kept': 5000,
-    },
+    'ohem': {'head.sampler.min_kept': 5000},
     'balanced-softmax': {f'{__loss}.tau': 0.5},
     'lmp': {f'{__loss}.p': 1.7},
     'lmp-balanced': {f'{__loss}.pixel_loss': __balanced},
@@ -35,8 +31,9 @@ __grid = {'optim_wrapper.optimizer.lr': [5e-4, 1e-3]}
 methods = {
     '_delete_': True,
     **{
-        key: dict(_base_.methods[key], options=options, grid=__grid)
-        for key, options in __fixed.items()
+        key: dict(method, options={**method.get('options', {}), **__fixed[key]}, grid=__grid)
+        for key, method in _base_.methods.items()
+        if key in __fixed
     },
     'lovasz': dict(name='Lovász soft-max', config='baselines/lovasz', grid=__grid),
     'recall-lovasz': dict(

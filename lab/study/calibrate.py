@@ -9,9 +9,8 @@ from mmengine.config import Config
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.run_config import load_config
-from mmseg_imbalance.utils.shipped import config_path
 
-from .commands import head_options
+from .commands import trial_config
 from .plan import Trial
 from .run import none_to_nan
 
@@ -23,14 +22,13 @@ OBJECTIVES = {
 
 
 def calibrated_means(
-    trial: Trial, folder: Path, statistics: str, run: Callable[..., float]
+    trial: Trial, folder: Path, run: Callable[..., float]
 ) -> dict[str, dict[str, float]]:
     """Scores a network without offsets and with those of each objective.
 
     Args:
         trial: The trial, whose training is finished.
-        folder: Its folder, with the lists of images that it was trained on and that it held out.
-        statistics: File of the statistics of the images that it was trained on.
+        folder: Its folder, with the config of the training and the list of held-out images.
         run: Runs a tool with arguments.
 
     Returns:
@@ -39,7 +37,7 @@ def calibrated_means(
     """
     out = folder / 'calibrated'
     config = out / Path(trial.config).name
-    write_atomically(config, _config(trial, folder, statistics).pretty_text.encode())
+    write_atomically(config, _config(trial, folder).pretty_text.encode())
     checkpoint = (folder / 'last_checkpoint').read_text().strip()
     means = {}
     for name in ('none', *OBJECTIVES):
@@ -54,27 +52,15 @@ def calibrated_means(
                     continue
                 raise
             model = ['model.type=CalibratedEncoderDecoder', f'model.offsets={found}']
-        scores = [f'test_evaluator.out_dir={out / name}']
-        run(
-            'test.py',
-            config,
-            checkpoint,
-            '--work-dir',
-            out / name,
-            '--cfg-options',
-            *scores,
-            *model,
-        )
+        options = ['--cfg-options', f'test_evaluator.out_dir={out / name}', *model]
+        run('test.py', config, checkpoint, '--work-dir', out / name, *options)
         content = json.loads((out / name / 'class_scores.json').read_text())
         means[name] = none_to_nan(content['means'])
     return means
 
 
-def _config(trial: Trial, folder: Path, statistics: str) -> Config:
-    """Returns the config of the training, which is tested on the validation images."""
-    path = config_path(trial.config)
-    cfg = load_config(path, head_options(trial.options, load_config(path)))
-    cfg.train_dataloader.dataset.ann_file = str((folder / 'train.txt').resolve())
-    cfg.val_evaluator.statistics = statistics
-    cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
+def _config(trial: Trial, folder: Path) -> Config:
+    """Returns the config of the training, but validated on the data set's own images."""
+    cfg = load_config(folder / 'config' / Path(trial.config).name)
+    cfg.val_dataloader = cfg.test_dataloader = trial_config(trial).val_dataloader
     return cfg

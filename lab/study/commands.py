@@ -7,6 +7,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmseg_imbalance.utils.run_config import load_config
+from mmseg_imbalance.utils.shipped import config_path
+
 from .plan import Trial
 
 COST_ITERATIONS = 60
@@ -22,6 +25,12 @@ def head_options(options: dict[str, object], cfg: Config) -> dict[str, object]:
         keys = [f'model.{head}.{rest}' for head in heads] if first == 'head' else [key]
         expanded |= dict.fromkeys(keys, value)
     return expanded
+
+
+def trial_config(trial: Trial) -> Config:
+    """Returns the shipped config of a trial, with its options."""
+    path = config_path(trial.config)
+    return load_config(path, head_options(trial.options, load_config(path)))
 
 
 def stage_options(trial: Trial, cfg: Config) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -129,6 +129,11 @@ class Trial:
         fold = [f'without-{self.fold}'] if self.fold else []
         seed = [f'seed{self.seed}'] if self.stage == 'train' else []
         return '_'.join([self.method, *chosen, *fold, *seed])
+
+    @property
+    def training(self) -> 'Trial':
+        """The trial that trains the network: itself, or the tuning trial that it calibrates."""
+        return replace(self, stage='tune') if self.stage == 'calibrate' else self
 
     @property
     def fold(self) -> str:

@@ -21,12 +21,10 @@ from mmseg_imbalance.datasets.store import default_path, load_or_count
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.machine import describe_machine
-from mmseg_imbalance.utils.run_config import load_config
-from mmseg_imbalance.utils.shipped import config_path
 
 from ..claim import claim
 from .calibrate import calibrated_means
-from .commands import command, head_options, shown_command, stage_options
+from .commands import command, shown_command, stage_options, trial_config
 from .hold_out import hold_out_options
 from .live_log import latest_loss, newest_records
 from .plan import Trial
@@ -55,7 +53,7 @@ class Workshop:
 
     def folder(self, trial: Trial) -> Path:
         """Returns the work dir of a trial."""
-        return self.work_dir.resolve() / trial.stage / trial.name
+        return self.work_dir.resolve() / trial.training.stage / trial.name
 
     def config(self, trial: Trial) -> Config:
         """Returns the config of a trial, which is tested on its validation data.
@@ -63,8 +61,7 @@ class Workshop:
         The first call for a data set counts its class statistics, so the trainings, several of
         which may run at once, do not have to.
         """
-        path, folder = config_path(trial.config), self.folder(trial)
-        cfg = load_config(path, head_options(trial.options, load_config(path)))
+        cfg, folder = trial_config(trial), self.folder(trial)
         if trial.hold_out:
             cfg.merge_from_dict(hold_out_options(cfg, folder, trial.hold_out))
         cfg.merge_from_dict(stage_options(trial, cfg) | {'randomness.seed': trial.seed})
@@ -84,8 +81,11 @@ class Workshop:
         """Runs a tool for a trial and returns its peak memory."""
         words = command(self.tools / tool, *arguments, gpus=trial.gpus)
         # threads that busy-wait would slow a training down where other work needs a core
-        own = {'OMP_NUM_THREADS': str(self.threads), 'OMP_WAIT_POLICY': 'PASSIVE'}
-        own['PYTHONUNBUFFERED'] = '1'  # so that an error is the last line of the log
+        own = {
+            'OMP_NUM_THREADS': str(self.threads),
+            'OMP_WAIT_POLICY': 'PASSIVE',
+            'PYTHONUNBUFFERED': '1',  # an error is the last line of the log
+        }
         log = self.folder(trial) / 'output.txt'
         return run_process(words, log, {**os.environ, **own}, watch)
 
@@ -150,14 +150,9 @@ def _statistics(cfg: Config) -> str:
 
 def _calibrated(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bool]) -> Record:
     """Calibrates the network of a tuning trial, which is trained if it is not there."""
-    trained = replace(trial, stage='tune', gpus=1)
-    run_trial(workshop, replace(trial, stage='tune'), watch)
-    means = calibrated_means(
-        trained,
-        workshop.folder(trained),
-        workshop.config(trained).val_evaluator.statistics,
-        partial(workshop.run, trained, watch=lambda: watch(1, 1)),
-    )
+    run_trial(workshop, trial.training, watch)
+    run = partial(workshop.run, replace(trial, gpus=1), watch=lambda: watch(1, 1))
+    means = calibrated_means(trial, workshop.folder(trial), run)
     return Record(trial, '', workshop.machine(trial), calibrated=means)
 
 

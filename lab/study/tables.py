@@ -145,8 +145,7 @@ def calibrated_table(results: Results, methods: Sequence[Method] | None = None) 
             means = [each[objective] for each in found if objective in each]
             name = objective if len(means) == len(found) else f'{objective} (n = {len(means)})'
             spreads = [Spread.of([mean.get(key, np.nan) for mean in means]) for key in MEANS]
-            cells = [number._replace(best=False) for s in spreads for number in numbers([s])]
-            rows.append([method.name, name, *cells])
+            rows.append([method.name, name, *(numbers([spread])[0] for spread in spreads)])
     return Table('With offsets (%)', ['method', 'offsets for', *MEANS.values()], rows)
 
 
