@@ -79,10 +79,10 @@ def warned(case, act) -> str:
     return said[-1]
 
 
-def run_and_read_warning(cfg) -> str:
+def run_and_read_warning(cfg, start='the checkpoint ') -> str:
     tiny_run.run(cfg)
     logs = sorted((ROOT / cfg.work_dir).glob('*/*.log'))
-    return re.findall(r'WARNING - (the checkpoint .*)', logs[-1].read_text())[-1]
+    return re.findall(rf'WARNING - ({start}.*)', logs[-1].read_text())[-1]
 
 
 class Case:
@@ -263,6 +263,13 @@ def checkpoint_without_feedback(case):
     return run_and_read_warning(cfg)
 
 
+def frequent_classes_neglected(case):
+    weights = dict(type='WeightedCrossEntropyLoss', class_weight=[0, 1, 1, 1])
+    cfg = tiny_run.tiny_config(case.path, iters=20, augment=False, loss=weights)
+    cfg.custom_hooks = [dict(type='ClassFeedbackHook', interval=20, momentum=0.9)]
+    return run_and_read_warning(cfg, 'after ')
+
+
 def parts_that_disagree(case):
     cfg = tiny_run.tiny_config(case.path, iters=1, model__decode_head__ignore_index=0)
     cfg.custom_hooks = [dict(type='ConsistencyHook')]
@@ -375,6 +382,7 @@ PROVOKED = {
     'the-hook-listens-at-the-wrong-module': hook_at_another_module,
     'curves-of-a-loss-that-does-not-weigh': curves_of_another_loss,
     'a-checkpoint-without-feedback': checkpoint_without_feedback,
+    'a-frequent-class-is-neglected': frequent_classes_neglected,
 }
 
 

@@ -16,6 +16,7 @@ from ..utils.curves import leave_out_curves, write_curves
 from ..utils.find_loss import find_loss, unwrapped
 from ..utils.predicted_classes import predicted_classes, threshold_of
 from ..utils.training_loop import by_epoch, samplers_of
+from .neglected_classes import neglected_classes
 
 KEY = 'class_feedback'
 """Key of the hook's state in checkpoints."""
@@ -40,6 +41,10 @@ class ClassFeedbackHook(Hook):
     - a :class:`ClassBalancedInfiniteSampler` with ``class_prob='performance'`` gets the scores. The
       loader's workers hold ``num_workers * prefetch_factor`` batches drawn before, so feedback
       takes effect that many iterations later; without workers, in the next iteration.
+
+    The first reading after a tenth of the training also warns in the log of frequent classes that
+    the network recognises more rarely than a guess by frequency would, as happens with class
+    weights that favour rare classes too much.
 
     Scores are measured on the training crops while the model learns from them. They are higher than
     on validation images, and reflect the sampler's class mix. Checkpoints save and resume the
@@ -123,7 +128,10 @@ class ClassFeedbackHook(Hook):
         if self._counting:
             self._add_batch()
         if self.every_n_train_iters(runner, self.interval):
-            scores = class_scores(self._counts.cpu().numpy())
+            counts = self._counts.cpu().numpy()
+            scores = class_scores(counts)
+            if self._is_early_check(runner):
+                self._warn(runner, neglected_classes(counts, self._classes))
             if self._sampler is not None:
                 self._sampler.update(scores, self._used_draws(runner, batch_idx))
             if self.curves:
@@ -138,6 +146,21 @@ class ClassFeedbackHook(Hook):
         if self._sampler is not None:
             state['sampler'] = self._sampler.state_dict()
         checkpoint[KEY] = state
+
+    def _is_early_check(self, runner) -> bool:
+        """Whether this reading is the first one after a tenth of the training."""
+        done, early = runner.iter + 1, runner.max_iters / 10
+        return done - self.interval < early <= done
+
+    @staticmethod
+    def _warn(runner, neglected: list[str]) -> None:
+        if neglected:
+            runner.logger.log(
+                logging.WARNING,
+                f'after {runner.iter + 1} iterations, training recognises frequent classes more '
+                f'rarely than a guess by frequency: {", ".join(neglected)}. Class weights or '
+                'sampling may favour rare classes too much; weigh classes more alike',
+            )
 
     def _used_draws(self, runner, batch_idx: int) -> int:
         """Returns how many draws of this rank training has used up."""
