@@ -321,9 +321,11 @@ def test_no_results(tmp_path, toy_data, call_tool, capsys):
 
 @pytest.mark.slow
 def test_scripts_say_what_is_missing(tmp_path, run_process):
-    done = run_process('study_camvid.sh', cwd=tmp_path)
-    assert done.returncode == 2 and 'data/camvid is missing' in done.stderr
-    assert 'git clone --depth 1' in done.stderr and 'dataset_converters/camvid.py' in done.stderr
+    for name in ('camvid', 'clothing'):
+        done = run_process(f'study_{name}.sh', cwd=tmp_path)
+        assert done.returncode == 2 and f'data/{name} is missing' in done.stderr
+        assert 'git clone --depth 1' in done.stderr
+        assert f'dataset_converters/{name}.py' in done.stderr
     done = run_process('study_papers.sh', 'ade20k', cwd=tmp_path)
     assert done.returncode == 2 and 'recall_paper_synthia ' in done.stderr
     done = run_process('study_papers.sh', 'cityscapes', '--dry-run', '--gpus', 2, cwd=tmp_path)
