@@ -23,11 +23,13 @@ HOLDING_OUT = ('tune', 'calibrate')
 MEANS = {
     'mIoU': 'mIoU',
     'mAcc': 'mAcc',
-    'mPrecision': 'mPrecision',
+    'aAcc': 'aAcc',
     'mIoU_tail': 'tail IoU',
     'mAcc_tail': 'tail recall',
 }
-"""The means over classes that are reported, with their names for readers."""
+"""The scores that are reported, with their names for readers: means over classes and aAcc, the share
+of all pixels that are right. The mean precision is not among them: it leaves out classes that are
+never predicted, so those of two methods can be means over different classes."""
 
 _NAME = re.compile(r'[a-z0-9][a-z0-9.-]*')
 _GPUS = re.compile(r'_(\d+)xb\d+')

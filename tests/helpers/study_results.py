@@ -33,7 +33,7 @@ def made_record(
     means = {
         'mIoU': np.mean(iou),
         'mAcc': np.mean(acc),
-        'mPrecision': 70.0 + seed,
+        'aAcc': 70.0 + seed,
         'mIoU_tail': iou[-1],
         'mAcc_tail': acc[-1],
     }

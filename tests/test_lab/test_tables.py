@@ -43,7 +43,7 @@ def test_summary(results):
         'method': 'recall loss',
         'mIoU': '**54.0** ± 0.0',
         'mAcc': '**76.3** ± 2.4',
-        'mPrecision': '70.5 ± 0.7',
+        'aAcc': '70.5 ± 0.7',
         'tail IoU': '**21.0** ± 1.4',
         'tail recall': '**65.0** ± 7.1',
         'mIoU, TTA': '**55.0** ± 0.0',

@@ -27,7 +27,7 @@ from lab.study.run_tables import Table, escape_markdown, numbers  # noqa: E402
 from lab.study.tables import cost_table  # noqa: E402
 
 ROOT = Path(advice.__file__).resolve().parents[2]
-MEANS = {'mIoU': 'mIoU', 'mAcc': 'mAcc', 'mIoU_tail': 'tail IoU', 'mPrecision': 'precision'}
+MEANS = {'mIoU': 'mIoU', 'mAcc': 'mAcc', 'mIoU_tail': 'tail IoU', 'aAcc': 'aAcc'}
 PRICE = 'Gains are points over cross-entropy (± over the seeds), time and memory multiples of its:'
 SCORES = 'Scores are in percent (± over the seeds), time and memory multiples of cross-entropy:'
 EXAMPLE = """example:
