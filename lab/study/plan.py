@@ -27,9 +27,9 @@ MEANS = {
     'mIoU_tail': 'tail IoU',
     'mAcc_tail': 'tail recall',
 }
-"""The scores that are reported, with their names for readers: means over classes and aAcc, the share
-of all pixels that are right. The mean precision is not among them: it leaves out classes that are
-never predicted, so those of two methods can be means over different classes."""
+"""The scores that are reported, with their names for readers: means over classes, and aAcc, the
+share of all pixels that are right. The mean precision is not among them: it leaves out classes that
+are never predicted, so those of two methods can be means over different classes."""
 
 _NAME = re.compile(r'[a-z0-9][a-z0-9.-]*')
 _GPUS = re.compile(r'_(\d+)xb\d+')

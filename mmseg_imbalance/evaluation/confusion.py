@@ -11,7 +11,8 @@ def confusion_matrix(
     """Counts the pixels of every pair of true and predicted class.
 
     Args:
-        pred: Predicted classes 0 … ``num_classes`` - 1, any shape, an integer dtype.
+        pred: Predicted classes 0 … ``num_classes`` - 1, any shape, an integer dtype; an array or a
+            CPU tensor.
         label: True classes or ``ignore_index``, the same shape.
         num_classes: Number of classes C.
         ignore_index: Label of the pixels to leave out.
@@ -27,6 +28,7 @@ def confusion_matrix(
         array([[1, 1],
                [0, 0]])
     """
+    pred, label = np.asarray(pred), np.asarray(label)  # also CPU tensors
     if pred.shape != label.shape:
         raise ValueError(f'the prediction is {pred.shape}, its label {label.shape}')
     valid = label != ignore_index

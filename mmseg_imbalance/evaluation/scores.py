@@ -28,7 +28,11 @@ class Scores:
         classes (list[str]): The names, sorted.
         confusion (np.ndarray): The matrix, in the order of the names.
         per_class (dict[str, np.ndarray]): ``'IoU'``, ``'Acc'``, ``'Precision'`` and ``'F1'``,
-            float64 (C,) in percent, NaN where :func:`class_scores` says so.
+            float64 (C,) in percent and in the order of the names, NaN where :func:`class_scores`
+            says so.
+
+    Raises:
+        ValueError: If the matrix is not (C, C).
     """
 
     def __init__(
@@ -38,6 +42,8 @@ class Scores:
         share: np.ndarray | None = None,
         groups: Sequence[str] | None = None,
     ) -> None:
+        if confusion.shape != (len(classes), len(classes)):
+            raise ValueError(f'confusion is {confusion.shape} for {len(classes)} classes')
         order = np.arange(len(classes)) if share is None else np.argsort(-share, kind='stable')
         self.classes = [str(classes[c]) for c in order]
         self.confusion = confusion[np.ix_(order, order)]

@@ -88,12 +88,13 @@ def _note(sampler, dataset) -> str:
 
 
 def _find_losses(model: nn.Module) -> dict[str, SegmentationLoss]:
-    """Returns the losses that need statistics, keyed by their path in the model."""
-    return {
-        path: module
-        for path, module in model.named_modules()
-        if isinstance(module, SegmentationLoss) and module.needs_statistics
-    }
+    """Returns the losses that need statistics, by their path; they supply losses inside them."""
+    found = {}
+    for path, module in model.named_modules():
+        inside = path.rpartition('.')[0] in found  # a pixel_loss
+        if isinstance(module, SegmentationLoss) and module.needs_statistics and not inside:
+            found[path] = module
+    return found
 
 
 def _supply(

@@ -82,6 +82,17 @@ class ClassCountLoss(PixelWeightingLoss):
         self.num_classes = num_classes
         self.running_counts = self.running_counts.new_zeros(self.num_counts, num_classes)
 
+    def _apply(self, fn, *args, **kwargs) -> 'ClassCountLoss':
+        """Moves the running counts to the model's device, but keeps their double precision.
+
+        ``model.half()`` would make them overflow, and ``bfloat16`` would round small steps away.
+        """
+        counts = None if self.momentum is None else self.running_counts
+        super()._apply(fn, *args, **kwargs)
+        if counts is not None and self.running_counts.dtype != counts.dtype:
+            self.running_counts = counts.to(self.running_counts.device)
+        return self
+
     def __deepcopy__(self, memo: dict) -> 'ClassCountLoss':
         """Copies the loss.
 

@@ -1,12 +1,13 @@
 """Loss max-pooling."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..ops.max_pooling import max_pooling_weights
 from ..ops.pixel_cross_entropy import PixelScores
 from ..ops.row_stripes import working_dtype
 from ..registry import MODELS
+from ..statistics.class_statistics import ClassStatistics
 from .pixel_weighting_loss import PixelWeightingLoss
 from .upsampled_logits import UpsampledLogits
 
@@ -46,9 +47,10 @@ class LossMaxPooling(PixelWeightingLoss):
         pool: Whether to pool each ``'image'`` (the loss is the mean over the images, independent of
             the batch size and of the number of GPUs) or the whole ``'batch'`` of one process; n
             counts its pixels.
-        pixel_loss: Config of another registered loss to pool instead of soft-max cross-entropy. It
-            is called with ``reduction_override='none'`` and has to return losses ≥ 0 of shape
-            (N, H, W), as :class:`SoftmaxFocalLoss` does; sigmoid losses return one per class.
+        pixel_loss: Another loss to pool instead of soft-max cross-entropy, a module or the config
+            of a registered one. It is called with ``reduction_override='none'`` and has to return
+            losses ≥ 0 of shape (N, H, W), as :class:`SoftmaxFocalLoss` does; sigmoid losses return
+            one per class.
         class_weight: See :class:`PixelWeightingLoss`, as for the arguments below.
         loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log.
@@ -75,7 +77,7 @@ class LossMaxPooling(PixelWeightingLoss):
         p: float = 1.7,
         ratio: float = 0.25,
         pool: str = 'image',
-        pixel_loss: dict | None = None,
+        pixel_loss: dict | nn.Module | None = None,
         class_weight=None,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_lmp',
@@ -95,7 +97,20 @@ class LossMaxPooling(PixelWeightingLoss):
         if pool not in _POOLS:
             raise ValueError(f'pool must be one of {_POOLS}, got {pool!r}')
         self.pool = pool
-        self.pixel_loss = None if pixel_loss is None else MODELS.build(pixel_loss)
+        built = pixel_loss is None or isinstance(pixel_loss, nn.Module)
+        self.pixel_loss = pixel_loss if built else MODELS.build(pixel_loss)
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether :meth:`use_statistics` has to be called, for this loss or ``pixel_loss``."""
+        return super().needs_statistics or getattr(self.pixel_loss, 'needs_statistics', False)
+
+    def use_statistics(self, statistics: ClassStatistics) -> dict[str, list[float]]:
+        """Computes what depends on class statistics, also of ``pixel_loss``."""
+        computed = super().use_statistics(statistics)
+        if getattr(self.pixel_loss, 'needs_statistics', False):
+            computed |= self.pixel_loss.use_statistics(statistics)
+        return computed
 
     def score(
         self, seg_logits: Tensor | UpsampledLogits, seg_label: Tensor, ignore_index: int

@@ -114,7 +114,11 @@ class SegmentationLoss(nn.Module):
         ignore_index: int,
     ) -> None:
         if seg_logits.dim() != 4:
-            raise ValueError(f'seg_logits must be (N, C, H, W), got {tuple(seg_logits.shape)}')
+            way = '; use seg_logits.flatten(2, 3) and seg_label.flatten(1, 2)'
+            raise ValueError(
+                f'seg_logits must be (N, C, H, W), got {tuple(seg_logits.shape)}'
+                + (way if seg_logits.dim() == 5 else '')
+            )
         n, channels, height, width = seg_logits.shape
         if channels == 1:
             raise ValueError(f'seg_logits have 1 channel, but {_ONE_CHANNEL}')
@@ -143,8 +147,8 @@ class SegmentationLoss(nn.Module):
         if len(values) == 0:
             raise RuntimeError(
                 f'{name} is computed from class statistics, which have not been counted yet: add '
-                "custom_hooks = [dict(type='ClassStatisticsHook')] to the config, or call "
-                'use_statistics'
+                "custom_hooks = [dict(type='ClassStatisticsHook')] to the config or, without "
+                "MMSegmentation, call the loss's use_statistics(count_label_maps(…))"
             )
         if num_classes is not None and len(values) != num_classes:
             raise ClassValuesError(f'{name} has {len(values)} entries for {num_classes} classes')

@@ -31,5 +31,5 @@ def check_labels(label: Tensor, num_classes: int, ignore_index: int) -> None:
             f'label {value} is neither a class (0 … {num_classes - 1}) nor ignore_index '
             f'({ignore_index}); {count} pixel{"s are" if count > 1 else " is"} out of range: map '
             'it with the label_map of the data set, or set num_classes and ignore_index of the '
-            'decode head to fit the labels'
+            'decode head to fit the labels; without MMSegmentation, call the loss with ignore_index'
         )

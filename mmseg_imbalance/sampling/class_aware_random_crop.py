@@ -105,7 +105,7 @@ class ClassAwareRandomCrop(RandomCrop):
                 )
             )
         window = None
-        if self.class_prob is not None or (drawn_class is not None and drawn_class in label):
+        if self._has_class(label, drawn_class):
             window = class_aware_window(
                 label,
                 self.crop_size,
@@ -117,6 +117,12 @@ class ClassAwareRandomCrop(RandomCrop):
         if drawn_class is not None:  # if the image shows it, the window does, too
             self._note(drawn_class, window is not None and drawn_class in _part(label, window))
         return super().crop_bbox(results) if window is None else window
+
+    def _has_class(self, label: np.ndarray, drawn_class: int | None) -> bool:
+        """Whether there is a class to choose; if not, the window is RandomCrop's."""
+        if drawn_class is not None and drawn_class in label:
+            return True
+        return self._probability is not None and bool((label != self.ignore_index).any())
 
     def _note(self, drawn_class: int, shown: bool) -> None:
         """Warns once if most images do not show the class that the sampler drew them for."""
@@ -147,15 +153,15 @@ def _part(label: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
     return label[top:bottom, left:right]
 
 
-def _probability(class_prob, statistics, temperature) -> np.ndarray | None:
-    """Returns checked probabilities, None if all are equal."""
+def _probability(class_prob, statistics, temperature) -> np.ndarray | str | None:
+    """Returns checked probabilities, or ``'uniform'`` or None as it is."""
     if isinstance(class_prob, str):
         if class_prob not in FREQUENCY_MODES:
             raise ValueError(
                 f'class_prob must be one of {FREQUENCY_MODES}, a list or None, got {class_prob!r}'
             )
         if class_prob == 'uniform':
-            return None
+            return class_prob
         if statistics is None:
             raise ValueError(
                 f'class_prob={class_prob!r} needs the frequencies of the classes: make a file with '

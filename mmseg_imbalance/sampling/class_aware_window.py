@@ -11,22 +11,24 @@ def class_aware_window(
     label: np.ndarray,
     size: tuple[int, int],
     drawn_class: int | None = None,
-    class_probability: np.ndarray | None = None,
+    class_probability: np.ndarray | str | None = None,
     cat_max_ratio: float = 1.0,
     ignore_index: int = 255,
     random=np.random,
-) -> tuple[int, int, int, int] | None:
-    """Chooses a class that a label map shows, then a window with pixels of that class.
+) -> tuple[int, int, int, int]:
+    """Chooses a random window that shows a class, or any random window.
 
     One of the class's pixels is drawn, and one of the windows that contain it: the more pixels of
-    the class a window holds, the more likely it is.
+    the class a window holds, the more likely it is. Without a class, all windows are equally
+    likely.
 
     Args:
-        label: (H, W), whole numbers in any dtype.
+        label: (H, W), whole numbers in any dtype, an array or a CPU tensor.
         size: Height and width of the window in pixels.
         drawn_class: The class, such as the ``drawn_class`` of a :class:`DrawnIndex`. If it is None
-            or not in the label map, one of the classes shown is drawn.
-        class_probability: (C,) numbers ≥ 0 for this draw; None: all classes are equal.
+            or not in the label map, ``class_probability`` decides.
+        class_probability: One of the classes shown is drawn by these (C,) numbers ≥ 0, or with
+            ``'uniform'`` all are equally likely. None: no class.
         cat_max_ratio: Windows in which one class covers at least this share of the labelled pixels
             are redrawn, up to ten times; 1 accepts every window.
         ignore_index: Label of the pixels that belong to no class.
@@ -35,7 +37,7 @@ def class_aware_window(
 
     Returns:
         First row, row after the last, first column, column after the last; the window reaches
-        beyond a smaller image. None if no class can be drawn.
+        beyond a smaller image.
 
     Raises:
         ValueError: If there is no probability for a class shown, or a label is no whole number.
@@ -43,20 +45,16 @@ def class_aware_window(
     Example:
         >>> label = np.full((4, 6), 255)
         >>> label[3, 5] = 7
-        >>> class_aware_window(label, (2, 2))
+        >>> class_aware_window(label, (2, 2), drawn_class=7)
         (2, 4, 4, 6)
     """
-    label = whole_numbers(label)
-    pixels = np.empty(0) if drawn_class is None else np.flatnonzero(label == drawn_class)
-    if not len(pixels):
+    label = whole_numbers(np.asarray(label))
+    pixels = np.flatnonzero(label == drawn_class) if drawn_class is not None else []
+    if not len(pixels) and class_probability is not None:
         chosen = _choose_class(label, class_probability, ignore_index, random)
-        if chosen is None:
-            return None
-        pixels = np.flatnonzero(label == chosen)
+        pixels = np.flatnonzero(label == chosen) if chosen is not None else []
     for _ in range(TRIES if cat_max_ratio < 1 else 1):
-        row, column = divmod(pixels[random.randint(len(pixels))], label.shape[1])
-        top = _offset(row, size[0], label.shape[0], random)
-        left = _offset(column, size[1], label.shape[1], random)
+        top, left = _corner(pixels, size, label.shape, random)
         window = (top, top + size[0], left, left + size[1])
         shown = label[top : top + size[0], left : left + size[1]]
         if cat_max_ratio >= 1 or _is_mixed(shown, cat_max_ratio, ignore_index):
@@ -69,7 +67,7 @@ def _choose_class(label, class_probability, ignore_index: int, random) -> int | 
     shown = sorted(pixels_of_values(label).keys() - {ignore_index})
     if not shown:
         return None
-    if class_probability is None:
+    if isinstance(class_probability, str):  # 'uniform'
         return shown[random.randint(len(shown))]
     if shown[-1] >= len(class_probability):
         raise ValueError(
@@ -90,7 +88,13 @@ def _is_mixed(label: np.ndarray, cat_max_ratio: float, ignore_index: int) -> boo
     return len(pixels) > 1 and most / total < cat_max_ratio
 
 
-def _offset(pixel: int, window: int, size: int, random) -> int:
-    """Draws the first row (column) of a window in the image that includes a pixel's row."""
-    last = max(size - window, 0)
-    return random.randint(max(pixel - window + 1, 0), min(pixel, last) + 1)
+def _corner(pixels, size, shape, random) -> list[int]:
+    """Draws first row and column of a window in the image that has one of the pixels, if any."""
+    last = [max(whole - part, 0) for whole, part in zip(shape, size, strict=True)]
+    if not len(pixels):
+        return [random.randint(most + 1) for most in last]
+    pixel = divmod(pixels[random.randint(len(pixels))], shape[1])
+    return [
+        random.randint(max(at - part + 1, 0), min(at, most) + 1)
+        for at, part, most in zip(pixel, size, last, strict=True)
+    ]

@@ -26,8 +26,8 @@ def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
     """Reads and checks one number per class.
 
     Args:
-        values: The numbers, or the path of a ``.npy``, ``.json`` or ``.yaml`` file that holds such
-            a list. Pickles are refused: they run code when read.
+        values: The numbers, also as an array or a tensor, or the path of a ``.npy``, ``.json`` or
+            ``.yaml`` file that holds such a list. Pickles are refused: they run code when read.
         name: Name of the numbers, for errors.
 
     Returns:
@@ -43,7 +43,7 @@ def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
     source = source_of(values, name)
     if isinstance(values, (str, Path)):
         values = _read(Path(values), source)
-    if isinstance(values, np.ndarray):
+    if hasattr(values, 'tolist'):  # an array or a tensor
         values = values.tolist()
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
         raise ClassValuesError(f'{source} {_WANTED}, got {_brief(values)}')

@@ -38,6 +38,11 @@ def count_label_maps(
     """
     rows = []
     for position, label in enumerate(label_maps):
+        if isinstance(label, tuple | list | dict):
+            raise BadLabelsError(
+                f'label map {position} is a {type(label).__name__}; pass the label maps alone, as '
+                'in count_label_maps((label for _, label in dataset), classes)'
+            )
         try:
             rows.append(count_pixels_of_classes(np.asarray(label), len(classes), ignore_index))
         except ValueError as error:

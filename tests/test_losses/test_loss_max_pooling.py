@@ -9,7 +9,9 @@ from mmseg.registry import MODELS
 from references import max_pooling_weights as reference_weights
 from torch import nn
 
+from mmseg_imbalance.losses import LogitAdjustedLoss, SoftmaxFocalLoss
 from mmseg_imbalance.losses.loss_max_pooling import LossMaxPooling
+from mmseg_imbalance.statistics import count_label_maps
 
 PS = (1, 1.05, 1.1, 1.3, 1.7, 2, 4, 16, math.inf)
 PRIOR = [0.5, 0.3, 0.15, 0.049, 0.001]
@@ -81,6 +83,24 @@ def test_another_loss_can_be_pooled(pixel_loss, expected_losses):
     (grad,) = torch.autograd.grad(value, logits)
     np.testing.assert_allclose(value.item(), expected.item(), rtol=1e-5)
     torch.testing.assert_close(grad.double(), expected_grad, rtol=1e-4, atol=1e-8)
+
+
+def test_a_module_is_pooled_like_its_config():
+    logits, label = draw_batch(0)
+    config = LossMaxPooling(pixel_loss=dict(type='SoftmaxFocalLoss', gamma=2.0))
+    module = LossMaxPooling(pixel_loss=SoftmaxFocalLoss(gamma=2.0))
+    assert torch.equal(config(logits, label), module(logits, label))
+
+
+def test_statistics_reach_the_pooled_loss():
+    logits, label = draw_batch(0)
+    classes = [str(c) for c in range(logits.shape[1])]
+    statistics = count_label_maps(label, classes)
+    given = LogitAdjustedLoss(tau=0.5, prior=statistics.pixel_share.tolist())
+    loss = LossMaxPooling(pixel_loss=dict(type='LogitAdjustedLoss', tau=0.5))
+    assert loss.needs_statistics
+    assert list(loss.use_statistics(statistics)) == ['prior']
+    torch.testing.assert_close(loss(logits, label), LossMaxPooling(pixel_loss=given)(logits, label))
 
 
 def test_the_cross_entropy_of_mmseg_can_be_pooled():

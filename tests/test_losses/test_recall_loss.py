@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from batches import NUM_CLASSES, draw_batch
 from mmseg.registry import MODELS
 from references import recall_loss as reference
+from torch import nn
 
 from mmseg_imbalance.losses.recall_loss import RecallLoss
 
@@ -94,6 +95,16 @@ class TestMomentum:
         expected[:, 2] = a[:, 2]  # absent from the second batch
         expected[:, 3] = b[:, 3]  # first seen in the second batch
         np.testing.assert_allclose(loss.running_counts.numpy(), expected)
+
+    @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+    def test_running_counts_stay_exact_in_a_model_of_half_precision(self, dtype):
+        loss, model = RecallLoss(momentum=0.25), nn.Module()
+        model.loss = loss
+        loss(*draw_batch(1))
+        loss.running_counts += 100_000.3  # more than float16 holds
+        counts = loss.running_counts.clone()
+        model.to(dtype)
+        assert torch.equal(loss.running_counts, counts)
 
     def test_the_recall_is_that_of_the_running_counts(self):
         loss = RecallLoss(momentum=0.25, floor=0)

@@ -8,11 +8,14 @@ from mmengine.runner import Runner
 from mmseg.registry import DATA_SAMPLERS
 from scipy.stats import chisquare
 from tiny_data import CLASSES, tiny_dataset, write_label_maps
+from torch.utils.data import Subset
 from two_ranks import on_two_ranks
 
 from mmseg_imbalance.datasets import class_statistics
+from mmseg_imbalance.sampling import class_balanced_sampler
 from mmseg_imbalance.sampling.class_balanced_sampler import ClassBalancedInfiniteSampler
 from mmseg_imbalance.sampling.drawn_index import DrawnIndex
+from mmseg_imbalance.statistics import count_label_maps
 
 # pixels of 'middle' and 'rare' in every image; 'absent' has none
 PIXELS = [[60, 0], [60, 0], [64, 40], [60, 3], [0, 0], [0, 0], [5, 0], [0, 33]]
@@ -137,6 +140,15 @@ def test_missing_class_is_named_once_and_left_out(dataset, monkeypatch):
     assert {d.drawn_class for d in draws} == {0, 1, 2}
     assert {int(d) for d in draws if d.drawn_class == 2} == {2}
     assert picky.class_prob == pytest.approx(dict(zip(CLASSES, [1 / 3] * 3 + [0], strict=True)))
+
+
+def test_a_subset_hides_the_class(dataset, monkeypatch):
+    said = []
+    monkeypatch.setattr(class_balanced_sampler, 'log', lambda message, *_: said.append(message))
+    maps = [np.zeros((8, 8), int)] * 3
+    subset = Subset(maps, [0, 2])
+    ClassBalancedInfiniteSampler(subset, seed=0, statistics=count_label_maps(maps[:2], ['a', 'b']))
+    assert 'torch.utils.data.Subset hides' in said[0]
 
 
 def test_no_class_at_all(dataset):

@@ -3,6 +3,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from mmseg_imbalance.statistics.given_class_weights import load_class_weight
 
@@ -12,6 +13,10 @@ WEIGHTS = [1.0, 0.25, 3.0]
 def test_lists_and_nothing():
     assert load_class_weight(None) is None
     assert load_class_weight((1, 0.25, 3)) == WEIGHTS
+    assert load_class_weight(np.array(WEIGHTS)) == WEIGHTS
+    assert load_class_weight(torch.tensor(WEIGHTS)) == WEIGHTS
+    with pytest.raises(ValueError, match='must be a list of numbers'):
+        load_class_weight(torch.tensor(1.0))
 
 
 def test_files(tmp_path):

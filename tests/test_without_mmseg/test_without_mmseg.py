@@ -60,6 +60,23 @@ def test_class_weights_by_name():
     assert loss.class_weight.tolist() == pytest.approx([2 / 3, 2])
 
 
+def test_the_sampler_reads_a_file_and_asks_for_missing_statistics(tmp_path):
+    from mmseg_imbalance.sampling import ClassBalancedInfiniteSampler
+    from mmseg_imbalance.statistics import count_label_maps
+
+    maps = [np.full((8, 8), i % 2) for i in range(4)]
+    counted = count_label_maps(maps, ['a', 'b'])
+    counted.save(tmp_path / 'counted.npz')
+    sampler = ClassBalancedInfiniteSampler(maps, seed=0, statistics=str(tmp_path / 'counted.npz'))
+    given = ClassBalancedInfiniteSampler(maps, seed=0, statistics=counted)
+    for _, one, other in zip(range(50), sampler, given, strict=False):
+        assert one == other
+    with pytest.raises(ValueError, match='count_label_maps of mmseg_imbalance.statistics'):
+        ClassBalancedInfiniteSampler(maps)
+    with pytest.raises(ValueError, match=r'label map 0 is a tuple; pass the label maps alone'):
+        count_label_maps([(maps[0], maps[0])], ['a', 'b'])
+
+
 def test_class_offsets_of_any_network():
     import torch
 
