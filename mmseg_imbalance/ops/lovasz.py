@@ -160,7 +160,6 @@ class _Pixels:
         def count(stripes: list[tuple[int, slice]]) -> tuple[Tensor, Tensor]:
             table = torch.zeros(2, self.num_classes * size, dtype=torch.int32, device=self.device)
             unknown = torch.zeros((), dtype=torch.bool, device=self.device)
-            one = torch.ones((), dtype=torch.int32, device=self.device)
             for part in stripes:
                 logits = logits_of(part, self.seg_logits, self.resizing)
                 probability, label, valid, bad = self._read(part, logits)
@@ -169,7 +168,8 @@ class _Pixels:
                 own = buckets.of(own, label.int() * buckets.first).long()
                 table[1].scatter_add_(0, own, valid.int())
                 for _, bucket in buckets.by_class(errors):
-                    table[0].scatter_add_(0, bucket.long(), one.expand_as(bucket))
+                    # On a CPU, adding an expanded 1 takes nearly twice as long.
+                    table[0].scatter_add_(0, bucket.long(), torch.ones_like(bucket))
             return table, unknown
 
         shares = [self.stripes[i::threads] for i in range(threads)]
@@ -240,7 +240,7 @@ class _Buckets(NamedTuple):
     def of(self, errors: Tensor, row: Tensor) -> Tensor:
         """Returns the bucket of each scaled error, flat, numbered over all classes."""
         bucket = errors.int()
-        inner = (errors - bucket).view(-1)
+        inner = (errors - bucket).view(-1) if self.firsts else None
         bucket = bucket.add_(row).view(-1)
         for first in self.firsts:
             start = first.index_select(0, bucket)
