@@ -52,14 +52,14 @@ def fails(function, *args, **kwargs) -> str:
     return str(error.value)
 
 
-def tool_fails(case, tool, *args) -> str:
+def tool_fails(case, tool, *args, code=2) -> str:
     """The one line with which a tool ends."""
     before = signal.getsignal(signal.SIGTERM)
     case.monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
     signal.signal(signal.SIGTERM, before)
-    assert end.value.code == 2
+    assert end.value.code == code
     (line,) = [s for s in case.capsys.readouterr().err.splitlines() if 'error: ' in s]
     return line.replace(tool, tool.split('/')[-1])
 
@@ -285,6 +285,20 @@ def no_network(case):
     return tool_fails(case, 'train.py', 'your_config.py')
 
 
+def no_images(case):
+    cfg = tiny_run.tiny_config(case.path, train_dataloader__dataset__img_suffix='.jpg')
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')  # which does not look for images
+    cfg.dump('your_config.py')
+    return tool_fails(case, 'train.py', 'your_config.py')
+
+
+def no_memory(case):
+    cfg = tiny_run.tiny_config(case.path, model__decode_head__channels=1 << 40)
+    cfg.dump('your_config.py')
+    line = tool_fails(case, 'train.py', 'your_config.py', code=1)
+    return re.sub(r'\(.*\)', '(…)', line)  # the allocator's own words
+
+
 def sampler_without_an_end(case):
     loop = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=1)
     endless = dict(_delete_=True, type='InfiniteSampler')
@@ -361,6 +375,8 @@ PROVOKED = {
     'no-file-of-class-weights': lambda case: fails(
         RecallLoss, class_weight='work_dirs/weights.json'
     ),
+    'no-images': no_images,
+    'no-memory': no_memory,
     'no-network': no_network,
     'parts-of-a-config-that-disagree': parts_that_disagree,
     'a-sampler-without-an-end': sampler_without_an_end,

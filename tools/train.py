@@ -2,6 +2,8 @@
 
 import argparse
 
+import torch
+from mmengine.device import get_device
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
@@ -54,6 +56,8 @@ def build_runner(args: argparse.Namespace) -> Runner:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if checkpoint:
         runner.register_hook(MisfitHook(checkpoint, training=True))
+    if get_device() == 'cpu':
+        runner.logger.info('training on the CPU: PyTorch %s finds no GPU', torch.__version__)
     for kind in (ConsistencyHook, RunSummaryHook):  # for every config, also those of others
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())
@@ -61,7 +65,8 @@ def build_runner(args: argparse.Namespace) -> Runner:
 
 
 def main() -> None:
-    with one_line_errors(), one_line_file_errors(), harmless_loads():
+    way_on = 'the same command with --resume goes on from the last checkpoint'
+    with one_line_errors(way_on), one_line_file_errors(), harmless_loads():
         build_runner(parse_args()).train()
     leave_cpu_launch()
 

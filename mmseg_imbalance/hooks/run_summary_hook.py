@@ -67,6 +67,13 @@ class RunSummaryHook(Hook):
             if runner.iter > 0:
                 _continue(self._summary, runner)
             self._write(runner)
+            metrics = runner.val_evaluator.metrics if runner.val_loop is not None else []
+            if metrics and not any(isinstance(metric, ImbalanceMetric) for metric in metrics):
+                runner.logger.info(
+                    f'{FILE_NAME} will have no scores of single classes, which compare_runs.py and '
+                    "advise.py need: val_evaluator = dict(_delete_=True, type='ImbalanceMetric') "
+                    'records them'
+                )
 
     def after_val_epoch(self, runner, metrics: dict[str, object] | None = None) -> None:
         """Records the scores of a validation during training."""

@@ -154,6 +154,11 @@ class ClassStatistics:
         """
         try:
             data = read_bytes(Path(path), _MAX_BYTES)
+        except FileNotFoundError as error:
+            raise BadFileError(
+                f'{path}: there are no such class statistics; create them with '
+                f'tools/analysis_tools/class_statistics.py CONFIG --out {path}'
+            ) from error
         except OSError as error:
             raise _unreadable(path, error.strerror) from error
         except ValueError as error:

@@ -15,13 +15,32 @@ from .errors import ToolError
 _CLASS_OF_ERROR = re.compile(r'^[\w.]+(Error|Exception): ')
 
 
+# of PyTorch on a CPU, on a GPU, and where the system has ended a worker of the data loader
+_NO_MEMORY = ("can't allocate memory", 'out of memory', 'killed by signal: Killed')
+
+
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turns a :class:`ToolError` into one line and its exit code; other errors pass through."""
+def one_line_errors(way_on: str) -> Iterator[None]:
+    """Turns what may end a run into one line and an exit code; other errors pass through.
+
+    These are a :class:`ToolError`, lack of memory and an interrupt, after which ``way_on`` says how
+    to go on.
+    """
     try:
         yield
     except ToolError as error:
         sys.exit(_fail(error, error.exit_code))
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if not isinstance(error, MemoryError) and not any(known in text for known in _NO_MEMORY):
+            raise
+        less = 'a smaller batch_size or crop_size, fewer num_workers, --amp or FusedUpsamplingHook'
+        sys.exit(_fail(f'out of memory ({first_line(error)}); try {less}', 1))
+    except (KeyboardInterrupt, SyntaxError) as error:
+        if not _is_interrupt(error):
+            raise
+        print(f'{_tool()}: interrupted; {way_on}', file=sys.stderr)
+        sys.exit(130)
 
 
 def run_tool(main: Callable[[], int]) -> int:
@@ -41,7 +60,7 @@ def run_tool(main: Callable[[], int]) -> int:
     except OSError as error:
         return _fail(error, 2)
     except KeyboardInterrupt:
-        print(f'{_tool()}: interrupted; run the same command again to go on', file=sys.stderr)
+        print(f'{_tool()}: interrupted; run the same command again', file=sys.stderr)
         return 130
 
 
@@ -67,7 +86,14 @@ def one_line(text: str) -> str:
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in joined)
 
 
-def _fail(error: Exception, exit_code: int) -> int:
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether it is an interrupt, or what MMEngine makes of one while it formats a config."""
+    if isinstance(error, SyntaxError):
+        return _is_interrupt(error.__context__)
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _fail(error: Exception | str, exit_code: int) -> int:
     print(f'{_tool()}: error: {one_line(str(error))}', file=sys.stderr)
     return exit_code
 

@@ -7,18 +7,27 @@ from urllib.error import URLError
 from .command_line import first_line
 from .errors import FileError, ToolError
 
+_EMPTY = 'need at least one array to concatenate'  # MMEngine's, for a data set without images
+
 
 @contextmanager
 def one_line_file_errors() -> Iterator[None]:
     """Turns errors in label maps, class statistics or class weights into a :class:`ToolError`.
 
     This includes errors from DataLoader workers, without the worker's traceback, files that are
-    missing, and failed downloads of weights.
+    missing, data sets without images, and failed downloads of weights.
     """
     try:
         yield
     except (FileError, FileNotFoundError) as error:
         raise ToolError(first_line(error)) from error
+    except ValueError as error:
+        if str(error) != _EMPTY:
+            raise
+        raise ToolError(
+            'a data set is empty: its folder has no image with its img_suffix, which is .jpg '
+            'unless the data set says otherwise, or its ann_file has no line'
+        ) from error
     except URLError as error:
         raise ToolError(
             f'cannot download ({error.reason}); if it was weights, name a file of yours instead, '

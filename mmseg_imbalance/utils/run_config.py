@@ -79,7 +79,9 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
         cfg = Config.fromfile(path)
         cfg.merge_from_dict(options or {})
     except Exception as error:  # a config is Python and may raise anything
-        raise RunConfigError(f'cannot load config {path}: {first_line(error)}') from error
+        # of "Failed to import custom modules from …" only the error before it tells which and why
+        reason = first_line(error.__context__ if 'custom modules' in str(error) else error)
+        raise RunConfigError(f'cannot load config {path}: {reason}') from error
     return cfg
 
 

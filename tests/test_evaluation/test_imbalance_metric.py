@@ -239,7 +239,7 @@ def test_a_folder_that_cannot_be_written_ends_nothing(tmp_path):
 
 
 def test_what_does_not_fit_is_named(tmp_path):
-    with pytest.raises(ValueError, match='none.npz: cannot read the class statistics'):
+    with pytest.raises(ValueError, match='none.npz: there are no such class statistics'):
         ImbalanceMetric(statistics=str(tmp_path / 'none.npz'))
     path = statistics(tmp_path / 's.npz', [0.5, 0.5], 'ab')
     with pytest.raises(ValueError, match='0 ≤ tail ≤ head ≤ 1'):

@@ -240,7 +240,7 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path, toy_data, run_fork):
         study.terminate()
         assert study.wait(60) == 130
         output.seek(0)
-        assert 'run the same command again to go on' in output.read()
+        assert 'interrupted; run the same command again' in output.read()
     assert not list((tmp_path / 'work').rglob('results/*/*.json'))
     done = run_fork('study.py', *arguments, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -39,7 +39,7 @@ def failing(error):
         (ToolError('bad usage'), 2, 'tool.py: error: bad usage\n'),
         (ToolError('no luck', exit_code=1), 1, 'tool.py: error: no luck\n'),
         (OSError('disk is full'), 2, 'tool.py: error: disk is full\n'),
-        (KeyboardInterrupt(), 130, 'tool.py: interrupted; run the same command again to go on\n'),
+        (KeyboardInterrupt(), 130, 'tool.py: interrupted; run the same command again\n'),
     ],
 )
 def test_a_tool_ends_with_one_line(error, code, line, capsys):
@@ -55,15 +55,43 @@ def test_other_errors_and_success_pass():
     assert run_tool(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         run_tool(failing(ZeroDivisionError()))
-    with pytest.raises(OSError), one_line_errors():
+    with pytest.raises(OSError), one_line_errors('go on'):
         raise OSError
 
 
 def test_tool_errors_exit_where_the_rest_may_fail(capsys):
-    with pytest.raises(SystemExit) as end, one_line_errors():
+    with pytest.raises(SystemExit) as end, one_line_errors('go on'):
         raise ToolError('bad usage')
     assert end.value.code == 2
     assert capsys.readouterr().err == 'tool.py: error: bad usage\n'
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        MemoryError('no room'),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_lack_of_memory_says_what_takes_less(error, capsys):
+    with pytest.raises(SystemExit) as end, one_line_errors('go on'):
+        raise error
+    assert end.value.code == 1
+    assert f'tool.py: error: out of memory ({error}); try a smaller' in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match='other'), one_line_errors('go on'):
+        raise RuntimeError('other')
+
+
+def test_an_interrupted_run_says_how_to_go_on(capsys):
+    with pytest.raises(SystemExit) as end, one_line_errors('go on'):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise SyntaxError('Failed to format the config file')  # as MMEngine does  # noqa: B904
+    assert end.value.code == 130
+    assert capsys.readouterr().err == 'tool.py: interrupted; go on\n'
+    with pytest.raises(SyntaxError), one_line_errors('go on'):
+        raise SyntaxError('in a config')
 
 
 @pytest.mark.parametrize('text', ['-1', '1.5', 'x', '', '--2'])

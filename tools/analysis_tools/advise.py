@@ -28,8 +28,9 @@ from lab.study.tables import cost_table  # noqa: E402
 
 ROOT = Path(advice.__file__).resolve().parents[2]
 MEANS = {'mIoU': 'mIoU', 'mAcc': 'mAcc', 'mIoU_tail': 'tail IoU', 'aAcc': 'aAcc'}
-PRICE = 'Gains are points over cross-entropy (± over the seeds), time and memory multiples of its:'
-SCORES = 'Scores are in percent (± over the seeds), time and memory multiples of cross-entropy:'
+COSTS = "(± over the seeds), time and memory are multiples of cross-entropy's:"
+PRICE = f'Gains are points over cross-entropy {COSTS}'
+SCORES = f'Scores are in percent {COSTS}'
 EXAMPLE = """example:
   CONFIG=configs/cross_entropy/ce_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py
   python tools/train.py $CONFIG --work-dir work_dirs/plain
