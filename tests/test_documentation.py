@@ -73,7 +73,8 @@ def test_config_does_what_it_says(block, tmp_path, your_config):
     mine = tmp_path / 'data/mine'
     for folder in ('images', 'labels'):
         (mine / folder).mkdir(parents=True)
-        (mine / folder / 'train').symlink_to(tmp_path / 'data' / folder)
+        for part in ('train', 'val'):
+            (mine / folder / part).symlink_to(tmp_path / 'data' / folder)
     runner = tiny_run.run(Config.fromfile(child))
     assert runner.iter == 2
     named = set(re.findall(r"type='(\w+)'", block.text))

@@ -264,7 +264,7 @@ def checkpoint_without_feedback(case):
 
 
 def frequent_classes_neglected(case):
-    weights = dict(type='WeightedCrossEntropyLoss', class_weight=[0, 1, 1, 1])
+    weights = dict(type='WeightedCrossEntropyLoss', class_weight=[0, 0, 1, 1])
     cfg = tiny_run.tiny_config(case.path, iters=20, augment=False, loss=weights)
     cfg.custom_hooks = [dict(type='ClassFeedbackHook', interval=20, momentum=0.9)]
     return run_and_read_warning(cfg, 'after ')

@@ -95,8 +95,9 @@ def build_runner(args: argparse.Namespace) -> Runner:
 
 
 def main() -> None:
-    way_on = 'there are no scores; what --out or --show-dir have so far is kept'
-    with one_line_errors(way_on), one_line_file_errors(), harmless_loads():
+    way_on = 'there are no scores; predictions that were written so far are kept'
+    less = 'smaller images in test_pipeline, or fewer num_workers'
+    with one_line_errors(way_on, less), one_line_file_errors(), harmless_loads():
         build_runner(parse_args()).test()
     leave_cpu_launch()
 

@@ -65,8 +65,9 @@ def build_runner(args: argparse.Namespace) -> Runner:
 
 
 def main() -> None:
-    way_on = 'the same command with --resume goes on from the last checkpoint'
-    with one_line_errors(way_on), one_line_file_errors(), harmless_loads():
+    way_on = 'the same command with --resume goes on from the last checkpoint, if there is one'
+    less = 'a smaller batch_size or crop_size, fewer num_workers, --amp or FusedUpsamplingHook'
+    with one_line_errors(way_on, less), one_line_file_errors(), harmless_loads():
         build_runner(parse_args()).train()
     leave_cpu_launch()
 

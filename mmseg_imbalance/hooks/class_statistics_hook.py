@@ -8,6 +8,7 @@ from torch import nn
 
 from ..datasets import class_statistics, find_label_maps, label_rows
 from ..datasets.wrappers import transforms_of
+from ..losses.loss_max_pooling import LossMaxPooling
 from ..losses.segmentation_loss import SegmentationLoss
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.find_loss import unwrapped
@@ -88,12 +89,17 @@ def _note(sampler, dataset) -> str:
 
 
 def _find_losses(model: nn.Module) -> dict[str, SegmentationLoss]:
-    """Returns the losses that need statistics, by their path; they supply losses inside them."""
-    found = {}
+    """Returns the losses that need statistics, keyed by their path in the model.
+
+    What a :class:`LossMaxPooling` pools is not among them, since it passes the statistics on.
+    """
+    found, pooled = {}, set()
     for path, module in model.named_modules():
-        inside = path.rpartition('.')[0] in found  # a pixel_loss
-        if isinstance(module, SegmentationLoss) and module.needs_statistics and not inside:
-            found[path] = module
+        if isinstance(module, LossMaxPooling):
+            pooled.update(map(id, module.pixel_loss.modules() if module.pixel_loss else ()))
+        if isinstance(module, SegmentationLoss) and module.needs_statistics:
+            if id(module) not in pooled:
+                found[path] = module
     return found
 
 

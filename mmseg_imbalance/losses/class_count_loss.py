@@ -89,8 +89,8 @@ class ClassCountLoss(PixelWeightingLoss):
         """
         counts = None if self.momentum is None else self.running_counts
         super()._apply(fn, *args, **kwargs)
-        if counts is not None and self.running_counts.dtype != counts.dtype:
-            self.running_counts = counts.to(self.running_counts.device)
+        if counts is not None and self.running_counts.dtype != torch.float64:
+            self.running_counts = counts.to(self.running_counts.device, torch.float64)
         return self
 
     def __deepcopy__(self, memo: dict) -> 'ClassCountLoss':
@@ -168,5 +168,5 @@ class ClassCountLoss(PixelWeightingLoss):
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         saved = state_dict.get(prefix + 'running_counts')
         if saved is not None and self.needs_num_classes:
-            self.running_counts = torch.zeros_like(saved, device=self.running_counts.device)
+            self.running_counts = self.running_counts.new_zeros(saved.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)

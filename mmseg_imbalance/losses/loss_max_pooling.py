@@ -109,7 +109,8 @@ class LossMaxPooling(PixelWeightingLoss):
         """Computes what depends on class statistics, also of ``pixel_loss``."""
         computed = super().use_statistics(statistics)
         if getattr(self.pixel_loss, 'needs_statistics', False):
-            computed |= self.pixel_loss.use_statistics(statistics)
+            inner = self.pixel_loss.use_statistics(statistics)
+            computed |= {f'{name} of pixel_loss': values for name, values in inner.items()}
         return computed
 
     def score(

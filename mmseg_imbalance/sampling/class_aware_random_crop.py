@@ -119,7 +119,7 @@ class ClassAwareRandomCrop(RandomCrop):
         return super().crop_bbox(results) if window is None else window
 
     def _has_class(self, label: np.ndarray, drawn_class: int | None) -> bool:
-        """Whether there is a class to choose; if not, the window is RandomCrop's."""
+        """Whether the window may depend on a class; if not, it is RandomCrop's."""
         if drawn_class is not None and drawn_class in label:
             return True
         return self._probability is not None and bool((label != self.ignore_index).any())

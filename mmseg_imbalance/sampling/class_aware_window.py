@@ -40,7 +40,8 @@ def class_aware_window(
         beyond a smaller image.
 
     Raises:
-        ValueError: If there is no probability for a class shown, or a label is no whole number.
+        ValueError: If there is no probability for a class shown, for another string, or if a label
+            is no whole number.
 
     Example:
         >>> label = np.full((4, 6), 255)
@@ -48,6 +49,10 @@ def class_aware_window(
         >>> class_aware_window(label, (2, 2), drawn_class=7)
         (2, 4, 4, 6)
     """
+    if isinstance(class_probability, str) and class_probability != 'uniform':
+        raise ValueError(
+            f"class_probability must be numbers, 'uniform' or None, got {class_probability!r}"
+        )
     label = whole_numbers(np.asarray(label))
     pixels = np.flatnonzero(label == drawn_class) if drawn_class is not None else []
     if not len(pixels) and class_probability is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sized
 import numpy as np
 from torch.utils.data import Sampler, Subset
 
-from ..registry import DATA_SAMPLERS, HAS_STACK
+from ..registry import DATA_SAMPLERS
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.distributed import get_dist_info, shared_random_seed
 from ..utils.logs import log
@@ -51,9 +51,9 @@ class ClassBalancedInfiniteSampler(Sampler):
         seed: Seed of the stream; None draws one that all ranks share. The runner sets it.
         statistics: File of class statistics, as from ``tools/analysis_tools/class_statistics.py``.
             None: a file beside the data, named after the data set's fingerprint. If the file does
-            not exist, the first process counts and saves. Without MMSegmentation: the statistics
-            themselves or their file, with one row per image in the order of the data set, as from
-            :func:`mmseg_imbalance.statistics.count_label_maps`.
+            not exist, the first process counts and saves. For a data set that is none of MMEngine:
+            the statistics themselves or their file, with one row per image in the order of the data
+            set, as from :func:`mmseg_imbalance.statistics.count_label_maps`.
         uniform_ratio: Share of the draws from shuffled epochs, in [0, 1].
         class_prob: P_c of the other draws by pixel share f_c: ``'uniform'``, ``'inverse'``
             (∝ 1 / f_c), ``'sqrt'`` (∝ 1 / √f_c) or ``'rare'`` (∝ exp((1 - f_c) / T)), see
@@ -92,14 +92,14 @@ class ClassBalancedInfiniteSampler(Sampler):
         _check(uniform_ratio, class_prob, score, gamma, floor, min_pixels)
         if len(dataset) == 0:
             raise ValueError('the data set is empty: there is nothing to sample')
-        if isinstance(dataset, Subset):
+        self.rank, self.world_size = get_dist_info()
+        if isinstance(dataset, Subset) and self.rank == 0:
             log(
                 'ClassBalancedInfiniteSampler: torch.utils.data.Subset hides from its data set for '
                 'which class an image was drawn, so crops need not show it; choose the images in '
                 'the data set itself',
                 logging.WARNING,
             )
-        self.rank, self.world_size = get_dist_info()
         self.seed = int(shared_random_seed() if seed is None else seed)
         self.size = len(dataset)
         self.score, self.gamma, self.floor = score, gamma, floor
@@ -298,12 +298,13 @@ def _check(uniform_ratio, class_prob, score, gamma, floor, min_pixels) -> None:
 
 def _count(dataset: Sized, statistics: str | ClassStatistics | None):
     """Returns the statistics of a data set, and every image's row in them."""
-    if not HAS_STACK and statistics is None:
-        raise ValueError(
-            'statistics are missing: count_label_maps of mmseg_imbalance.statistics makes them'
-        )
-    if not HAS_STACK and not isinstance(statistics, ClassStatistics):
-        statistics = ClassStatistics.load(statistics)
+    if not hasattr(dataset, 'metainfo'):  # none of MMEngine, which could say where its labels are
+        if statistics is None:
+            raise ValueError(
+                'statistics are missing: count_label_maps of mmseg_imbalance.statistics makes them'
+            )
+        if not isinstance(statistics, ClassStatistics):
+            statistics = ClassStatistics.load(statistics)
     if isinstance(statistics, ClassStatistics):
         if len(statistics.keys) != len(dataset):
             raise ValueError(

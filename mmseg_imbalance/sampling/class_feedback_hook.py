@@ -42,7 +42,7 @@ class ClassFeedbackHook(Hook):
       loader's workers hold ``num_workers * prefetch_factor`` batches drawn before, so feedback
       takes effect that many iterations later; without workers, in the next iteration.
 
-    The first reading after a tenth of the training also warns in the log of frequent classes that
+    The first reading after a fifth of the training also warns in the log of frequent classes that
     the network recognises more rarely than a guess by frequency would, as happens with class
     weights that favour rare classes too much.
 
@@ -148,8 +148,8 @@ class ClassFeedbackHook(Hook):
         checkpoint[KEY] = state
 
     def _is_early_check(self, runner) -> bool:
-        """Whether this reading is the first one after a tenth of the training."""
-        done, early = runner.iter + 1, runner.max_iters / 10
+        """Whether this reading is the first one after a fifth of the training."""
+        done, early = runner.iter + 1, runner.max_iters / 5
         return done - self.interval < early <= done
 
     @staticmethod

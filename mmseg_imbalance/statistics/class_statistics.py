@@ -157,7 +157,8 @@ class ClassStatistics:
         except FileNotFoundError as error:
             raise BadFileError(
                 f'{path}: there are no such class statistics; create them with '
-                f'tools/analysis_tools/class_statistics.py CONFIG --out {path}'
+                f'tools/analysis_tools/class_statistics.py CONFIG --out {path} or, without '
+                'MMSegmentation, with count_label_maps'
             ) from error
         except OSError as error:
             raise _unreadable(path, error.strerror) from error

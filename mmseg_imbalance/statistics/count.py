@@ -38,7 +38,7 @@ def count_label_maps(
     """
     rows = []
     for position, label in enumerate(label_maps):
-        if isinstance(label, tuple | list | dict):
+        if isinstance(label, tuple | dict):
             raise BadLabelsError(
                 f'label map {position} is a {type(label).__name__}; pass the label maps alone, as '
                 'in count_label_maps((label for _, label in dataset), classes)'

@@ -15,27 +15,31 @@ from .errors import ToolError
 _CLASS_OF_ERROR = re.compile(r'^[\w.]+(Error|Exception): ')
 
 
-# of PyTorch on a CPU, on a GPU, and where the system has ended a worker of the data loader
-_NO_MEMORY = ("can't allocate memory", 'out of memory', 'killed by signal: Killed')
+# of PyTorch on a CPU, on a GPU, of the system, and of a data loader whose worker it has killed
+_NO_MEMORY = (
+    "can't allocate memory",
+    'out of memory',
+    'Cannot allocate memory',
+    'killed by signal: Killed',
+)
 
 
 @contextmanager
-def one_line_errors(way_on: str) -> Iterator[None]:
+def one_line_errors(way_on: str, less_memory: str) -> Iterator[None]:
     """Turns what may end a run into one line and an exit code; other errors pass through.
 
-    These are a :class:`ToolError`, lack of memory and an interrupt, after which ``way_on`` says how
-    to go on.
+    Args:
+        way_on: How to go on after an interrupt.
+        less_memory: What takes less memory, for a run that has too little.
     """
     try:
         yield
     except ToolError as error:
         sys.exit(_fail(error, error.exit_code))
-    except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if not isinstance(error, MemoryError) and not any(known in text for known in _NO_MEMORY):
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not _is_lack_of_memory(error):
             raise
-        less = 'a smaller batch_size or crop_size, fewer num_workers, --amp or FusedUpsamplingHook'
-        sys.exit(_fail(f'out of memory ({first_line(error)}); try {less}', 1))
+        sys.exit(_fail(f'out of memory ({first_line(error)}); try {less_memory}', 1))
     except (KeyboardInterrupt, SyntaxError) as error:
         if not _is_interrupt(error):
             raise
@@ -84,6 +88,15 @@ def one_line(text: str) -> str:
     """
     joined = ' '.join(line.strip() for line in text.splitlines())
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in joined)
+
+
+def _is_lack_of_memory(error: BaseException | None) -> bool:
+    """Whether it is, or comes from, an allocation that failed or a worker that was killed."""
+    if error is None or isinstance(error, MemoryError):
+        return error is not None
+    if any(known in str(error) for known in _NO_MEMORY):
+        return True
+    return _is_lack_of_memory(error.__cause__)
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

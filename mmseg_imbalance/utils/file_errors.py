@@ -1,13 +1,12 @@
 """One-line errors for files that are damaged, hostile, of the wrong kind or out of reach."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.error import URLError
 
 from .command_line import first_line
 from .errors import FileError, ToolError
-
-_EMPTY = 'need at least one array to concatenate'  # MMEngine's, for a data set without images
 
 
 @contextmanager
@@ -22,7 +21,7 @@ def one_line_file_errors() -> Iterator[None]:
     except (FileError, FileNotFoundError) as error:
         raise ToolError(first_line(error)) from error
     except ValueError as error:
-        if str(error) != _EMPTY:
+        if not _is_empty_dataset(error):
             raise
         raise ToolError(
             'a data set is empty: its folder has no image with its img_suffix, which is .jpg '
@@ -34,3 +33,9 @@ def one_line_file_errors() -> Iterator[None]:
             'those of a backbone by --cfg-options model.backbone.init_cfg.checkpoint=FILE, or '
             'train it from random weights by --cfg-options model.backbone.init_cfg=None'
         ) from error
+
+
+def _is_empty_dataset(error: ValueError) -> bool:
+    """Whether it is NumPy's error where MMEngine's data sets put their images into one array."""
+    frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    return str(error) == 'need at least one array to concatenate' and '_serialize_data' in frames

@@ -79,10 +79,16 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
         cfg = Config.fromfile(path)
         cfg.merge_from_dict(options or {})
     except Exception as error:  # a config is Python and may raise anything
-        # of "Failed to import custom modules from …" only the error before it tells which and why
-        reason = first_line(error.__context__ if 'custom modules' in str(error) else error)
-        raise RunConfigError(f'cannot load config {path}: {reason}') from error
+        raise RunConfigError(f'cannot load config {path}: {_reason(error)}') from error
     return cfg
+
+
+def _reason(error: BaseException) -> str:
+    """Returns an error's first line; of failed `custom_imports`, that of the import that failed."""
+    if isinstance(error, ImportError) and str(error).startswith('Failed to import custom modules'):
+        while error.__cause__ or error.__context__:
+            error = error.__cause__ or error.__context__
+    return first_line(error)
 
 
 def load_run_config(args: argparse.Namespace) -> Config:

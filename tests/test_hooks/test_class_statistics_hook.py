@@ -124,7 +124,9 @@ def test_lists_nested_losses_and_auxiliary_heads(tmp_path):
     assert pooling.class_weight is None
     log = log_of(tmp_path)
     shared = 'decode_head.loss_decode.0, auxiliary_head.loss_decode'
-    assert f'(median_frequency) of {shared}; prior of decode_head.loss_decode.2\n' in log
+    assert (
+        f'(median_frequency) of {shared}; prior of pixel_loss of decode_head.loss_decode.2\n' in log
+    )
     assert log.count('| training % | class_weight (median_frequency) |') == 1
 
 

@@ -99,7 +99,7 @@ def test_statistics_reach_the_pooled_loss():
     given = LogitAdjustedLoss(tau=0.5, prior=statistics.pixel_share.tolist())
     loss = LossMaxPooling(pixel_loss=dict(type='LogitAdjustedLoss', tau=0.5))
     assert loss.needs_statistics
-    assert list(loss.use_statistics(statistics)) == ['prior']
+    assert list(loss.use_statistics(statistics)) == ['prior of pixel_loss']
     torch.testing.assert_close(loss(logits, label), LossMaxPooling(pixel_loss=given)(logits, label))
 
 

@@ -50,5 +50,12 @@ def test_uniform_draws_one_of_the_classes_shown():
 
 def test_nothing_labelled():
     label = np.full((9, 11), 255, np.uint8)
-    for probability in (None, 'uniform', [1, 1]):
-        assert all(shows(w, 255, label) for w in windows(label, class_probability=probability))
+    plain = windows(label)
+    assert len(set(plain)) == 7 * 8
+    for probability in ('uniform', [1, 1]):
+        assert windows(label, class_probability=probability) == plain
+
+
+def test_other_words_are_refused():
+    with pytest.raises(ValueError, match="class_probability must be numbers, 'uniform' or None"):
+        windows(class_probability='rare')

@@ -142,7 +142,7 @@ def test_missing_class_is_named_once_and_left_out(dataset, monkeypatch):
     assert picky.class_prob == pytest.approx(dict(zip(CLASSES, [1 / 3] * 3 + [0], strict=True)))
 
 
-def test_a_subset_hides_the_class(dataset, monkeypatch):
+def test_a_subset_hides_the_class(monkeypatch):
     said = []
     monkeypatch.setattr(class_balanced_sampler, 'log', lambda message, *_: said.append(message))
     maps = [np.zeros((8, 8), int)] * 3

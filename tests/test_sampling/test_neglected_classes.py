@@ -11,24 +11,26 @@ from mmseg_imbalance.sampling.neglected_classes import neglected_classes
 
 
 @pytest.mark.parametrize(
-    'pixels, found, neglected',
+    'pixels, found, predicted, neglected',
     [
-        ([600, 400], [179, 400], [0]),  # recall below 0.3, half of the share
-        ([600, 400], [180, 400], []),
-        ([910, 90], [910, 0], []),  # rare classes are not of interest here
-        ([900, 100], [900, 0], [1]),
-        ([0, 0], [0, 0], []),  # nothing labelled
+        ([600, 350, 50], [179, 350, 50], [179, 350, 471], 'a'),  # recall below 0.3
+        ([600, 350, 50], [180, 350, 50], [180, 350, 470], ''),
+        ([600, 350, 50], [0, 0, 50], [0, 0, 1000], 'ab'),
+        ([600, 350, 50], [600, 0, 0], [1000, 0, 0], ''),  # b is not learned yet
+        ([600, 350, 50], [179, 350, 50], [179, 721, 100], ''),  # taken for b, not for c
+        ([910, 0, 90], [910, 0, 0], [910, 0, 90], ''),  # rare classes are not of interest here
+        ([0, 0, 0], [0, 0, 0], [0, 0, 0], ''),  # nothing labelled
     ],
 )
-def test_neglected(pixels, found, neglected):
-    counts = np.array([pixels, found, found], float)
-    names = [phrase.split(' (')[0] for phrase in neglected_classes(counts, 'ab')]
-    assert names == ['ab'[c] for c in neglected]
+def test_neglected(pixels, found, predicted, neglected):
+    counts = np.array([pixels, found, predicted], float)
+    names = [phrase.split(' (')[0] for phrase in neglected_classes(counts, 'abc')]
+    assert ''.join(names) == neglected
 
 
 @pytest.mark.parametrize(
     'max_iters, interval, checks',
-    [(1000, 50, [100]), (1010, 50, [150]), (300, 50, [50]), (30, 50, [])],
+    [(1000, 50, [200]), (1010, 50, [250]), (200, 50, [50]), (30, 50, [])],
 )
 def test_checked_once(max_iters, interval, checks):
     hook = ClassFeedbackHook(interval=interval)
@@ -42,5 +44,5 @@ def test_checked_once(max_iters, interval, checks):
 
 
 def test_phrase_has_share_and_recall():
-    (phrase,) = neglected_classes(np.array([[60, 40], [6, 40], [6, 94]]), ('road', 'pole'))
-    assert re.fullmatch(r'road \(60 % of the pixels, recall 10 %\)', phrase)
+    (phrase,) = neglected_classes(np.array([[95, 5], [19, 5], [19, 81]]), ('road', 'pole'))
+    assert re.fullmatch(r'road \(95 % of the pixels, recall 20 %\)', phrase)

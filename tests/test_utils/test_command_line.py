@@ -55,12 +55,12 @@ def test_other_errors_and_success_pass():
     assert run_tool(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         run_tool(failing(ZeroDivisionError()))
-    with pytest.raises(OSError), one_line_errors('go on'):
+    with pytest.raises(OSError), one_line_errors('go on', 'less'):
         raise OSError
 
 
 def test_tool_errors_exit_where_the_rest_may_fail(capsys):
-    with pytest.raises(SystemExit) as end, one_line_errors('go on'):
+    with pytest.raises(SystemExit) as end, one_line_errors('go on', 'less'):
         raise ToolError('bad usage')
     assert end.value.code == 2
     assert capsys.readouterr().err == 'tool.py: error: bad usage\n'
@@ -71,26 +71,38 @@ def test_tool_errors_exit_where_the_rest_may_fail(capsys):
     [
         MemoryError('no room'),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError('CUDA out of memory.'),
+        OSError('Cannot allocate memory'),
     ],
 )
 def test_lack_of_memory_says_what_takes_less(error, capsys):
-    with pytest.raises(SystemExit) as end, one_line_errors('go on'):
+    with pytest.raises(SystemExit) as end, one_line_errors('go on', 'less'):
         raise error
     assert end.value.code == 1
-    assert f'tool.py: error: out of memory ({error}); try a smaller' in capsys.readouterr().err
-    with pytest.raises(RuntimeError, match='other'), one_line_errors('go on'):
+    assert f'tool.py: error: out of memory ({error}); try less\n' in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match='other'), one_line_errors('go on', 'less'):
         raise RuntimeError('other')
 
 
+def test_a_killed_worker_is_lack_of_memory(capsys):
+    with pytest.raises(SystemExit) as end, one_line_errors('go on', 'less'):
+        try:
+            raise RuntimeError('DataLoader worker (pid 9) is killed by signal: Killed. ')
+        except RuntimeError as error:
+            raise RuntimeError('DataLoader worker (pid(s) 9) exited unexpectedly') from error
+    assert end.value.code == 1
+    assert 'out of memory (DataLoader worker (pid(s) 9)' in capsys.readouterr().err
+
+
 def test_an_interrupted_run_says_how_to_go_on(capsys):
-    with pytest.raises(SystemExit) as end, one_line_errors('go on'):
+    with pytest.raises(SystemExit) as end, one_line_errors('go on', 'less'):
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt:
             raise SyntaxError('Failed to format the config file')  # as MMEngine does  # noqa: B904
     assert end.value.code == 130
     assert capsys.readouterr().err == 'tool.py: interrupted; go on\n'
-    with pytest.raises(SyntaxError), one_line_errors('go on'):
+    with pytest.raises(SyntaxError), one_line_errors('go on', 'less'):
         raise SyntaxError('in a config')
 
 
