@@ -96,10 +96,10 @@ def _find_losses(model: nn.Module) -> dict[str, SegmentationLoss]:
     found, pooled = {}, set()
     for path, module in model.named_modules():
         if isinstance(module, LossMaxPooling):
-            pooled.update(map(id, module.pixel_loss.modules() if module.pixel_loss else ()))
-        if isinstance(module, SegmentationLoss) and module.needs_statistics:
-            if id(module) not in pooled:
-                found[path] = module
+            pooled.add(module.pixel_loss)
+        needs = isinstance(module, SegmentationLoss) and module.needs_statistics
+        if needs and module not in pooled:
+            found[path] = module
     return found
 
 

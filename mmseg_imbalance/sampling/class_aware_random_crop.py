@@ -26,7 +26,7 @@ class ClassAwareRandomCrop(RandomCrop):
     is chosen; otherwise one of the classes shown, by ``class_prob``. Then one of the class's pixels
     is drawn, and one of the windows that contain it: the more pixels of the class a window holds,
     the more likely it is. An image smaller than the window is kept whole. Without a labelled pixel
-    or without a class, the window is RandomCrop's.
+    or without a class, the window is any random one.
 
     Args:
         crop_size: (height, width) of the window in pixels, or one number for both.
@@ -105,7 +105,7 @@ class ClassAwareRandomCrop(RandomCrop):
                 )
             )
         window = None
-        if self._has_class(label, drawn_class):
+        if self.class_prob is not None or (drawn_class is not None and drawn_class in label):
             window = class_aware_window(
                 label,
                 self.crop_size,
@@ -117,12 +117,6 @@ class ClassAwareRandomCrop(RandomCrop):
         if drawn_class is not None:  # if the image shows it, the window does, too
             self._note(drawn_class, window is not None and drawn_class in _part(label, window))
         return super().crop_bbox(results) if window is None else window
-
-    def _has_class(self, label: np.ndarray, drawn_class: int | None) -> bool:
-        """Whether the window may depend on a class; if not, it is RandomCrop's."""
-        if drawn_class is not None and drawn_class in label:
-            return True
-        return self._probability is not None and bool((label != self.ignore_index).any())
 
     def _note(self, drawn_class: int, shown: bool) -> None:
         """Warns once if most images do not show the class that the sampler drew them for."""

@@ -92,11 +92,11 @@ def one_line(text: str) -> str:
 
 def _is_lack_of_memory(error: BaseException | None) -> bool:
     """Whether it is, or comes from, an allocation that failed or a worker that was killed."""
-    if error is None or isinstance(error, MemoryError):
-        return error is not None
-    if any(known in str(error) for known in _NO_MEMORY):
-        return True
-    return _is_lack_of_memory(error.__cause__)
+    while error is not None:
+        if isinstance(error, MemoryError) or any(known in str(error) for known in _NO_MEMORY):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

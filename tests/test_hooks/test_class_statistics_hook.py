@@ -17,7 +17,8 @@ from torch import nn
 from two_ranks import on_two_ranks
 
 from mmseg_imbalance.datasets import class_statistics
-from mmseg_imbalance.hooks.class_statistics_hook import ClassStatisticsHook
+from mmseg_imbalance.hooks.class_statistics_hook import ClassStatisticsHook, _find_losses
+from mmseg_imbalance.losses import LogitAdjustedLoss, LossMaxPooling
 from mmseg_imbalance.statistics import class_weights
 from mmseg_imbalance.statistics.class_statistics import ClassStatistics
 from mmseg_imbalance.utils.cpu_launch import prepare_cpu_launch
@@ -128,6 +129,24 @@ def test_lists_nested_losses_and_auxiliary_heads(tmp_path):
         f'(median_frequency) of {shared}; prior of pixel_loss of decode_head.loss_decode.2\n' in log
     )
     assert log.count('| training % | class_weight (median_frequency) |') == 1
+
+
+class LossForTests(nn.Module):
+    """A loss of a user, which does not pass statistics on."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = LogitAdjustedLoss()
+
+
+def test_what_a_pooled_loss_holds_is_found_and_what_is_pooled_is_not():
+    model = nn.ModuleDict(
+        {
+            'twice': LossMaxPooling(pixel_loss=LossMaxPooling(pixel_loss=LogitAdjustedLoss())),
+            'holder': LossMaxPooling(pixel_loss=LossForTests()),
+        }
+    )
+    assert list(_find_losses(model)) == ['twice', 'holder.pixel_loss.inner']
 
 
 def test_without_such_a_loss_nothing_is_counted(tmp_path):

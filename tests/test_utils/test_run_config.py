@@ -58,6 +58,15 @@ def test_broken_config_is_reported_in_one_line(config, text):
     assert '\n' not in str(error.value)
 
 
+def test_the_import_that_failed_is_named(config):
+    config.write_text("custom_imports = dict(imports=['no_such_module'])\n")
+    with pytest.raises(RunConfigError, match="some_run.py: No module named 'no_such_module'"):
+        load(config)
+    config.write_text("raise ValueError('my custom modules are missing')\n")
+    with pytest.raises(RunConfigError, match='some_run.py: my custom modules are missing'):
+        load(config)
+
+
 def test_option_that_does_not_fit_is_reported(config):
     with pytest.raises(RunConfigError, match='cannot load config'):
         load(config, '--cfg-options', 'a.b.7=1')
