@@ -23,7 +23,7 @@ OBJECTIVES = {
 
 def calibrated_means(
     trial: Trial, folder: Path, run: Callable[..., float]
-) -> dict[str, dict[str, float]]:
+) -> tuple[dict[str, dict[str, float]], list[dict[str, float]]]:
     """Scores a network without offsets and with those of each objective.
 
     Args:
@@ -32,14 +32,15 @@ def calibrated_means(
         run: Runs a tool with arguments.
 
     Returns:
-        Means over the classes of the data set's own validation images in percent, by objective;
-        ``'none'`` is without offsets. An objective that no offsets reach is missing.
+        Means over the classes of the data set's own validation images in percent, by objective
+        (``'none'`` is without offsets; one that no offsets reach is missing), and means of the
+        held-out images for every tau.
     """
     out = folder / 'calibrated'
     config = out / Path(trial.config).name
     write_atomically(config, _config(trial, folder).pretty_text.encode())
     checkpoint = (folder / 'last_checkpoint').read_text().strip()
-    means = {}
+    means, tradeoff = {}, []
     for name in ('none', *OBJECTIVES):
         model = []
         if name != 'none':
@@ -51,12 +52,13 @@ def calibrated_means(
                 if 'no offsets reach' in str(error):
                     continue
                 raise
+            tradeoff = json.loads(found.read_text())['tradeoff']  # the same for all objectives
             model = ['model.type=CalibratedEncoderDecoder', f'model.offsets={found}']
         options = ['--cfg-options', f'test_evaluator.out_dir={out / name}', *model]
         run('test.py', config, checkpoint, '--work-dir', out / name, *options)
         content = json.loads((out / name / 'class_scores.json').read_text())
         means[name] = none_to_nan(content['means'])
-    return means
+    return means, tradeoff
 
 
 def _config(trial: Trial, folder: Path) -> Config:

@@ -32,6 +32,8 @@ class Record:
         augmented: Means in percent with test-time augmentation; empty if not scored with it.
         calibrated: Means in percent of the validation images without offsets of the classes and
             with those found on the held-out images, see :mod:`.calibrate`; empty in other stages.
+        tradeoff: Means in percent of the held-out images for every tau, as
+            ``calibrate_classes.py`` writes them; empty in other stages.
     """
 
     trial: Trial
@@ -42,6 +44,7 @@ class Record:
     run: Run | None = None
     augmented: dict[str, float] = field(default_factory=dict)
     calibrated: dict[str, dict[str, float]] = field(default_factory=dict)
+    tradeoff: list[dict[str, float]] = field(default_factory=list)
 
     def write(self, folder: Path) -> Path:
         """Writes ``<stage>/<trial>.json``, completely or not at all, and returns its path."""

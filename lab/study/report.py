@@ -6,7 +6,9 @@ from pathlib import Path
 from mmseg_imbalance.utils.files import write_atomically, write_figure
 
 from .compared_runs import Comparison
+from .equal_recall import equal_recall_figure
 from .pareto import pareto_figure
+from .plan import Method
 from .record import Record
 from .results import Results
 from .run_figures import MOST_METHODS, class_differences_figure, training_curves_figure
@@ -31,11 +33,16 @@ def write_report(results: Results, folder: Path) -> list[Path]:
 
 
 def write_figures(results: Results, folder: Path, prefix: str = '') -> list[Path]:
-    """Draws ``pareto.png``, and ``classes.png`` and ``curves.png`` of the highlights only."""
+    """Draws ``pareto.png``, and of the highlights only ``classes.png`` and ``curves.png``.
+
+    ``equal_recall.png``, also of the highlights, is drawn of networks that were calibrated.
+    """
     comparison = highlights(results)
     figures = {'pareto': pareto_figure(results), 'curves': training_curves_figure(comparison)}
     if comparison.others:
         figures['classes'] = class_differences_figure(comparison)
+    if results.tradeoffs(results.plan.methods[results.plan.baseline]):
+        figures['equal_recall'] = equal_recall_figure(results, highlighted(results))
     files = []
     for name, figure in figures.items():
         files.append(folder / f'{prefix}{name}.png')
@@ -45,12 +52,16 @@ def write_figures(results: Results, folder: Path, prefix: str = '') -> list[Path
 
 def highlights(results: Results) -> Comparison:
     """Returns the baseline and the plan's highlights, as many as a figure can show."""
-    keys = [results.plan.baseline, *(results.plan.highlights or results.trained)]
-    wanted = [
-        results.plan.methods[key].name for key in dict.fromkeys(keys) if key in results.trained
-    ]
-    methods = [m for m in results.comparison.methods if m.name in wanted[:MOST_METHODS]]
+    wanted = [method.name for method in highlighted(results)]
+    methods = [m for m in results.comparison.methods if m.name in wanted]
     return Comparison(methods, results.comparison.baseline)
+
+
+def highlighted(results: Results) -> list[Method]:
+    """Returns the methods of :func:`highlights`."""
+    keys = [results.plan.baseline, *(results.plan.highlights or results.trained)]
+    trained = [key for key in dict.fromkeys(keys) if key in results.trained]
+    return [results.plan.methods[key] for key in trained[:MOST_METHODS]]
 
 
 def report(results: Results) -> str:
@@ -63,7 +74,7 @@ def report(results: Results) -> str:
     if results.plan.baseline in results.costs:
         machines = _machines(results.costs.values())
         parts += [*_sections(results, 'cost'), escape_markdown(f'{machines}.')]
-    parts += _sections(results, 'calibrated', 'left-out', 'tuning')
+    parts += _sections(results, 'calibrated', 'equal-recall', 'left-out', 'tuning')
     parts += ['![curves](curves.png)', '## Commands', _commands(results)]
     return '\n\n'.join(part.rstrip('\n') for part in parts) + '\n'
 

@@ -112,6 +112,17 @@ class Results:
         }
         return {fold: found[fold] for fold in (way.get('match', '') for way in self.plan.folds)}
 
+    def tradeoffs(self, method: Method) -> dict[str, list[dict[str, float]]]:
+        """Returns the means of the held-out images over tau, by what these begin with.
+
+        There are none before the baseline and the method are calibrated on every part.
+        """
+        names = [way.get('match', '') for way in self.plan.folds]
+        found = {(r.trial.method, r.trial.fold): r.tradeoff for r in self.calibrated}
+        if not all(found.get((key, n)) for key in (self.plan.baseline, method.key) for n in names):
+            return {}
+        return {name: found[method.key, name] for name in names}
+
     def dominated(self, method: Method) -> list[Method]:
         """Returns the baselines with higher mIoU and higher mean accuracy (the Pareto front)."""
         own = self._point(method)

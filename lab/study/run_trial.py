@@ -152,8 +152,9 @@ def _calibrated(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bo
     """Calibrates the network of a tuning trial, which is trained if it is not there."""
     run_trial(workshop, trial.training, watch)
     run = partial(workshop.run, replace(trial, gpus=1), watch=lambda: watch(1, 1))
-    means = calibrated_means(trial, workshop.folder(trial), run)
-    return Record(trial, '', workshop.machine(trial), calibrated=means)
+    means, tradeoff = calibrated_means(trial, workshop.folder(trial), run)
+    machine = workshop.machine(trial)
+    return Record(trial, '', machine, calibrated=means, tradeoff=tradeoff)
 
 
 def _augmented(

@@ -8,6 +8,7 @@ import numpy as np
 from mmseg_imbalance.utils.errors import ToolError
 
 from .compared_runs import Spread
+from .equal_recall import equal_recall_table
 from .plan import MEANS, Method, Target
 from .results import Results
 from .run_tables import KIND_NAMES, Number, Table, numbers
@@ -160,6 +161,7 @@ TABLES = {
     'tuning': tuning_table,
     'left-out': left_out_table,
     'calibrated': calibrated_table,
+    'equal-recall': equal_recall_table,
 }
 """Functions that make the tables, by name; they take results and methods (None for all)."""
 

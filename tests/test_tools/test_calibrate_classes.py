@@ -21,7 +21,7 @@ from mmseg_imbalance.calibration import (
     calibrate,
 )
 from mmseg_imbalance.datasets.toy_streets import ToyStreetsDataset
-from mmseg_imbalance.evaluation import Scores
+from mmseg_imbalance.evaluation import Scores, class_groups
 
 TOOL = 'analysis_tools/calibrate_classes.py'
 CLASSES = ToyStreetsDataset.METAINFO['classes']
@@ -91,6 +91,14 @@ def test_the_file_holds_what_the_library_finds_in_logits(
         confusion = pixels.sample().confusion(offsets)  # of all pixels
         np.testing.assert_array_equal(confusion, found.confusions[kind])
         assert content['means'][kind]['mIoU'] == Scores(CLASSES, confusion).means()['mIoU']
+    share = training_pixels / training_pixels.sum()
+    for point, offsets in zip(content['tradeoff'], pixels.tau_offsets, strict=True):
+        confusion = pixels.sample().confusion(offsets)
+        means = Scores(CLASSES, confusion, share, class_groups(share)).means()
+        assert {key: point[key] for key in point if key != 'tau'} == {
+            key: means[key]
+            for key in ('aAcc', 'mIoU', 'mAcc', 'mAcc_head', 'mIoU_tail', 'mAcc_tail')
+        }
 
 
 def test_the_output_says_what_came_of_it(calibrated):

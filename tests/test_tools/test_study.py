@@ -173,6 +173,8 @@ def test_calibration_takes_the_tuned_networks(finished, run_fork, tmp_path):
         assert scores['means']['mIoU'] == means['mIoU']
         assert {row['class']: row['pixels'] for row in scores['classes']} == validated
     assert {'none', 'mIoU'} <= record['calibrated'].keys()
+    held_out = json.loads((calibrated / 'mIoU.json').read_text())['tradeoff']
+    assert record['tradeoff'] == held_out and len({p['mIoU'] for p in held_out}) > 2
     assert json.loads((calibrated / 'mIoU.json').read_text())['offsets']
     lists = (own / name.removesuffix('.json') / 'train.txt').read_text()
     config = (calibrated / 'focal_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py').read_text()

@@ -64,6 +64,7 @@ and then in the config:
 """
 KINDS = {'none': 'as it is', 'tau': 'one tau', 'class': 'one offset per class'}
 MEANS = ('mIoU', 'mAcc', 'mPrecision', 'mIoU_tail')
+TRADED = ('aAcc', 'mIoU', 'mAcc', 'mAcc_head', 'mIoU_tail', 'mAcc_tail')  # over tau
 
 
 def parse_args() -> argparse.Namespace:
@@ -217,13 +218,28 @@ def conclusion(found: Calibration, args: argparse.Namespace) -> str:
     )
 
 
-def figure_of(pixels: HeldOutPixels, means: dict[str, dict], found: Calibration) -> Figure:
-    points = [Scores(range(len(c)), c).means() for c in pixels.confusions.sum(0)]
+def tradeoff_of(pixels: HeldOutPixels, statistics: ClassStatistics) -> list[dict[str, float]]:
+    """Returns exact means of the held-out images for every tau, in percent."""
+    share = statistics.pixel_share
+    groups = class_groups(share)
+    scores = (Scores(statistics.classes, c, share, groups) for c in pixels.confusions.sum(0))
+    means = (known(score.means(), TRADED) for score in scores)
+    return [{'tau': tau, **mean} for tau, mean in zip(pixels.taus, means, strict=True)]
+
+
+def known(means: dict[str, float], keys: tuple[str, ...]) -> dict[str, float]:
+    return {key: means[key] for key in keys if means.get(key, -1) >= 0}  # NaN is not
+
+
+def figure_of(
+    tradeoff: list[dict[str, float]], means: dict[str, dict], found: Calibration
+) -> Figure:
     marks = {KINDS[kind]: means[kind] for kind in ('none', found.kind)}
     curve, marked = (
-        [(point['mAcc'], point['mIoU']) for point in some] for some in (points, marks.values())
+        [(point['mAcc'], point['mIoU']) for point in some] for some in (tradeoff, marks.values())
     )
-    return tradeoff_figure(pixels.taus, curve, dict(zip(marks, marked, strict=True)))
+    taus = [point['tau'] for point in tradeoff]
+    return tradeoff_figure(taus, curve, dict(zip(marks, marked, strict=True)))
 
 
 def prepare(args: argparse.Namespace) -> tuple[nn.Module, BaseSegDataset, ClassStatistics]:
@@ -273,13 +289,16 @@ def find(pixels: HeldOutPixels, groups: tuple[str, ...], args: argparse.Namespac
     return found
 
 
-def origin(found: Calibration, means: dict[str, dict], args: argparse.Namespace) -> dict:
+def origin(
+    found: Calibration, means: dict[str, dict], tradeoff: list[dict], args: argparse.Namespace
+) -> dict:
     """Returns what the file says about where its offsets come from."""
     return dict(
         kind=found.kind,
         tau=found.tau,
         means=means,
         other_half=found.checked,
+        tradeoff=tradeoff,
         settings={key: str(value) for key, value in vars(args).items()},
         versions=dict(
             mmseg_imbalance=__version__, mmseg=mmseg.__version__, torch=torch.__version__
@@ -296,19 +315,17 @@ def main() -> int:
     pixels = collect(model, dataset, statistics.total(statistics.pixels).clip(min=1), args)
     found = find(pixels, groups, args)
     scores = {kind: Scores(classes, found.confusions[kind], share, groups) for kind in KINDS}
-    means = {
-        kind: {key: value for key, value in score.means().items() if key in MEANS and value >= 0}
-        for kind, score in scores.items()
-    }
+    means = {kind: known(score.means(), MEANS) for kind, score in scores.items()}
+    tradeoff = tradeoff_of(pixels, statistics)
     chosen = found.offsets[found.kind].tolist()
-    offsets = ClassOffsets(classes, chosen, origin(found, means, args))
+    offsets = ClassOffsets(classes, chosen, origin(found, means, tradeoff, args))
     console = Console()
     print(f'scores of the {len(dataset)} images of {args.ann_file}, in percent:')
     console.print(Markdown(score_table(means, found, args)))
     console.print(Markdown(class_table(scores['none'], scores[found.kind], offsets)))
     print(conclusion(found, args))
     offsets.save(args.out)
-    write_figure(args.out.with_suffix('.png'), figure_of(pixels, means, found))
+    write_figure(args.out.with_suffix('.png'), figure_of(tradeoff, means, found))
     print(f'written: {args.out}')
     return 0
 

@@ -1,0 +1,89 @@
+"""Methods at one recall of the frequent classes."""
+
+import dataclasses
+
+import pytest
+from squeezed import squeezed
+from study_results import made_plan, made_record
+
+from lab.study.equal_recall import equal_recall_figure, equal_recall_table
+from lab.study.report import report, write_report
+from lab.study.results import Results
+
+KEYS = ('tau', 'mAcc_head', 'mIoU', 'mIoU_tail', 'mAcc_tail')
+# a network over tau: recall of the head, mIoU, IoU and recall of the tail
+CURVES = {
+    ('ce', 'A'): [(-1, 92, 40, 1, 2), (0, 90, 50, 5, 10), (1, 87, 60, 20, 40)],
+    ('ce', 'B'): [(-1, 84, 20, 0, 0), (0, 80, 30, 9, 20), (1, 78, 20, 7, 60)],
+    ('recall', 'A'): [(-1, 90, 52, 15, 30), (0, 88, 58, 25, 50), (1, 80, 50, 20, 70)],
+    ('recall', 'B'): [(-1, 81, 36, 11, 40), (0, 75.5, 40, 19, 60), (1, 70, 30, 7, 80)],
+    ('focal', 'A'): [(-1, 89, 70, 70, 70), (0, 88, 60, 60, 60), (1, 88, 60, 60, 60)],
+    ('focal', 'B'): [(-1, 79, 70, 70, 70), (0, 70, 60, 60, 60), (1, 70, 60, 60, 60)],
+}
+
+
+@pytest.fixture
+def study(tmp_path):
+    plan = dataclasses.replace(made_plan(), hold_out=[{'match': 'A'}, {'match': 'B'}])
+    for key in ('ce', 'recall'):
+        made_record(key, plan=plan).write(tmp_path)
+    for trial in plan.trials('calibrate'):
+        curve = CURVES[trial.method, trial.fold]
+        tradeoff = [dict(zip(KEYS, point, strict=True)) for point in curve]
+        record = made_record('ce', plan=plan, run=None, augmented={}, tradeoff=tradeoff)
+        dataclasses.replace(record, trial=trial).write(tmp_path)
+    return plan, tmp_path
+
+
+def rows(table):
+    lines = squeezed(table.to_markdown()).splitlines()[2:]
+    return {
+        cells[0]: cells[1:] for cells in ([c.strip() for c in x.split('|')[1:-1]] for x in lines)
+    }
+
+
+def test_the_best_that_keeps_the_recall_of_the_baseline(study):
+    table = equal_recall_table(Results.read(*study))
+    assert table.header == ['method'] + [
+        f'{mean}, −{loss}' for mean in ('mIoU', 'tail IoU', 'tail recall') for loss in (0, 2, 5)
+    ]
+    found = rows(table)
+    # at tau 0 or below it, where the head keeps 90 and 80; then 88 and 78; then 85 and 75
+    assert found['cross-entropy'] == [
+        '40.0', '40.0', '45.0', '7.0', '7.0', '14.5', '15.0', '35.0', '50.0'
+    ]  # fmt: skip
+    assert found['recall loss'] == [
+        '**44.0**', '47.0', '49.0', '**13.0**', '18.0', '22.0', '**35.0**', '45.0', '55.0'
+    ]  # fmt: skip
+    # focal loss never has the recall of the baseline in A, nor in B
+    assert found['focal loss'][0] == '–'
+    assert found['focal loss'][1:3] == ['**70.0**', '**70.0**']
+
+
+def test_methods_that_were_not_calibrated_on_every_part_are_left_out(study):
+    plan, folder = study
+    (folder / 'calibrate/recall_without-B.json').unlink()
+    assert list(rows(equal_recall_table(Results.read(plan, folder)))) == [
+        'cross-entropy', 'focal loss'
+    ]  # fmt: skip
+    (folder / 'calibrate/ce_without-A.json').unlink()
+    results = Results.read(plan, folder)
+    assert not equal_recall_table(results).rows
+    files = write_report(results, folder / 'report')
+    assert 'equal_recall.png' not in {path.name for path in files}
+
+
+def test_the_figure_has_means_over_the_parts_and_marks_the_network_as_it_is(study):
+    plan, folder = study
+    results = Results.read(plan, folder)
+    left, right = equal_recall_figure(results, results.methods).axes
+    lines = [line for line in left.lines if len(line.get_xdata()) > 1]
+    assert [line.get_label() for line in lines] == ['cross-entropy', 'recall loss']
+    assert lines[0].get_xdata().tolist() == [88, 85, 82.5]
+    assert lines[0].get_ydata().tolist() == [30, 40, 40]
+    marks = [line for line in right.lines if len(line.get_xdata()) == 1]
+    assert [(m.get_xdata()[0], m.get_ydata()[0]) for m in marks] == [(85, 7), (81.75, 22)]
+    assert left.get_xlabel() == 'recall of the frequent classes (%)'
+    files = write_report(results, folder / 'report')
+    assert 'equal_recall.png' in {path.name for path in files}
+    assert 'recall of the frequent classes' in report(results)
