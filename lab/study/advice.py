@@ -94,9 +94,9 @@ class Recommendation(NamedTuple):
     studies: list[Results]
 
     def scores(self, mean: str) -> list[Spread]:
-        """Returns, for each study, the gain of a mean; for the baseline, its own mean."""
+        """Returns, for each study, the conclusive gain of a mean; for the baseline, its mean."""
         return [
-            (s.mean if self.rule.method == s.plan.baseline else s.gain)(
+            (s.mean if self.rule.method == s.plan.baseline else s.conclusive_gain)(
                 s.plan.methods[self.rule.method], mean
             )
             for s in self.studies

@@ -97,6 +97,26 @@ class Results:
         unit = Spread.of([base[seed] for seed in seeds]).mean / 100 if relative else 1
         return Spread.of([(own[seed] - base[seed]) / unit for seed in seeds])
 
+    def conclusive_gain(self, method: Method, key: str) -> Spread:
+        """Summarises the gain of a mean that conclusions follow, in percentage points.
+
+        It is the gain over the seeds. Where several parts of the training images, such as whole
+        videos, were held out in turn, it is the gain over these parts, which show other scenes than
+        those that the network was trained on.
+        """
+        return (self.held_out_gain if self.in_turn else self.gain)(method, key)
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether several parts of the training images were held out in turn."""
+        return len(self.plan.folds) > 1
+
+    def held_out_gain(self, method: Method, key: str) -> Spread:
+        """Summarises the gain of a mean of the held-out images, over their parts."""
+        base = self.held_out(self.plan.methods[self.plan.baseline])
+        own = self.held_out(method).items()
+        return Spread.of([run.means[key] - base[part].means[key] for part, run in own])
+
     def held_out(self, method: Method) -> dict[str, Run]:
         """Returns a method's runs with the chosen values, by what the held-out images begin with.
 

@@ -118,9 +118,8 @@ def left_out_table(results: Results, methods: Sequence[Method] | None = None) ->
 
     Where several parts, such as videos, are held out in turn, the means are over these.
     """
-    methods = methods or results.plan.methods.values()
+    methods = methods or list(results.plan.methods.values())
     found = {method.name: runs for method in methods if (runs := results.held_out(method))}
-    base = results.held_out(results.plan.methods[results.plan.baseline])
     columns = {}
     for part in filter(None, (fold.get('match') for fold in results.plan.folds)):
         scores = [Spread.of([runs[part].means['mIoU']]) for runs in found.values()]
@@ -128,10 +127,7 @@ def left_out_table(results: Results, methods: Sequence[Method] | None = None) ->
     for key, title in MEANS.items():
         scores = [Spread.of([run.means[key] for run in runs.values()]) for runs in found.values()]
         columns[title] = [number._replace(std='') for number in numbers(scores)]
-    gains = [
-        Spread.of([run.means['mIoU'] - base[part].means['mIoU'] for part, run in runs.items()])
-        for runs in found.values()
-    ]
+    gains = [results.held_out_gain(m, 'mIoU') for m in methods if m.name in found]
     columns['gain of mIoU'] = [number._replace(best=False) for number in numbers(gains, sign='+')]
     rows = zip(found, *columns.values(), strict=True)
     return Table('Held-out images (%)', ['method', *columns], [list(row) for row in rows])
