@@ -93,9 +93,7 @@ class Results:
         """
         base = {r.trial.seed: r.run.means[key] for r in self.trained[self.plan.baseline]}
         own = {r.trial.seed: r.run.means[key] for r in self.trained[method.key]}
-        seeds = sorted(base.keys() & own.keys())
-        unit = Spread.of([base[seed] for seed in seeds]).mean / 100 if relative else 1
-        return Spread.of([(own[seed] - base[seed]) / unit for seed in seeds])
+        return _gain(own, base, relative)
 
     def conclusive_gain(self, method: Method, key: str) -> Spread:
         """Summarises the gain of a mean that conclusions follow, in percentage points.
@@ -111,11 +109,13 @@ class Results:
         """Whether several parts of the training images were held out in turn."""
         return len(self.plan.folds) > 1
 
-    def held_out_gain(self, method: Method, key: str) -> Spread:
-        """Summarises the gain of a mean of the held-out images, over their parts."""
-        base = self.held_out(self.plan.methods[self.plan.baseline])
-        own = self.held_out(method).items()
-        return Spread.of([run.means[key] - base[part].means[key] for part, run in own])
+    def held_out_gain(self, method: Method, key: str, relative: bool = False) -> Spread:
+        """Summarises the gain of a mean of the held-out images over their parts."""
+        own, base = (
+            {part: run.means[key] for part, run in self.held_out(m).items()}
+            for m in (method, self.plan.methods[self.plan.baseline])
+        )
+        return _gain(own, base, relative)
 
     def held_out(self, method: Method) -> dict[str, Run]:
         """Returns a method's runs with the chosen values, by what the held-out images begin with.
@@ -151,3 +151,10 @@ class Results:
 
     def _point(self, method: Method) -> tuple[float, float]:
         return self.mean(method, 'mAcc').mean, self.mean(method, 'mIoU').mean
+
+
+def _gain(own: dict, base: dict, relative: bool) -> Spread:
+    """Summarises the differences of what both have."""
+    shared = sorted(base.keys() & own.keys())
+    unit = Spread.of([base[key] for key in shared]).mean / 100 if relative else 1
+    return Spread.of([(own[key] - base[key]) / unit for key in shared])

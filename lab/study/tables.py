@@ -78,7 +78,10 @@ def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Tab
 
 
 def target_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
-    """Returns the gains that were expected before the runs and those that were measured."""
+    """Returns the gains that were expected before the runs and those that were measured.
+
+    Where several parts were held out in turn, the gains over these are shown, too.
+    """
     wanted = {method.key for method in methods or results.methods}
     rows = []
     for target in results.plan.targets:
@@ -86,6 +89,7 @@ def target_table(results: Results, methods: Sequence[Method] | None = None) -> T
         if known and target.method in wanted:
             rows.append(_target_row(results, target))
     header = ['method', 'gain of', 'expected', 'measured', 'met']
+    header += ['held out', 'met there'] if results.in_turn else []
     return Table(f'Gains over {results.comparison.baseline}', header, rows)
 
 
@@ -164,17 +168,27 @@ TABLES = {
 
 def _target_row(results: Results, target: Target) -> list[str]:
     method = results.plan.methods[target.method]
-    gain = results.gain(method, target.score, target.relative)
     unit = '%' if target.relative else 'points'
-    spread = '' if np.isnan(gain.std) else f' ± {gain.std:.1f}'
-    slack = np.nan_to_num(gain.std) if target.within_std else 0
+    gain, held_out = (
+        of(method, target.score, target.relative) for of in (results.gain, results.held_out_gain)
+    )
     return [
         _label(results, method, gain.runs),
         MEANS[target.score],
         f'≥ {target.least:+.1f} {unit}' + ' - one std' * target.within_std,
-        f'{gain.mean:+.1f}{spread} {unit}',
-        'yes' if gain.mean >= target.least - slack else 'no',
+        *_reached(target, gain, unit),
+        *(_reached(target, held_out, unit) if results.in_turn else []),
     ]
+
+
+def _reached(target: Target, gain: Spread, unit: str) -> list[str]:
+    """Returns a gain in words, and whether it reaches the target."""
+    if not gain.runs:
+        return ['–', '–']
+    spread = '' if np.isnan(gain.std) else f' ± {gain.std:.1f}'
+    slack = np.nan_to_num(gain.std) if target.within_std else 0
+    met = gain.mean >= target.least - slack
+    return [f'{gain.mean:+.1f}{spread} {unit}', 'yes' if met else 'no']
 
 
 def _label(results: Results, method: Method, runs: int) -> str:

@@ -221,6 +221,22 @@ def test_conclusions_follow_the_gain_on_what_was_held_out_in_turn(videos):
     assert one.conclusive_gain(recall, 'mIoU').mean == 0
 
 
+def test_targets_on_what_was_held_out_in_turn(videos):
+    plan, folder = videos
+    targets = [Target('recall', 'mIoU', 1.0), Target('focal', 'mIoU', 4.4, relative=True)]
+    focal = made_record('focal', plan=plan, iou=(90, 50, 13), choice={})
+    options = {**focal.trial.options, 'lr': 0.1}
+    trial = dataclasses.replace(focal.trial, options=options)
+    dataclasses.replace(focal, trial=trial).write(folder)
+    table = target_table(Results.read(dataclasses.replace(plan, targets=targets), folder))
+    assert table.header[3:] == ['measured', 'met', 'held out', 'met there']
+    # mIoU of cross-entropy: 50 on the validation images, 61 and 52 on the videos; gains of 2 and 3
+    assert [row[3:] for row in table.rows] == [
+        ['+0.0 points', 'no', '–', '–'],
+        ['+2.0 %', 'no', '+4.4 ± 1.3 %', 'yes'],
+    ]
+
+
 def test_held_out_scores_need_those_of_the_baseline(videos):
     plan, folder = videos
     results = Results.read(plan, folder)
