@@ -28,7 +28,6 @@ NOT_RUN = {
     'docs/plain_pytorch.md': 1,
     'docs/seeing.md': 1,
     'docs/stacks.md': 1,
-    'docs/start.md': 3,
 }
 LANGUAGES = {'', 'bash', 'python', 'text', '{toctree}', '{eval-rst}'}
 CONFIGS = [block for block in all_blocks() if block.is_config and not block.file]

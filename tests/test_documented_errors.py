@@ -103,6 +103,18 @@ def old_stack(case):
     return fails(registry.check_stack)
 
 
+def base_of_mmseg(case):
+    (case.path / 'your_config.py').write_text("_base_ = 'mmseg::fcn/fcn_r50-d8.py'\n")
+    return tool_fails(case, 'train.py', 'your_config.py')
+
+
+def heads_in_a_list(case):
+    (case.path / 'base.py').write_text("model = dict(auxiliary_head=[dict(type='FCNHead')])\n")
+    child = "_base_ = 'base.py'\nmodel = dict(auxiliary_head=dict(num_classes=4))\n"
+    (case.path / 'your_config.py').write_text(child)
+    return tool_fails(case, 'train.py', 'your_config.py')
+
+
 def damaged_checkpoint(case):
     path = checkpoint(case, {})
     path.write_bytes(path.read_bytes()[:-100])
@@ -345,6 +357,8 @@ PROVOKED = {
     'a-damaged-checkpoint': damaged_checkpoint,
     'a-checkpoint-that-could-run-code': checkpoint_that_runs_code,
     'no-config': lambda case: tool_fails(case, 'train.py', 'configs/my_config.py'),
+    'a-base-of-mmsegmentation': base_of_mmseg,
+    'auxiliary-heads-in-a-list': heads_in_a_list,
     'no-data': lambda case: tool_fails(case, 'train.py', ROOT / 'configs' / CAMVID),
     'no-checkpoint': lambda case: tool_fails(
         case, 'test.py', ROOT / 'configs' / CAMVID, 'work_dirs/recall/iter_800.pth'
