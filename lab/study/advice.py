@@ -35,7 +35,6 @@ _ALARMS = 'missing a rare class is worse than a false alarm'
 _ACCURACY = 'mean accuracy counts more than false alarms'
 _HARD = 'hard or small objects are lost in the mean'
 _KEPT = f'{_HARD}, and frequent classes should keep most of their scores'
-_NOT_ENOUGH = 'one of the two losses is not enough'
 
 RULES = (
     Rule('few images', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
@@ -43,8 +42,8 @@ RULES = (
     Rule('few pixels', 'recall', _ALARMS, 'recall_loss'),
     Rule('few pixels', 'lmp-balanced', f'{_HARD}, and rare classes count most', 'loss_max_pooling'),
     Rule('few pixels', 'lmp', _KEPT, 'loss_max_pooling'),
-    Rule('few pixels', 'recall-cbs', _NOT_ENOUGH, 'class_balanced_sampling'),
-    Rule('few pixels', 'lmp-cbs', _NOT_ENOUGH, 'class_balanced_sampling'),
+    Rule('few pixels', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
+    Rule('few pixels', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
     Rule('few pixels', 'lovasz', _ACCURACY, 'baselines'),
     Rule('few pixels', 'wce-median', _ACCURACY, 'baselines'),
     Rule('missed', 'lmp', _KEPT, 'loss_max_pooling'),
@@ -140,9 +139,8 @@ def advise(
 
     A method is recommended if it raises mIoU by more than a standard deviation in more than half of
     the studies that have it, and so too the IoU of the tail. Methods for one situation are in the
-    order of the tail's gains in the studies that they share, but a loss with sampling comes after
-    losses alone. Without records of data with classes in few images, such classes count as in few
-    pixels if they are rare by pixels, too.
+    order of the tail's gains in the studies that they share. Without records of data with classes
+    in few images, such classes count as in few pixels if they are rare by pixels, too.
 
     Returns:
         The recommendations, and the reason for every other method by its name.
@@ -219,10 +217,10 @@ def _against(each: Recommendation) -> str:
 def _ranked(fitting: Sequence[Recommendation]) -> list[Recommendation]:
     studies = [{study.plan.key for study in each.studies} for each in fitting]
 
-    def rank(each: Recommendation) -> tuple[bool, float]:
+    def rank(each: Recommendation) -> float:
         gains = zip(each.scores('mIoU_tail'), each.studies, strict=True)
         shared = (g.mean for g, s in gains if all(s.plan.key in keys for keys in studies))
-        return each.rule.condition == _NOT_ENOUGH, -sum(shared)  # one thing before two
+        return -sum(shared)
 
     return sorted(fitting, key=rank)
 
