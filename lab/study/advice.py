@@ -93,9 +93,9 @@ class Recommendation(NamedTuple):
     studies: list[Results]
 
     def scores(self, mean: str) -> list[Spread]:
-        """Returns, for each study, the conclusive gain of a mean; for the baseline, its mean."""
+        """Returns, for each study, the judged gain of a mean; for the baseline, its own mean."""
         return [
-            (s.mean if self.rule.method == s.plan.baseline else s.conclusive_gain)(
+            (s.mean if self.rule.method == s.plan.baseline else s.judged_gain)(
                 s.plan.methods[self.rule.method], mean
             )
             for s in self.studies
@@ -192,10 +192,15 @@ def _few_images_recorded(evidence: Sequence[Results]) -> bool:
 
 def _studies(rule: Rule, evidence: Sequence[Results]) -> list[Results]:
     """Returns the studies with a rule's method whose data are in the rule's situation."""
-    measured = [s for s in evidence if rule.method in s.trained]
+    measured = [s for s in evidence if rule.method in s.trained and _judged(s, rule.method)]
     if rule.situation == 'few images':
         return [s for s in measured if s.plan.key in RARE_BY_IMAGES]
     return measured
+
+
+def _judged(study: Results, method: str) -> bool:
+    gain = study.judged_gain(study.plan.methods[method], 'mIoU')
+    return method == study.plan.baseline or gain.runs > 0
 
 
 def _against(each: Recommendation) -> str:

@@ -21,10 +21,10 @@ OBJECTIVES = {
 """What offsets are found for, with the options of ``calibrate_classes.py``."""
 
 
-def calibrated_means(
+def calibrated_scores(
     trial: Trial, folder: Path, run: Callable[..., float]
 ) -> tuple[dict[str, dict[str, float]], list[dict[str, float]]]:
-    """Scores a network without offsets and with those of each objective.
+    """Scores a network without offsets, with those of each objective, and over tau.
 
     Args:
         trial: The trial, whose training is finished.

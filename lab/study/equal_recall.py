@@ -10,16 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmseg_imbalance.utils.colours import COLOURS
-
 from .compared_runs import Spread
 from .plan import MEANS, Method
 from .results import Results
+from .run_figures import METHOD_COLOURS
 from .run_tables import Table, numbers
 
 FREQUENT = 'mAcc_head'
 """The score that is held equal: the mean recall of the classes of the head."""
-LOSSES = (0, 2, 5)
+POINTS_LOST = (0, 2, 5)
 """How many points of it a method may lose, compared with the baseline as it is."""
 _SHOWN = ('mIoU', 'mIoU_tail', 'mAcc_tail')
 
@@ -29,29 +28,28 @@ def equal_recall_table(results: Results, methods: Sequence[Method] | None = None
 
     A cell is the best over tau where the frequent classes keep the recall that they have under the
     baseline, but for 0, 2 or 5 points: the mean over the parts that were held out, undefined where
-    one of them never has this recall.
+    one of them never has this recall. As tau is chosen for each cell and part on the images that
+    are scored, the cells of a row are of several settings, and all are a little too high.
 
     Args:
         results: The results.
         methods: The rows, all methods if None.
     """
-    curves = {
-        method.name: found
-        for method in methods or results.plan.methods.values()
-        if (found := results.tradeoffs(method))
-    }
-    base = results.tradeoffs(results.plan.methods[results.plan.baseline])
+    methods = methods or results.plan.methods.values()
+    curves = {method.name: found for method in methods if (found := _curves(results, method))}
+    base = _curves(results, results.plan.methods[results.plan.baseline])
+    recall = {part: _as_it_is(curve)[FREQUENT] for part, curve in base.items()}
     columns = {}
     for key in _SHOWN:
-        for loss in LOSSES:
+        for lost in POINTS_LOST:
             best = [
-                [_best(curve, key, _own(base[part]) - loss) for part, curve in found.items()]
+                [_best(curve, key, recall[part] - lost) for part, curve in found.items()]
                 for found in curves.values()
             ]
             spreads = [Spread(float(np.mean(parts)), np.nan, len(parts)) for parts in best]
-            columns[f'{MEANS[key]}, −{loss}'] = numbers(spreads)
+            columns[f'{MEANS[key]}, ≤ {lost} lost'] = numbers(spreads)
     rows = zip(curves, *columns.values(), strict=True)
-    title = "Held-out images at most so far below the baseline's recall of the frequent classes (%)"
+    title = 'Best scores of the held-out images over tau, by the loss of recall of the head (%)'
     return Table(title, ['method', *columns], [list(row) for row in rows])
 
 
@@ -60,24 +58,19 @@ def equal_recall_figure(results: Results, methods: Sequence[Method]) -> Figure:
 
     Args:
         results: The results.
-        methods: The lines; those that were not calibrated are left out.
+        methods: The lines, at most :data:`.run_figures.MOST_METHODS`; those that were not
+            calibrated are left out.
 
     Returns:
         The figure, to be saved by the caller. A mark is the network as it is.
     """
     figure = Figure(figsize=(10, 4.5), layout='constrained')
     axes = figure.subplots(1, 2)
-    for method, colour in zip(methods, (*COLOURS, '#000000'), strict=False):
-        curves = list(results.tradeoffs(method).values())
-        if not curves:
-            continue
+    for method, colour in zip(methods, METHOD_COLOURS[: len(methods)], strict=True):
         for axis, key in zip(axes, ('mIoU', 'mIoU_tail'), strict=True):
-            x, y = (np.mean([[p[k] for p in c] for c in curves], 0) for k in (FREQUENT, key))
-            own = [point['tau'] for point in curves[0]].index(0)
-            axis.plot(x, y, color=colour, linewidth=1.2, label=method.name)
-            axis.plot(x[own], y[own], 'o', color=colour, markersize=5)
-            axis.set(xlabel='recall of the frequent classes (%)', ylabel=f'{MEANS[key]} (%)')
-    for axis in axes:
+            _line(axis, list(_curves(results, method).values()), key, method.name, colour)
+    for axis, key in zip(axes, ('mIoU', 'mIoU_tail'), strict=True):
+        axis.set(xlabel='recall of the frequent classes (%)', ylabel=f'{MEANS[key]} (%)')
         axis.grid(alpha=0.3)
         axis.set_axisbelow(True)
         axis.spines[['top', 'right']].set_visible(False)
@@ -86,9 +79,25 @@ def equal_recall_figure(results: Results, methods: Sequence[Method]) -> Figure:
     return figure
 
 
-def _own(curve: list[dict[str, float]]) -> float:
-    return next(point[FREQUENT] for point in curve if point['tau'] == 0)
+def _line(axis, curves: list, key: str, name: str, colour: str) -> None:
+    if not curves:
+        return
+    x, y = (np.mean([[p.get(k, np.nan) for p in c] for c in curves], 0) for k in (FREQUENT, key))
+    own = curves[0].index(_as_it_is(curves[0]))
+    axis.plot(x, y, color=colour, linewidth=1.2, label=name)
+    axis.plot(x[own], y[own], 'o', color=colour, markersize=5)
+
+
+def _curves(results: Results, method: Method) -> dict[str, list[dict[str, float]]]:
+    """Returns the curves of a method by part; none where there are no frequent classes."""
+    found = results.tradeoffs(method)
+    return found if all(FREQUENT in point for c in found.values() for point in c) else {}
+
+
+def _as_it_is(curve: list[dict[str, float]]) -> dict[str, float]:
+    return next(point for point in curve if point['tau'] == 0)
 
 
 def _best(curve: list[dict[str, float]], key: str, least: float) -> float:
-    return max((p.get(key, np.nan) for p in curve if p[FREQUENT] >= least), default=np.nan)
+    kept = (p[key] for p in curve if key in p and p[FREQUENT] >= least)
+    return max(kept, default=np.nan)

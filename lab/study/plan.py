@@ -207,6 +207,16 @@ class Plan:
         return self.hold_out if isinstance(self.hold_out, list) else [self.hold_out]
 
     @property
+    def parts(self) -> list[str]:
+        """What the names of the held-out images begin with, one after another; '' if untold."""
+        return [str(fold.get('match', '')) for fold in self.folds]
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether several parts of the training images, such as videos, are held out in turn."""
+        return len(self.folds) > 1
+
+    @property
     def baseline(self) -> str:
         """Key of the method that the others are compared with."""
         return next(iter(self.methods))

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmseg_imbalance.utils.files import write_atomically, write_figure
 
 from .compared_runs import Comparison
-from .equal_recall import equal_recall_figure
+from .equal_recall import equal_recall_figure, equal_recall_table
 from .pareto import pareto_figure
 from .plan import Method
 from .record import Record
@@ -37,12 +37,12 @@ def write_figures(results: Results, folder: Path, prefix: str = '') -> list[Path
 
     ``equal_recall.png``, also of the highlights, is drawn of networks that were calibrated.
     """
-    comparison = highlights(results)
+    comparison = highlighted_runs(results)
     figures = {'pareto': pareto_figure(results), 'curves': training_curves_figure(comparison)}
     if comparison.others:
         figures['classes'] = class_differences_figure(comparison)
-    if results.tradeoffs(results.plan.methods[results.plan.baseline]):
-        figures['equal_recall'] = equal_recall_figure(results, highlighted(results))
+    if equal_recall_table(results).rows:
+        figures['equal_recall'] = equal_recall_figure(results, highlighted_methods(results))
     files = []
     for name, figure in figures.items():
         files.append(folder / f'{prefix}{name}.png')
@@ -50,18 +50,18 @@ def write_figures(results: Results, folder: Path, prefix: str = '') -> list[Path
     return files
 
 
-def highlights(results: Results) -> Comparison:
+def highlighted_runs(results: Results) -> Comparison:
     """Returns the baseline and the plan's highlights, as many as a figure can show."""
-    wanted = [method.name for method in highlighted(results)]
+    wanted = [method.name for method in highlighted_methods(results)]
     methods = [m for m in results.comparison.methods if m.name in wanted]
     return Comparison(methods, results.comparison.baseline)
 
 
-def highlighted(results: Results) -> list[Method]:
-    """Returns the methods of :func:`highlights`."""
+def highlighted_methods(results: Results) -> list[Method]:
+    """Returns the methods of :func:`highlighted_runs`, in the plan's order."""
     keys = [results.plan.baseline, *(results.plan.highlights or results.trained)]
-    trained = [key for key in dict.fromkeys(keys) if key in results.trained]
-    return [results.plan.methods[key] for key in trained[:MOST_METHODS]]
+    chosen = [key for key in dict.fromkeys(keys) if key in results.trained][:MOST_METHODS]
+    return [method for method in results.methods if method.key in chosen]
 
 
 def report(results: Results) -> str:
@@ -74,7 +74,10 @@ def report(results: Results) -> str:
     if results.plan.baseline in results.costs:
         machines = _machines(results.costs.values())
         parts += [*_sections(results, 'cost'), escape_markdown(f'{machines}.')]
-    parts += _sections(results, 'calibrated', 'equal-recall', 'left-out', 'tuning')
+    parts += _sections(results, 'calibrated')
+    if equal_recall := _sections(results, 'equal-recall'):
+        parts += [*equal_recall, '![at one recall of the frequent classes](equal_recall.png)']
+    parts += _sections(results, 'left-out', 'tuning')
     parts += ['![curves](curves.png)', '## Commands', _commands(results)]
     return '\n\n'.join(part.rstrip('\n') for part in parts) + '\n'
 

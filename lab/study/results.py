@@ -95,19 +95,14 @@ class Results:
         own = {r.trial.seed: r.run.means[key] for r in self.trained[method.key]}
         return _gain(own, base, relative)
 
-    def conclusive_gain(self, method: Method, key: str) -> Spread:
-        """Summarises the gain of a mean that conclusions follow, in percentage points.
+    def judged_gain(self, method: Method, key: str) -> Spread:
+        """Summarises the gain of a mean by which a method is judged, in percentage points.
 
         It is the gain over the seeds. Where several parts of the training images, such as whole
         videos, were held out in turn, it is the gain over these parts, which show other scenes than
         those that the network was trained on.
         """
-        return (self.held_out_gain if self.in_turn else self.gain)(method, key)
-
-    @property
-    def in_turn(self) -> bool:
-        """Whether several parts of the training images were held out in turn."""
-        return len(self.plan.folds) > 1
+        return (self.held_out_gain if self.plan.in_turn else self.gain)(method, key)
 
     def held_out_gain(self, method: Method, key: str, relative: bool = False) -> Spread:
         """Summarises the gain of a mean of the held-out images over their parts."""
@@ -130,14 +125,14 @@ class Results:
             for record in self.tuned
             if (record.trial.method, record.trial.choice) == (method.key, choice)
         }
-        return {fold: found[fold] for fold in (way.get('match', '') for way in self.plan.folds)}
+        return {part: found[part] for part in self.plan.parts}
 
     def tradeoffs(self, method: Method) -> dict[str, list[dict[str, float]]]:
         """Returns the means of the held-out images over tau, by what these begin with.
 
         There are none before the baseline and the method are calibrated on every part.
         """
-        names = [way.get('match', '') for way in self.plan.folds]
+        names = self.plan.parts
         found = {(r.trial.method, r.trial.fold): r.tradeoff for r in self.calibrated}
         if not all(found.get((key, n)) for key in (self.plan.baseline, method.key) for n in names):
             return {}

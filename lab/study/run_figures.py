@@ -15,8 +15,9 @@ from .run import Run
 from .run_tables import KIND_NAMES
 
 # The baseline is grey; black is for the seventh of the other methods.
-_COLOURS = (*COLOURS[1:], '#000000')
-MOST_METHODS = 1 + len(_COLOURS)  # methods that a figure can distinguish, with the baseline
+METHOD_COLOURS = (*COLOURS, '#000000')
+_COLOURS = METHOD_COLOURS[1:]
+MOST_METHODS = len(METHOD_COLOURS)  # methods that a figure can distinguish, with the baseline
 _MARKERS = 'osD^vP*X'
 
 

@@ -23,7 +23,7 @@ from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.machine import describe_machine
 
 from ..claim import claim
-from .calibrate import calibrated_means
+from .calibrate import calibrated_scores
 from .commands import command, shown_command, stage_options, trial_config
 from .hold_out import hold_out_options
 from .live_log import latest_loss, newest_records
@@ -152,7 +152,7 @@ def _calibrated(workshop: Workshop, trial: Trial, watch: Callable[[int, int], bo
     """Calibrates the network of a tuning trial, which is trained if it is not there."""
     run_trial(workshop, trial.training, watch)
     run = partial(workshop.run, replace(trial, gpus=1), watch=lambda: watch(1, 1))
-    means, tradeoff = calibrated_means(trial, workshop.folder(trial), run)
+    means, tradeoff = calibrated_scores(trial, workshop.folder(trial), run)
     machine = workshop.machine(trial)
     return Record(trial, '', machine, calibrated=means, tradeoff=tradeoff)
 

@@ -89,7 +89,7 @@ def target_table(results: Results, methods: Sequence[Method] | None = None) -> T
         if known and target.method in wanted:
             rows.append(_target_row(results, target))
     header = ['method', 'gain of', 'expected', 'measured', 'met']
-    header += ['held out', 'met there'] if results.in_turn else []
+    header += ['held out', 'met there'] if results.plan.in_turn else []
     return Table(f'Gains over {results.comparison.baseline}', header, rows)
 
 
@@ -125,7 +125,7 @@ def left_out_table(results: Results, methods: Sequence[Method] | None = None) ->
     methods = methods or list(results.plan.methods.values())
     found = {method.name: runs for method in methods if (runs := results.held_out(method))}
     columns = {}
-    for part in filter(None, (fold.get('match') for fold in results.plan.folds)):
+    for part in filter(None, results.plan.parts):
         scores = [Spread.of([runs[part].means['mIoU']]) for runs in found.values()]
         columns[f'mIoU, {part}'] = numbers(scores)
     for key, title in MEANS.items():
@@ -177,7 +177,7 @@ def _target_row(results: Results, target: Target) -> list[str]:
         MEANS[target.score],
         f'≥ {target.least:+.1f} {unit}' + ' - one std' * target.within_std,
         *_reached(target, gain, unit),
-        *(_reached(target, held_out, unit) if results.in_turn else []),
+        *(_reached(target, held_out, unit) if results.plan.in_turn else []),
     ]
 
 

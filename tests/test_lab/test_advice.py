@@ -173,6 +173,15 @@ def test_more_than_half_of_the_studies_have_to_speak_for_a_method(study):
     assert withheld['recall loss'].startswith('the records do not speak for it: tail IoU ')
 
 
+def test_a_study_by_held_out_parts_needs_scores_of_them(study):
+    alone = study(GAINING, key='alone')
+    in_turn = replace(alone.plan, hold_out=[{'match': 'A'}, {'match': 'B'}])
+    _, withheld = advise([POLE], [replace(alone, plan=in_turn)])
+    assert withheld['recall loss'].startswith('nothing is recorded of it; ')
+    recommended, _ = advise([POLE], [study(GAINING), replace(alone, plan=in_turn)])
+    assert [s.plan.key for s in recommended[0].studies] == ['toy']
+
+
 def test_sampling_may_be_recommended_for_few_pixels(study):
     evidence = [study(GAINING | {'recall-cbs': (40, 42), 'lmp-cbs': (20, 17)})]
     recommended, _ = advise([ROAD, POLE], evidence)

@@ -10,7 +10,7 @@ from study_results import made_plan, made_record, write_study
 
 from lab.study.pareto import pareto_figure
 from lab.study.plan import Method
-from lab.study.report import highlights, report, write_report
+from lab.study.report import highlighted_runs, report, write_report
 from lab.study.results import Results
 from lab.study.run_figures import class_differences_figure
 
@@ -57,13 +57,13 @@ def test_one_method_alone(tmp_path):
 
 
 def test_figures_show_no_more_than_they_can(results):
-    assert [m.name for m in highlights(results).methods] == [
+    assert [m.name for m in highlighted_runs(results).methods] == [
         'cross-entropy', 'focal loss', 'recall loss'
     ]  # fmt: skip
     plan = made_plan()
     plan.highlights.append('recall')
     chosen = Results(plan, results.comparison, results.trained)
-    assert [m.name for m in highlights(chosen).methods] == ['cross-entropy', 'recall loss']
+    assert [m.name for m in highlighted_runs(chosen).methods] == ['cross-entropy', 'recall loss']
 
 
 def test_figures_have_a_colour_for_every_method(tmp_path):
@@ -71,7 +71,7 @@ def test_figures_have_a_colour_for_every_method(tmp_path):
     plan = made_plan(**many)
     for key in plan.methods:
         made_record(key, plan=plan, choice={}).write(tmp_path)
-    shown = highlights(Results.read(plan, tmp_path))
+    shown = highlighted_runs(Results.read(plan, tmp_path))
     axis, _ = class_differences_figure(shown).axes
     colours = {bars.patches[0].get_facecolor() for bars in axis.containers if bars.patches}
     assert len(colours) == len(shown.others) == 7

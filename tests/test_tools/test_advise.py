@@ -40,9 +40,9 @@ def test_classes_methods_and_a_config(run_tool, options, tmp_path):
     first = done.stdout.partition('1. ')[2].partition('2. ')[0]
     for results in read_evidence(ROOT / 'lab/plans'):
         (method,) = [method for method in results.methods if method.name == name]
-        gain = results.conclusive_gain(method, 'mIoU')
+        gain = results.judged_gain(method, 'mIoU')
         shown = re.escape(f'{gain.mean:+.1f} ± {gain.std:.1f}')
-        title = results.plan.title + ', held-out parts' * results.in_turn
+        title = results.plan.title + ', held-out parts' * results.plan.in_turn
         row = rf'^ {title} +{gain.runs} +{shown} '
         assert re.search(row, first, re.MULTILINE), results.plan.key
     loss = config_of(done.stdout, tmp_path).model.decode_head.loss_decode

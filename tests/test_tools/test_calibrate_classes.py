@@ -91,6 +91,7 @@ def test_the_file_holds_what_the_library_finds_in_logits(
         confusion = pixels.sample().confusion(offsets)  # of all pixels
         np.testing.assert_array_equal(confusion, found.confusions[kind])
         assert content['means'][kind]['mIoU'] == Scores(CLASSES, confusion).means()['mIoU']
+    assert [point['tau'] for point in content['tradeoff']] == list(pixels.taus)
     share = training_pixels / training_pixels.sum()
     for point, offsets in zip(content['tradeoff'], pixels.tau_offsets, strict=True):
         confusion = pixels.sample().confusion(offsets)

@@ -93,7 +93,7 @@ def method_text(number: int, each: advice.Recommendation) -> str:
         costs = ['–', '–']  # as multiples of the baseline's
         if study.plan.baseline in study.costs:
             costs = cost_table(study, [study.plan.methods[key]]).rows[0][2::2]
-        held_out = study.in_turn and not is_baseline
+        held_out = study.plan.in_turn and not is_baseline
         title = f'{study.plan.title}, held-out parts' if held_out else study.plan.title
         rows.append([title, str(scores[0].runs), *cells, *costs])
     header = ['scores' if is_baseline else 'gains', 'runs', *MEANS.values(), 'time', 'memory']

@@ -228,7 +228,7 @@ def tradeoff_of(pixels: HeldOutPixels, statistics: ClassStatistics) -> list[dict
 
 
 def known(means: dict[str, float], keys: tuple[str, ...]) -> dict[str, float]:
-    return {key: means[key] for key in keys if means.get(key, -1) >= 0}  # NaN is not
+    return {key: means[key] for key in keys if key in means and not np.isnan(means[key])}
 
 
 def figure_of(
