@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from mmseg_imbalance.utils.axes import add_light_grid
+
 from .compared_runs import Spread
 from .plan import MEANS, Method
 from .results import Results
@@ -71,9 +73,7 @@ def equal_recall_figure(results: Results, methods: Sequence[Method]) -> Figure:
             _line(axis, list(_curves(results, method).values()), key, method.name, colour)
     for axis, key in zip(axes, ('mIoU', 'mIoU_tail'), strict=True):
         axis.set(xlabel='recall of the frequent classes (%)', ylabel=f'{MEANS[key]} (%)')
-        axis.grid(alpha=0.3)
-        axis.set_axisbelow(True)
-        axis.spines[['top', 'right']].set_visible(False)
+        add_light_grid(axis)
     axes[0].legend(frameon=False, fontsize=8)
     figure.suptitle(f'{results.plan.title}: held-out images, over tau')
     return figure

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from mmseg_imbalance.utils.axes import add_light_grid
 from mmseg_imbalance.utils.colours import COLOURS
 
 from .compared_runs import Spread
@@ -40,9 +41,7 @@ def pareto_figure(results: Results) -> Figure:
         _mark(axis, method, *points[method.key])
     axis.set(xlabel='mean accuracy (%)', ylabel='mIoU (%)', title=results.plan.title)
     axis.margins(0.08)
-    axis.grid(alpha=0.3)
-    axis.set_axisbelow(True)
-    axis.spines[['top', 'right']].set_visible(False)
+    add_light_grid(axis)
     _write_names(axis, results.methods, [tuple(s.mean for s in p) for p in points.values()])
     return figure
 

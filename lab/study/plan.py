@@ -308,8 +308,7 @@ class Plan:
             yield 'it has grids, and no hold_out to choose from them with'
         for fold in self.folds:
             yield from _hold_out_problems(**fold)
-        named = [fold.get('match') for fold in self.folds]
-        if len(set(named)) < len(named):
+        if len(set(self.parts)) < len(self.parts):
             yield 'the entries of hold_out have different values of match'
 
 

@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from mmseg_imbalance.utils.axes import add_light_grid
 from mmseg_imbalance.utils.colours import COLOURS
 
 from .compared_runs import Comparison, RunGroup
@@ -105,11 +106,9 @@ def training_curves_figure(comparison: Comparison) -> Figure:
         for key, axis in zip(('loss', *scores), (loss, *others), strict=True):
             _curve(axis, comparison, method, key)
     for axis in (loss, *others):
-        axis.grid(alpha=0.3)
-        axis.set_axisbelow(True)
+        add_light_grid(axis)
         axis.set_xlim(left=0)
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axis.spines[['top', 'right']].set_visible(False)
     handles = [Line2D([], [], **_style(comparison, method)) for method in comparison.methods]
     _legend(figure, comparison.methods, handles, Patch(color='0.85'))
     return figure

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from ..utils.axes import add_light_grid
 from ..utils.colours import COLOURS
 
 Point = tuple[float, float]
@@ -34,8 +35,6 @@ def tradeoff_figure(
         axis.plot(*point, shape, color=colour, label=name, linestyle='none')
     axis.set(xlabel='mean accuracy (%)', ylabel='mIoU (%)', title='held-out images, by tau')
     axis.margins(0.1)
-    axis.grid(alpha=0.3)
-    axis.set_axisbelow(True)
-    axis.spines[['top', 'right']].set_visible(False)
+    add_light_grid(axis)
     axis.legend(frameon=False, fontsize=8)
     return figure

@@ -3,8 +3,8 @@
 import dataclasses
 
 import pytest
-from squeezed import squeezed
 from study_results import made_plan, made_record
+from table_rows import rows
 
 from lab.study.equal_recall import equal_recall_figure, equal_recall_table
 from lab.study.record import read_records
@@ -36,11 +36,8 @@ def study(tmp_path):
     return plan, tmp_path
 
 
-def rows(table):
-    lines = squeezed(table.to_markdown()).splitlines()[2:]
-    return {
-        cells[0]: cells[1:] for cells in ([c.strip() for c in x.split('|')[1:-1]] for x in lines)
-    }
+def cells(table):
+    return {name: list(row.values())[1:] for name, row in rows(table).items()}
 
 
 def test_the_best_that_keeps_the_recall_of_the_baseline(study):
@@ -50,7 +47,7 @@ def test_the_best_that_keeps_the_recall_of_the_baseline(study):
         for mean in ('mIoU', 'tail IoU', 'tail recall')
         for lost in (0, 2, 5)
     ]
-    found = rows(table)
+    found = cells(table)
     # at tau 0 or below it, where the head keeps 90 and 80; then 88 and 78; then 85 and 75
     assert found['cross-entropy'] == [
         '40.0', '40.0', '45.0', '7.0', '7.0', '14.5', '15.0', '35.0', '50.0'
@@ -66,7 +63,7 @@ def test_the_best_that_keeps_the_recall_of_the_baseline(study):
 def test_methods_that_were_not_calibrated_on_every_part_are_left_out(study):
     plan, folder = study
     (folder / 'calibrate/recall_without-B.json').unlink()
-    assert list(rows(equal_recall_table(Results.read(plan, folder)))) == [
+    assert list(cells(equal_recall_table(Results.read(plan, folder)))) == [
         'cross-entropy', 'focal loss'
     ]  # fmt: skip
     (folder / 'calibrate/ce_without-A.json').unlink()
@@ -101,7 +98,7 @@ def test_without_a_tail_or_a_head(study, lacking, compared):
         tradeoff = [{k: v for k, v in point.items() if k != lacking} for point in record.tradeoff]
         dataclasses.replace(record, tradeoff=tradeoff).write(folder)
     results = Results.read(plan, folder)
-    found = rows(equal_recall_table(results))
+    found = cells(equal_recall_table(results))
     assert bool(found) == compared
     files = {path.name for path in write_report(results, folder / 'report')}
     assert ('equal_recall.png' in files) == compared

@@ -1,11 +1,11 @@
 """Tables of a study."""
 
 import dataclasses
-import re
 
 import pytest
 from squeezed import squeezed
 from study_results import GAMMA, made_plan, made_record, write_study
+from table_rows import rows
 
 from lab.study.plan import Method, Target
 from lab.study.results import Results
@@ -27,13 +27,6 @@ from mmseg_imbalance.utils.errors import ToolError
 def results(tmp_path):
     write_study(tmp_path)
     return Results.read(made_plan(), tmp_path)
-
-
-def rows(table):
-    """Cells by method and column, as the Markdown shows them."""
-    lines = [re.split(r' *\| *', line.strip('| \n')) for line in table.to_markdown().splitlines()]
-    header, _, *body = lines
-    return {line[0]: dict(zip(header, line, strict=True)) for line in body}
 
 
 def test_summary(results):

@@ -6,6 +6,8 @@ them are reported afterwards. The network stays as it is; its config adds the of
 
 import argparse
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import mmseg
@@ -218,12 +220,11 @@ def conclusion(found: Calibration, args: argparse.Namespace) -> str:
     )
 
 
-def tradeoff_of(pixels: HeldOutPixels, statistics: ClassStatistics) -> list[dict[str, float]]:
+def tradeoff_of(
+    pixels: HeldOutPixels, score: Callable[[np.ndarray], Scores]
+) -> list[dict[str, float]]:
     """Returns exact means of the held-out images for every tau, in percent."""
-    share = statistics.pixel_share
-    groups = class_groups(share)
-    scores = (Scores(statistics.classes, c, share, groups) for c in pixels.confusions.sum(0))
-    means = (known(score.means(), TRADED) for score in scores)
+    means = (known(score(c).means(), TRADED) for c in pixels.confusions.sum(0))
     return [{'tau': tau, **mean} for tau, mean in zip(pixels.taus, means, strict=True)]
 
 
@@ -314,9 +315,10 @@ def main() -> int:
     # a class without a pixel counts as one pixel, as in LogitAdjustedLoss
     pixels = collect(model, dataset, statistics.total(statistics.pixels).clip(min=1), args)
     found = find(pixels, groups, args)
-    scores = {kind: Scores(classes, found.confusions[kind], share, groups) for kind in KINDS}
-    means = {kind: known(score.means(), MEANS) for kind, score in scores.items()}
-    tradeoff = tradeoff_of(pixels, statistics)
+    score = partial(Scores, classes, share=share, groups=groups)
+    scores = {kind: score(found.confusions[kind]) for kind in KINDS}
+    means = {kind: known(scores[kind].means(), MEANS) for kind in KINDS}
+    tradeoff = tradeoff_of(pixels, score)
     chosen = found.offsets[found.kind].tolist()
     offsets = ClassOffsets(classes, chosen, origin(found, means, tradeoff, args))
     console = Console()
