@@ -14,6 +14,11 @@ methods = {
     'wce-median': dict(
         name='CE, median-frequency weights', config='baselines/wce', options=__median
     ),
+    'wce-auto': dict(
+        name='CE, tempered weights',
+        config='baselines/wce',
+        options={'head.loss_decode.class_weight': 'auto'},
+    ),
     'wce-effective': dict(
         name='CE, effective-number weights',
         config='baselines/wce',

@@ -18,6 +18,7 @@ __balanced = {'type': 'LogitAdjustedLoss', 'tau': 0.25}
 __fixed = {
     'ce': {},
     'wce-median': {},
+    'wce-auto': {},
     'focal': {f'{__loss}.gamma': 2.0},
     'ohem': {'head.sampler.min_kept': 5000},
     'balanced-softmax': {f'{__loss}.tau': 0.5},

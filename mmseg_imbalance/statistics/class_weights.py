@@ -10,6 +10,8 @@ import numpy as np
 from ..utils.files import write_atomically
 from .class_statistics import ClassStatistics
 
+_AUTO_SPAN = 10  # the rarest class weighs at most ten times as much as the most frequent one
+
 
 def inverse_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
     """Computes 1 / f."""
@@ -40,9 +42,18 @@ def enet(statistics: ClassStatistics, beta: float) -> np.ndarray:
     return 1 / np.log(1.02 + statistics.pixel_share)
 
 
+def auto(statistics: ClassStatistics, beta: float) -> np.ndarray:
+    """Computes 1 / fᵃ."""
+    share = statistics.pixel_share
+    imbalance = share.max() / share[share > 0].min()
+    exponent = 0.5 if imbalance <= _AUTO_SPAN**2 else np.log(_AUTO_SPAN) / np.log(imbalance)
+    return share**-exponent
+
+
 _FORMULAS = {
     function.__name__: function
     for function in (
+        auto,
         inverse_frequency,
         sqrt_inverse_frequency,
         median_frequency,
@@ -50,7 +61,7 @@ _FORMULAS = {
         enet,
     )
 }
-_OF_MEAN_1 = ('inverse_frequency', 'sqrt_inverse_frequency', 'effective_number')
+_OF_MEAN_1 = ('auto', 'inverse_frequency', 'sqrt_inverse_frequency', 'effective_number')
 
 METHODS = tuple(_FORMULAS)
 """Names of the methods of :func:`class_weights`."""
@@ -65,6 +76,9 @@ def class_weights(statistics: ClassStatistics, method: str, beta: float = 0.999)
     ==========================  ===================  ==============================================
     method                      weight               source
     ==========================  ===================  ==============================================
+    ``auto``                    1 / fᵃ, mean 1       a is 1/2, or less where the weight of the
+                                                     rarest class would otherwise be more than ten
+                                                     times that of the most frequent one
     ``inverse_frequency``       1 / f, mean 1
     ``sqrt_inverse_frequency``  1 / √f, mean 1
     ``median_frequency``        median(g) / g        Eigen and Fergus, ICCV 2015, arXiv:1411.4734

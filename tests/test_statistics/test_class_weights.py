@@ -42,6 +42,19 @@ def test_square_roots_by_hand():
     )
 
 
+@pytest.mark.parametrize(
+    'pixels, exponent',
+    [([60, 30, 0, 10], 1 / 2), ([9900, 1, 99, 0], math.log(10) / math.log(9900)), ([7, 7], 1 / 2)],
+)
+def test_auto_weights_span_at_most_ten(pixels, exponent):
+    weights = np.array(class_weights(make([pixels]), 'auto'))
+    present = np.array(pixels) > 0
+    assert weights[present].max() / weights[present].min() <= 10 * (1 + 1e-12)
+    assert weights[present].mean() == pytest.approx(1) and not weights[~present].any()
+    products = weights[present] * np.power(np.array(pixels)[present], exponent)
+    np.testing.assert_allclose(products, products[0])
+
+
 @pytest.mark.parametrize('beta', [0.5, 0.9, 0.999])
 def test_effective_number_by_its_sum(beta):
     # The effective number of n images is 1 + β + … + β^(n-1).
@@ -64,7 +77,7 @@ def test_extremes_are_finite(method):
 
 
 def test_what_is_refused():
-    with pytest.raises(ValueError, match="unknown method 'inverse', known are inverse_frequency, "):
+    with pytest.raises(ValueError, match="unknown method 'inverse', known are auto, inverse_frequency, "):
         class_weights(STATISTICS, 'inverse')
     for beta in (0, 1, -1, math.nan):
         with pytest.raises(ValueError, match='beta must be between 0 and 1'):
