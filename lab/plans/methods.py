@@ -3,6 +3,19 @@
 # for all heads of the model. A method that, after tuning, equals one above it is not trained again.
 __sampling = {'train_dataloader.sampler.class_prob': ['performance', 'rare']}
 __median = {'head.loss_decode.class_weight': 'median_frequency'}
+__pairs = {
+    'recall': ('recall loss', 'recall_loss', {'type': 'RecallLoss', 'normalizer': 'weight'}),
+    'lmp': ('LMP', 'loss_max_pooling', {'type': 'LossMaxPooling', 'p': 1.7}),
+    'lmp-balanced': (
+        'LMP of balanced soft-max',
+        'loss_max_pooling',
+        {
+            'type': 'LossMaxPooling',
+            'p': 1.7,
+            'pixel_loss': {'type': 'LogitAdjustedLoss', 'tau': 0.25},
+        },
+    ),
+}  # losses to train with together with Lovász soft-max: name, folder of their configs, loss
 
 methods = {
     'ce': dict(name='cross-entropy', config='cross_entropy/ce'),
@@ -153,6 +166,27 @@ methods = {
         grid=__sampling,
         ours=True,
     ),
+    **{
+        f'{key}-lovasz': dict(
+            name=f'{name} + Lovász',
+            config=f'{folder}/{key.split("-")[0]}',
+            options={'head.loss_decode': [loss, {'type': 'LovaszSoftmaxLoss'}]},
+            ours=True,
+        )
+        for key, (name, folder, loss) in __pairs.items()
+    },
+    **{
+        f'{key}-lovasz-cbs': dict(
+            name=f'{name} + Lovász + sampling',
+            config=f'class_balanced_sampling/{key.split("-")[0]}-cbs',
+            options={
+                'head.loss_decode': [loss, {'type': 'LovaszSoftmaxLoss'}],
+                'train_dataloader.sampler.class_prob': 'rare',
+            },
+            ours=True,
+        )
+        for key, (name, _, loss) in __pairs.items()
+    },
 }
 
 # The gains over cross-entropy that the papers and the first experiments promise.

@@ -27,6 +27,7 @@ __fixed = {
     'lmp-cbs': {f'{__loss}.p': 1.3, **__rare},
     'recall': {f'{__loss}.normalizer': 'weight'},
     'recall-cbs': __rare,
+    'recall-lovasz': {},
 }
 __grid = {'optim_wrapper.optimizer.lr': [5e-4, 1e-3]}
 methods = {
@@ -37,17 +38,5 @@ methods = {
         if key in __fixed
     },
     'lovasz': dict(name='Lovász soft-max', config='baselines/lovasz', grid=__grid),
-    'recall-lovasz': dict(
-        name='recall loss + Lovász',
-        config='recall_loss/recall',
-        options={
-            __loss: [
-                {'type': 'RecallLoss', 'normalizer': 'weight'},
-                {'type': 'LovaszSoftmaxLoss'},
-            ]
-        },
-        grid=__grid,
-        ours=True,
-    ),
 }
 highlights = ['ce', 'wce-median', 'lovasz', 'lmp', 'lmp-balanced', 'recall', 'recall-cbs']
