@@ -19,7 +19,6 @@ from .run import Run
 
 FEW_IMAGES = 0.1  # a class in a smaller share of them is rare by images; --help of the tool has why
 MISSED = 50.0  # a class is missed if a run's recall of it, in percent, is lower
-RARE_BY_IMAGES = ('clothing',)  # plans on data with such classes, which the records do not say
 
 
 class Rule(NamedTuple):
@@ -194,8 +193,13 @@ def _studies(rule: Rule, evidence: Sequence[Results]) -> list[Results]:
     """Returns the studies with a rule's method whose data are in the rule's situation."""
     measured = [s for s in evidence if rule.method in s.trained and _judged(s, rule.method)]
     if rule.situation == 'few images':
-        return [s for s in measured if s.plan.key in RARE_BY_IMAGES]
+        return [s for s in measured if _has_classes_in_few_images(s)]
     return measured
+
+
+def _has_classes_in_few_images(study: Results) -> bool:
+    shares = study.comparison.image_shares().values()
+    return any(0 < share < 100 * FEW_IMAGES for share in shares)
 
 
 def _judged(study: Results, method: str) -> bool:

@@ -141,6 +141,10 @@ class Comparison:
             share = {name: 100 * n / sum(pixels.values()) for name, n in pixels.items()}
         return dict(sorted(share.items(), key=lambda item: item[1]))
 
+    def image_shares(self) -> dict[str, float]:
+        """Returns the percentage of the training images that hold a class, if a run has it."""
+        return next((run.image_share for run in self.runs if run.image_share), {})
+
     def difference(self, method: RunGroup, kind: str, name: str) -> Spread:
         """Summarises how far a class's score exceeds the baseline's, in percentage points."""
         return method.score(kind, name) - self.base.score(kind, name)

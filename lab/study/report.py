@@ -70,7 +70,7 @@ def report(results: Results) -> str:
     parts += _sections(results, 'summary')
     if results.comparison.others:
         parts += [*_sections(results, 'gains', 'targets', 'front'), '![classes](classes.png)']
-    parts += _sections(results, 'IoU', 'recall')
+    parts += _sections(results, 'by-images', 'IoU', 'recall')
     if results.plan.baseline in results.costs:
         machines = _machines(results.costs.values())
         parts += [*_sections(results, 'cost'), escape_markdown(f'{machines}.')]

@@ -44,6 +44,7 @@ class Run:
             where undefined.
         pixels: Evaluated pixels by class, None if not recorded.
         training_share: Share of the training pixels by class in percent, None if not recorded.
+        image_share: Share of the training images that hold a class in percent, None if not recorded.
         settings: Settings that determine the training, apart from its seed, by dotted key. Runs
             with equal settings are repetitions of one another.
         curves: Steps (n,) and values (n,) of ``'loss'`` and the means. Steps are iterations for the
@@ -61,6 +62,7 @@ class Run:
     scores: dict[str, dict[str, float]]
     pixels: dict[str, int] | None
     training_share: dict[str, float] | None
+    image_share: dict[str, float] | None = None
     settings: dict[str, object] = field(default_factory=dict)
     curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
@@ -147,6 +149,7 @@ def _run(work_dir: Path, summary: Mapping) -> Run:
         scores={kind: _column(rows, kind) for kind in KINDS},
         pixels=_column(rows, 'pixels') or None,
         training_share=_column(rows, 'training %') or None,
+        image_share=_column(rows, 'images %') or None,
         settings=training_settings(settings, summary['load_from']) | {'processes': processes},
         curves={name: _curve(points) for name, points in summary['curves'].items()},
     )

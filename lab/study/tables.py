@@ -10,8 +10,12 @@ from mmseg_imbalance.utils.errors import ToolError
 from .compared_runs import Spread
 from .equal_recall import equal_recall_table
 from .plan import MEANS, Method, Target
+from .record import Record
 from .results import Results
 from .run_tables import KIND_NAMES, Number, Table, numbers
+
+_FEW_IMAGES = {'under 5 %': 5, '5 to 10 %': 10, '10 to 25 %': 25}  # of the training images
+_MANY_IMAGES = '25 % or more'
 
 
 def summary_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
@@ -47,6 +51,27 @@ def class_table(
         for name, share in results.comparison.shares().items()
     }
     title = f'{KIND_NAMES[kind]} of every class (%)'
+    return _table(results, title, results.mean, methods, columns)
+
+
+def by_images_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
+    """Returns the mean IoU of classes that are in few or many of the training images.
+
+    It is empty where no run says how many images hold a class.
+    """
+    groups: dict[str, list[str]] = {}
+    shares = results.comparison.image_shares()
+    for name, share in sorted(shares.items(), key=lambda item: item[1]):
+        group = next((label for label, most in _FEW_IMAGES.items() if share < most), _MANY_IMAGES)
+        groups.setdefault(group, []).append(name)
+    methods = (methods or results.methods) if groups else []
+    columns = {
+        f'{label} ({len(names)})': numbers(
+            [_mean_iou(results.trained[method.key], names) for method in methods]
+        )
+        for label, names in groups.items()
+    }
+    title = 'Mean IoU (%) of the classes (number) that are in a share of the training images'
     return _table(results, title, results.mean, methods, columns)
 
 
@@ -155,6 +180,7 @@ TABLES = {
     'gains': gain_table,
     'targets': target_table,
     'front': front_table,
+    'by-images': by_images_table,
     'IoU': partial(class_table, kind='IoU'),
     'recall': partial(class_table, kind='Acc'),
     'cost': cost_table,
@@ -164,6 +190,11 @@ TABLES = {
     'equal-recall': equal_recall_table,
 }
 """Functions that make the tables, by name; they take results and methods (None for all)."""
+
+
+def _mean_iou(records: Sequence[Record], names: Sequence[str]) -> Spread:
+    runs = (record.run for record in records)
+    return Spread.of([float(np.nanmean([run.scores['IoU'][n] for n in names])) for run in runs])
 
 
 def _target_row(results: Results, target: Target) -> list[str]:

@@ -84,10 +84,11 @@ class ImbalanceMetric(BaseMetric):
         self.scores: Scores | None = None
         self.path = statistics
         self.statistics: ClassStatistics | None = None
-        self._share = self._groups = None
+        self._share = self._groups = self._image_share = None
         if statistics is not None:
             self.statistics = ClassStatistics.load(statistics)
             self._share = self.statistics.pixel_share
+            self._image_share = self.statistics.image_share()
             self._groups = class_groups(self._share, head, tail)
             self._thresholds = head, tail
 
@@ -160,7 +161,8 @@ class ImbalanceMetric(BaseMetric):
         Returns:
             The means in percent, without the prefix.
         """
-        scores = Scores(self._classes, sum(results), self._share, self._groups)
+        known = self._share, self._groups, self._image_share
+        scores = Scores(self._classes, sum(results), *known)
         self.scores = scores
         print_log(f'per class results (%):\n{scores.to_table()}', 'current')
         iteration = _training_iteration()

@@ -23,6 +23,8 @@ class Scores:
         share (np.ndarray, optional): (C,) share of every class in the training pixels, in [0, 1].
             If given, classes are sorted, rarest last.
         groups (Sequence[str], optional): One of :data:`GROUPS` for every class; needs ``share``.
+        image_share (np.ndarray, optional): (C,) share of the training images that hold a class, in
+            [0, 1]; needs ``share``.
 
     Attributes:
         classes (list[str]): The names, sorted.
@@ -41,6 +43,7 @@ class Scores:
         confusion: np.ndarray,
         share: np.ndarray | None = None,
         groups: Sequence[str] | None = None,
+        image_share: np.ndarray | None = None,
     ) -> None:
         if confusion.shape != (len(classes), len(classes)):
             raise ValueError(f'confusion is {confusion.shape} for {len(classes)} classes')
@@ -49,6 +52,7 @@ class Scores:
         self.confusion = confusion[np.ix_(order, order)]
         self._share = None if share is None else share[order]
         self._groups = None if groups is None else np.asarray(groups)[order]
+        self._image_share = None if image_share is None else image_share[order]
         scores = class_scores(confusion_counts(self.confusion), tuple(NAMES))
         self.per_class = {NAMES[name]: 100 * values for name, values in scores.items()}
 
@@ -73,7 +77,8 @@ class Scores:
         """Returns a row per class: scores in percent with two decimals, None if undefined.
 
         ``pixels`` and ``predicted`` count the evaluated pixels by label and by prediction.
-        ``group`` and ``training %``, the share in the training pixels, are added if known.
+        ``group``, ``training %``, the share in the training pixels, and ``images %``, the share of
+        the training images that hold the class, are added if known.
         """
         pixels, _, predicted = confusion_counts(self.confusion)
         rows = []
@@ -83,6 +88,8 @@ class Scores:
                 row['group'] = str(self._groups[c])
             if self._share is not None:
                 row['training %'] = float(f'{100 * self._share[c]:.3g}')
+            if self._image_share is not None:
+                row['images %'] = float(f'{100 * self._image_share[c]:.3g}')
             row |= {'pixels': int(pixels[c]), 'predicted': int(predicted[c])}
             rows.append(row | {key: _known(values[c]) for key, values in self.per_class.items()})
         return rows

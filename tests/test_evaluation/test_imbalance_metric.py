@@ -176,11 +176,12 @@ def test_means_over_groups(tmp_path, caplog):
         assert got[f'm{score}_tail'] == pytest.approx(values[[2, 3]].mean(), abs=0.00501)
     text = log.read_text()
     assert 'head (≥ 5 %): b, e; medium: a; tail (< 2 %): c, d, f' in text
-    table = [line.split('|')[1:4] for line in text.splitlines() if line.startswith('| ')]
+    table = [line.split('|')[1:5] for line in text.splitlines() if line.startswith('| ')]
     assert [[cell.strip() for cell in row] for row in table] == [
-        ['class', 'group', 'training %'],
-        ['b', 'head', '50.00'], ['e', 'head', '45.00'], ['a', 'medium', '3.00'],
-        ['c', 'tail', '1.00'], ['d', 'tail', '1.00'], ['f', 'tail', '0.00'],
+        ['class', 'group', 'training %', 'images %'],
+        ['b', 'head', '50.00', '100.00'], ['e', 'head', '45.00', '100.00'],
+        ['a', 'medium', '3.00', '100.00'], ['c', 'tail', '1.00', '100.00'],
+        ['d', 'tail', '1.00', '100.00'], ['f', 'tail', '0.00', '0.00'],
     ]  # fmt: skip
 
     without_medium = evaluate(ImbalanceMetric(path, head=0.02), pred, label, 6)

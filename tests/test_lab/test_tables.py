@@ -4,12 +4,13 @@ import dataclasses
 
 import pytest
 from squeezed import squeezed
-from study_results import GAMMA, made_plan, made_record, write_study
+from study_results import CLASSES, GAMMA, made_plan, made_record, write_study
 from table_rows import rows
 
 from lab.study.plan import Method, Target
 from lab.study.results import Results
 from lab.study.tables import (
+    by_images_table,
     calibrated_table,
     class_table,
     cost_table,
@@ -65,6 +66,21 @@ def test_classes_from_the_rarest_on(results):
     assert found['recall loss']['pole, 1 %'] == '**21.0** ± 1.4'
     recall = rows(class_table(results, kind='Acc'))
     assert recall['recall loss']['pole, 1 %'] == '**65.0** ± 7.1'
+
+
+def test_classes_by_the_images_that_hold_them(results, tmp_path):
+    assert not by_images_table(results).rows  # nobody said how many
+    record = made_record('ce', 0)
+    shares = dict(zip(CLASSES, (100.0, 30.0, 4.9), strict=True))
+    dataclasses.replace(record, run=dataclasses.replace(record.run, image_share=shares)).write(
+        tmp_path
+    )
+    found = rows(by_images_table(Results.read(made_plan(), tmp_path)))
+    assert list(found['recall loss']) == [
+        'method', 'under 5 % (1)', '25 % or more (2)',
+    ]  # fmt: skip
+    assert found['recall loss']['under 5 % (1)'] == '**21.0** ± 1.4'
+    assert found['cross-entropy']['25 % or more (2)'] == '**71.0** ± 1.4'
 
 
 def test_cost_is_a_multiple_of_the_baselines(results):

@@ -77,7 +77,9 @@ def test_extremes_are_finite(method):
 
 
 def test_what_is_refused():
-    with pytest.raises(ValueError, match="unknown method 'inverse', known are auto, inverse_frequency, "):
+    with pytest.raises(
+        ValueError, match="unknown method 'inverse', known are auto, inverse_frequency, "
+    ):
         class_weights(STATISTICS, 'inverse')
     for beta in (0, 1, -1, math.nan):
         with pytest.raises(ValueError, match='beta must be between 0 and 1'):

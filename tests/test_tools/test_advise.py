@@ -97,7 +97,7 @@ def test_nothing_rare(run_tool, toy_data, tmp_path):
 def test_classes_in_few_images(call_tool, capsys, monkeypatch, options):
     """Nothing is recorded of such data: what is rare by pixels gets the methods for that."""
     monkeypatch.setattr(advice, 'FEW_IMAGES', 1.1)
-    monkeypatch.setattr(advice, 'RARE_BY_IMAGES', ())
+    monkeypatch.setattr(advice, '_has_classes_in_few_images', lambda study: False)
     monkeypatch.setenv('COLUMNS', '400')
     assert call_tool(TOOL, CONFIG, *options) == 0
     text = capsys.readouterr().out
