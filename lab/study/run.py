@@ -44,7 +44,7 @@ class Run:
             where undefined.
         pixels: Evaluated pixels by class, None if not recorded.
         training_share: Share of the training pixels by class in percent, None if not recorded.
-        image_share: Share of the training images that hold a class in percent, None if not recorded.
+        image_share: Percentage of the training images that hold a class, None if not recorded.
         settings: Settings that determine the training, apart from its seed, by dotted key. Runs
             with equal settings are repetitions of one another.
         curves: Steps (n,) and values (n,) of ``'loss'`` and the means. Steps are iterations for the

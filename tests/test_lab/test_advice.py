@@ -12,7 +12,7 @@ from study_results import CLASSES, made_plan, made_record
 
 from lab.study import advice
 from lab.study.advice import RULES, ClassState, advise, class_states, read_evidence, unrecorded
-from lab.study.plan import Method, Plan
+from lab.study.plan import Method
 from lab.study.results import Results
 from mmseg_imbalance.statistics.class_statistics import ClassStatistics
 from mmseg_imbalance.utils.errors import ToolError
