@@ -1,6 +1,6 @@
-# Clothing Co-Parsing with a pre-trained network. Nothing is tuned on these photographs: methods have
-# the values that were chosen on CamVid with the same network, learning rates included, to see whether
-# they carry over.
+# Clothing Co-Parsing with a pre-trained network. Nothing is tuned on these photographs: all methods
+# have the values that were chosen on CamVid with the same network, even their learning rates, to
+# see whether these carry over.
 _base_ = './methods_pretrained.py'
 title = 'Clothing Co-Parsing'
 setting = 'deeplabv3-mobilenet-v2-d16_1xb4-1k_clothing-384x256'
