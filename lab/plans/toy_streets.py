@@ -1,5 +1,6 @@
 # Toy streets, trained from scratch on a CPU: docs/study.md. Only the learning rate is tuned here.
-# The other hyper-parameters are those chosen on CamVid, to see whether they carry over.
+# The other hyper-parameters are those chosen on CamVid, to see whether they carry over, or those of
+# the papers for losses that were not trained there.
 _base_ = './methods.py'
 title = 'Toy streets'
 setting = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256'
@@ -11,6 +12,10 @@ methods = {
     'focal': {'grid': [], 'options': {'head.loss_decode.gamma': 2.0}},
     'ohem': {'grid': [], 'options': {'head.sampler.min_kept': 5000}},
     'balanced-softmax': {'grid': [], 'options': {'head.loss_decode.tau': 0.5}},
+    'focal-tversky': {'grid': []},
+    'unified-focal': {'grid': []},
+    'boundary': {'grid': []},
+    'blv': {'grid': []},
     'ce-cbs': {
         'grid': [],
         'options': {'train_dataloader.sampler.class_prob': 'performance'},
