@@ -3,6 +3,7 @@
 # for all heads of the model. A method that, after tuning, equals one above it is not trained again.
 __sampling = {'train_dataloader.sampler.class_prob': ['performance', 'rare']}
 __median = {'head.loss_decode.class_weight': 'median_frequency'}
+# Losses that are trained together with Lovász soft-max, with the values chosen on CamVid.
 __pairs = {
     'recall': ('recall loss', 'recall_loss', {'type': 'RecallLoss', 'normalizer': 'weight'}),
     'lmp': ('LMP', 'loss_max_pooling', {'type': 'LossMaxPooling', 'p': 1.7}),
@@ -15,7 +16,7 @@ __pairs = {
             'pixel_loss': {'type': 'LogitAdjustedLoss', 'tau': 0.25},
         },
     ),
-}  # losses to train with together with Lovász soft-max: name, folder of their configs, loss
+}
 
 methods = {
     'ce': dict(name='cross-entropy', config='cross_entropy/ce'),
@@ -167,25 +168,22 @@ methods = {
         ours=True,
     ),
     **{
-        f'{key}-lovasz': dict(
-            name=f'{name} + Lovász',
-            config=f'{folder}/{key.split("-")[0]}',
-            options={'head.loss_decode': [loss, {'type': 'LovaszSoftmaxLoss'}]},
+        f'{key}-lovasz{suffix}': dict(
+            name=f'{name} + Lovász{what}',
+            config=f'{folder or own_folder}/{key.removesuffix("-balanced")}{suffix}',
+            options={'head.loss_decode': [loss, {'type': 'LovaszSoftmaxLoss'}], **options},
             ours=True,
         )
-        for key, (name, folder, loss) in __pairs.items()
-    },
-    **{
-        f'{key}-lovasz-cbs': dict(
-            name=f'{name} + Lovász + sampling',
-            config=f'class_balanced_sampling/{key.split("-")[0]}-cbs',
-            options={
-                'head.loss_decode': [loss, {'type': 'LovaszSoftmaxLoss'}],
-                'train_dataloader.sampler.class_prob': 'rare',
-            },
-            ours=True,
+        for suffix, what, folder, options in (
+            ('', '', None, {}),
+            (
+                '-cbs',
+                ' + sampling',
+                'class_balanced_sampling',
+                {'train_dataloader.sampler.class_prob': 'rare'},
+            ),
         )
-        for key, (name, _, loss) in __pairs.items()
+        for key, (name, own_folder, loss) in __pairs.items()
     },
 }
 

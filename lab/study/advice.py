@@ -198,6 +198,7 @@ def _studies(rule: Rule, evidence: Sequence[Results]) -> list[Results]:
 
 
 def _has_classes_in_few_images(study: Results) -> bool:
+    """Whether the records of a study say something about such classes, if of only one."""
     shares = study.comparison.image_shares().values()
     return any(0 < share < 100 * FEW_IMAGES for share in shares)
 

@@ -14,8 +14,7 @@ from .record import Record
 from .results import Results
 from .run_tables import KIND_NAMES, Number, Table, numbers
 
-_FEW_IMAGES = {'under 5 %': 5, '5 to 10 %': 10, '10 to 25 %': 25}  # of the training images
-_MANY_IMAGES = '25 % or more'
+_IMAGE_GROUPS = {'under 5 %': 5, '5 to 10 %': 10, '10 to 25 %': 25, '25 % or more': np.inf}
 
 
 def summary_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
@@ -57,13 +56,15 @@ def class_table(
 def by_images_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
     """Returns the mean IoU of classes that are in few or many of the training images.
 
-    It is empty where no run says how many images hold a class.
+    A class counts if it is in a training image and all runs define its IoU. The table is empty
+    where no run says how many images hold a class.
     """
     groups: dict[str, list[str]] = {}
     shares = results.comparison.image_shares()
     for name, share in sorted(shares.items(), key=lambda item: item[1]):
-        group = next((label for label, most in _FEW_IMAGES.items() if share < most), _MANY_IMAGES)
-        groups.setdefault(group, []).append(name)
+        if share and not any(np.isnan(r.run.scores['IoU'][name]) for r in results.records):
+            group = next(label for label, most in _IMAGE_GROUPS.items() if share < most)
+            groups.setdefault(group, []).append(name)
     methods = (methods or results.methods) if groups else []
     columns = {
         f'{label} ({len(names)})': numbers(
@@ -71,7 +72,7 @@ def by_images_table(results: Results, methods: Sequence[Method] | None = None) -
         )
         for label, names in groups.items()
     }
-    title = 'Mean IoU (%) of the classes (number) that are in a share of the training images'
+    title = 'Mean IoU (%) by the share of the training images that hold a class (number of classes)'
     return _table(results, title, results.mean, methods, columns)
 
 
@@ -193,8 +194,7 @@ TABLES = {
 
 
 def _mean_iou(records: Sequence[Record], names: Sequence[str]) -> Spread:
-    runs = (record.run for record in records)
-    return Spread.of([float(np.nanmean([run.scores['IoU'][n] for n in names])) for run in runs])
+    return Spread.of([np.mean([r.run.scores['IoU'][name] for name in names]) for r in records])
 
 
 def _target_row(results: Results, target: Target) -> list[str]:

@@ -161,8 +161,13 @@ class ImbalanceMetric(BaseMetric):
         Returns:
             The means in percent, without the prefix.
         """
-        known = self._share, self._groups, self._image_share
-        scores = Scores(self._classes, sum(results), *known)
+        scores = Scores(
+            self._classes,
+            sum(results),
+            share=self._share,
+            groups=self._groups,
+            image_share=self._image_share,
+        )
         self.scores = scores
         print_log(f'per class results (%):\n{scores.to_table()}', 'current')
         iteration = _training_iteration()

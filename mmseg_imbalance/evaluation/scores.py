@@ -24,7 +24,7 @@ class Scores:
             If given, classes are sorted, rarest last.
         groups (Sequence[str], optional): One of :data:`GROUPS` for every class; needs ``share``.
         image_share (np.ndarray, optional): (C,) share of the training images that hold a class, in
-            [0, 1]; needs ``share``.
+            [0, 1].
 
     Attributes:
         classes (list[str]): The names, sorted.

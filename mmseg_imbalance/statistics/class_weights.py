@@ -43,11 +43,10 @@ def enet(statistics: ClassStatistics, beta: float) -> np.ndarray:
 
 
 def auto(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """Computes 1 / fᵃ."""
+    """Computes 1 / fᵃ with a = min(1/2, ln 10 / ln(largest f / smallest f))."""
     share = statistics.pixel_share
     imbalance = share.max() / share[share > 0].min()
-    exponent = 0.5 if imbalance <= _AUTO_SPAN**2 else np.log(_AUTO_SPAN) / np.log(imbalance)
-    return share**-exponent
+    return share ** -min(0.5, np.log(_AUTO_SPAN) / np.log(imbalance))
 
 
 _FORMULAS = {
@@ -78,7 +77,8 @@ def class_weights(statistics: ClassStatistics, method: str, beta: float = 0.999)
     ==========================  ===================  ==============================================
     ``auto``                    1 / fᵃ, mean 1       a is 1/2, or less where the weight of the
                                                      rarest class would otherwise be more than ten
-                                                     times that of the most frequent one
+                                                     times that of the most frequent one; a class
+                                                     of a few pixels thus makes all weights alike
     ``inverse_frequency``       1 / f, mean 1
     ``sqrt_inverse_frequency``  1 / √f, mean 1
     ``median_frequency``        median(g) / g        Eigen and Fergus, ICCV 2015, arXiv:1411.4734

@@ -61,7 +61,18 @@ def confusion_scores(file):
     return dict(zip(names, iou, strict=True)), dict(zip(names, recall, strict=True))
 
 
-def made_run(method, seed, iou, acc, classes=None, pixels=None, share=None, curves=None, **kwargs):
+def made_run(
+    method,
+    seed,
+    iou,
+    acc,
+    classes=None,
+    pixels=None,
+    share=None,
+    curves=None,
+    images=None,
+    **kwargs,
+):
     """A run of these scores per class; its means are theirs, and its settings its method."""
     classes = classes or [f'class {c}' for c in range(len(iou))]
     named = {kind: dict(zip(classes, map(float, v), strict=True))
@@ -77,6 +88,7 @@ def made_run(method, seed, iou, acc, classes=None, pixels=None, share=None, curv
         'scores': named,
         'pixels': pixels and dict(zip(classes, pixels, strict=True)),
         'training_share': share and dict(zip(classes, share, strict=True)),
+        'image_share': images and dict(zip(classes, images, strict=True)),
         'settings': {'model.loss': method},
         'curves': curves or {},
     }

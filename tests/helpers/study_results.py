@@ -26,7 +26,10 @@ def made_plan(seeds=(0, 1), targets=(), **methods):
 def made_record(
     method='ce', seed=0, stage='train', iou=(90, 50, 10), acc=(95, 60, 20), choice=None, **kwargs
 ):
-    """A record of a plan's trial with these scores per class; the last one is the tail."""
+    """A record of a plan's trial with these scores per class; the last one is the tail.
+
+    ``images`` are the percentages of the training images that hold them.
+    """
     plan = replace(kwargs.pop('plan', None) or made_plan(), seeds=[seed])
     trials = (trial for trial in plan.trials(stage) if trial.method == method)
     trial = next(trial for trial in trials if trial.choice == (choice or {}))
@@ -39,7 +42,10 @@ def made_record(
     }
     curves = {'loss': (np.array([1, 2]), np.array([2.5, 1.25]))}
     share = [80.0, 19.0, 1.0]
-    run = made_run(method, seed, iou, acc, CLASSES, [800, 190, 10], share, curves, means=means)
+    images = kwargs.pop('images', None)
+    run = made_run(
+        method, seed, iou, acc, CLASSES, [800, 190, 10], share, curves, images, means=means
+    )
     augmented = {key: value + 1 for key, value in means.items()} if stage == 'train' else {}
     given = {'run': run, 'augmented': augmented} | kwargs
     return Record(trial, f'python tools/train.py {method}.py', MACHINE, **given)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_runs import made_run
 from mmengine.config import Config
-from study_results import CLASSES, made_plan, made_record
+from study_results import made_plan, made_record
 
 from lab.study import advice
 from lab.study.advice import RULES, ClassState, advise, class_states, read_evidence, unrecorded
@@ -35,11 +35,8 @@ def study(tmp_path):
         for method, values in tail.items():
             for seed, value in zip(seeds, values, strict=True):
                 iou = (90 if method == 'ce' else first, 50, value)
-                made = made_record(method, seed, plan=plan, iou=iou)
-                run = replace(
-                    made.run, image_share=images and dict(zip(CLASSES, images, strict=True))
-                )
-                replace(made, run=run).write(tmp_path / key)
+                made = made_record(method, seed, plan=plan, iou=iou, images=images)
+                made.write(tmp_path / key)
         return Results.read(plan, tmp_path / key)
 
     return make

@@ -9,8 +9,10 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from mmseg.structures import build_pixel_sampler
 
+from lab.study.choice import choose
 from lab.study.commands import head_options
 from lab.study.plan import Method, Plan, PlanError
+from lab.study.record import read_records
 from mmseg_imbalance.utils.shipped import config_path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,15 +62,24 @@ def test_shipped_plans_build(path):
                         found = found[name]
 
 
-@pytest.mark.parametrize('stem', ['camvid_pretrained', 'clothing'])
-def test_every_method_on_a_pretrained_network_has_its_learning_rate(stem):
-    shipped = Plan.fromfile(ROOT / 'lab/plans' / f'{stem}.py')
+def test_every_method_on_a_pretrained_network_has_its_learning_rate():
+    shipped = Plan.fromfile(ROOT / 'lab/plans/camvid_pretrained.py')
     grids = [method.grid for method in shipped.methods.values()]
     assert len(grids) >= 12 and all(grid == grids[0] for grid in grids)
     (key,) = grids[0]
     lr = config(f'cross_entropy/ce_{shipped.setting}.py').optim_wrapper.optimizer.lr
     assert (key, grids[0][key][0]) == ('optim_wrapper.optimizer.lr', lr)
-    assert all(fold.keys() <= {'match', 'listed'} for fold in shipped.folds)
+
+
+def test_clothing_has_the_learning_rates_that_were_chosen_on_camvid():
+    plans = ROOT / 'lab/plans'
+    camvid, clothing = (Plan.fromfile(plans / f'{p}.py') for p in ('camvid_pretrained', 'clothing'))
+    chosen = choose(camvid, read_records(plans / 'results' / camvid.key, 'tune'))
+    for trial in clothing.trials('train'):
+        lr = trial.options['optim_wrapper.optimizer.lr']
+        if trial.method != 'wce-auto':
+            assert {'optim_wrapper.optimizer.lr': lr} == chosen[trial.method], trial.name
+    assert all(set(fold) <= {'match', 'listed'} for fold in camvid.folds + clothing.folds)
 
 
 @pytest.mark.parametrize('stem', ['camvid', 'toy_streets'])

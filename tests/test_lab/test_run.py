@@ -61,11 +61,13 @@ def test_undefined_values_are_nan(changed):
     assert steps.tolist() == [1, 2] and values[0] == 2.5 and np.isnan(values[1])
 
 
-def test_training_share(finished, changed):
+def test_shares_of_training_pixels_and_images(finished, changed):
     scores = json.loads((finished / 'run.json').read_text())['scores']
-    rows = [row | {'training %': 25.0} for row in scores['classes']]
+    rows = [row | {'training %': 25.0, 'images %': 75.0} for row in scores['classes']]
     run = read_run(changed(scores=scores | {'classes': rows}))
     assert run.training_share == dict.fromkeys(CLASSES, 25.0)
+    assert run.image_share == dict.fromkeys(CLASSES, 75.0)
+    assert read_run(finished).image_share is None
 
 
 def test_what_cannot_be_read_is_named(finished, changed, tmp_path):

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from squeezed import squeezed
-from study_results import CLASSES, GAMMA, made_plan, made_record, write_study
+from study_results import GAMMA, made_plan, made_record, write_study
 from table_rows import rows
 
 from lab.study.plan import Method, Target
@@ -70,17 +70,22 @@ def test_classes_from_the_rarest_on(results):
 
 def test_classes_by_the_images_that_hold_them(results, tmp_path):
     assert not by_images_table(results).rows  # nobody said how many
-    record = made_record('ce', 0)
-    shares = dict(zip(CLASSES, (100.0, 30.0, 4.9), strict=True))
-    dataclasses.replace(record, run=dataclasses.replace(record.run, image_share=shares)).write(
-        tmp_path
-    )
+    made_record('ce', 0, images=(100.0, 25.0, 4.9)).write(tmp_path)
     found = rows(by_images_table(Results.read(made_plan(), tmp_path)))
-    assert list(found['recall loss']) == [
-        'method', 'under 5 % (1)', '25 % or more (2)',
-    ]  # fmt: skip
+    assert list(found['recall loss']) == ['method', 'under 5 % (1)', '25 % or more (2)']
     assert found['recall loss']['under 5 % (1)'] == '**21.0** ± 1.4'
     assert found['cross-entropy']['25 % or more (2)'] == '**71.0** ± 1.4'
+    chosen = [results.plan.methods['focal']]
+    assert list(rows(by_images_table(Results.read(made_plan(), tmp_path), chosen))) == [
+        'focal loss'
+    ]
+    # a class that no image holds, and one that one of the runs does not define
+    made_record('ce', 0, images=(10.0, 5.0, 0.0)).write(tmp_path)
+    found = rows(by_images_table(Results.read(made_plan(), tmp_path)))
+    assert list(found['recall loss']) == ['method', '5 to 10 % (1)', '10 to 25 % (1)']
+    made_record('ce', 1, iou=(92, float('nan'), 6)).write(tmp_path)
+    found = rows(by_images_table(Results.read(made_plan(), tmp_path)))
+    assert list(found['recall loss']) == ['method', '10 to 25 % (1)']
 
 
 def test_cost_is_a_multiple_of_the_baselines(results):
