@@ -31,6 +31,7 @@ class Rule(NamedTuple):
 
 
 _ALARMS = 'missing a rare class is worse than a false alarm'
+_WEIGHTS = 'the loss should stay a cross-entropy with fixed weights'
 _ACCURACY = 'mean accuracy counts more than false alarms'
 _HARD = 'hard or small objects are lost in the mean'
 _KEPT = f'{_HARD}, and frequent classes should keep most of their scores'
@@ -43,6 +44,7 @@ RULES = (
     Rule('few pixels', 'lmp', _KEPT, 'loss_max_pooling'),
     Rule('few pixels', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
     Rule('few pixels', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
+    Rule('few pixels', 'wce-auto', _WEIGHTS, 'baselines'),
     Rule('few pixels', 'lovasz', _ACCURACY, 'baselines'),
     Rule('few pixels', 'wce-median', _ACCURACY, 'baselines'),
     Rule('missed', 'lmp', _KEPT, 'loss_max_pooling'),
@@ -192,8 +194,8 @@ def _few_images_recorded(evidence: Sequence[Results]) -> bool:
 def _studies(rule: Rule, evidence: Sequence[Results]) -> list[Results]:
     """Returns the studies with a rule's method whose data are in the rule's situation."""
     measured = [s for s in evidence if rule.method in s.trained and _judged(s, rule.method)]
-    if rule.situation == 'few images':
-        return [s for s in measured if _has_classes_in_few_images(s)]
+    if rule.situation == 'few images':  # one seed is too little to go by such studies alone
+        return [s for s in measured if _has_classes_in_few_images(s) and _runs(s, rule.method) > 1]
     return measured
 
 
@@ -204,8 +206,11 @@ def _has_classes_in_few_images(study: Results) -> bool:
 
 
 def _judged(study: Results, method: str) -> bool:
-    gain = study.judged_gain(study.plan.methods[method], 'mIoU')
-    return method == study.plan.baseline or gain.runs > 0
+    return method == study.plan.baseline or _runs(study, method) > 0
+
+
+def _runs(study: Results, method: str) -> int:
+    return study.judged_gain(study.plan.methods[method], 'mIoU').runs
 
 
 def _against(each: Recommendation) -> str:
@@ -214,10 +219,9 @@ def _against(each: Recommendation) -> str:
         where = ' on data with classes in few images' * (each.rule.situation == 'few images')
         return f'nothing is recorded of it{where}; see configs/{each.rule.page}/README.md'
     for mean in ('mIoU', 'mIoU_tail') if each.rule.situation != 'none' else ():
-        gains = each.scores(mean)
-        # the deviation of a single seed is NaN, and comparisons with it are false
+        named = list(zip(each.scores(mean), each.studies, strict=True))
+        gains = [gain for gain, _ in named if gain.runs > 1]  # one seed has no deviation
         if 2 * sum(gain.mean > gain.std for gain in gains) <= len(gains):
-            named = zip(gains, each.studies, strict=True)
             spreads = ((f'{g.mean:+.1f} ± {g.std:.1f}', s.plan.title) for g, s in named)
             shown = (f'{text.removesuffix(" ± nan")} on {title}' for text, title in spreads)
             return f'the records do not speak for it: {MEANS[mean]} {", ".join(shown)}'

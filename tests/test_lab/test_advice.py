@@ -202,6 +202,8 @@ def test_one_seed_says_nothing(study):
     recommended, withheld = advise([POLE], [study(one, seeds=[0])])
     assert not recommended
     assert withheld['recall loss'] == 'the records do not speak for it: mIoU +4.0 on Toy'
+    both = [study(GAINING), study(one, key='other', seeds=[0])]
+    assert keys(advise([POLE], both)[0]) == ['recall', 'lmp']  # nor against a method
 
 
 def test_few_images_need_records_of_such_data(study):
@@ -226,6 +228,9 @@ def test_few_images_need_records_of_such_data(study):
     assert [[s.plan.key for s in each.studies] for each in recommended[1:3]] == [
         ['clothing'], ['toy', 'clothing']
     ]  # fmt: skip
+    one_seed = {method: values[:1] for method, values in both.items()}
+    one_seed = study(one_seed, key='one seed', seeds=[0], images=few)
+    assert unrecorded([ROAD, TIE], [evidence[0], one_seed]).startswith('tie: in 2.0 %')
     lacking = study(GAINING | {'recall-cbs': (40, 42)}, key='clothing2', images=few)
     _, withheld = advise([ROAD, TIE], [evidence[0], lacking])
     where = 'on data with classes in few images; see configs/class_balanced_sampling/README.md'

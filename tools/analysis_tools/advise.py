@@ -42,7 +42,8 @@ that were in 5 %, and added nothing to recall loss on toy streets, where every c
 more; nothing was measured in between.
 With --run, a class is missed if its recall there is below 50 %.
 A method is recommended only for results in lab/plans/results: mIoU rises by more than a standard
-deviation in more than half of the studies that have the method, and so does the IoU of the tail.
+deviation in more than half of the studies that have several runs of the method, and so does the IoU
+of the tail.
 The runs of a study are trainings with several seeds, scored on the validation images. Where whole
 videos of the training set were held out in turn, they are the trainings without one of them, scored
 on this video: streets that the network has never seen tell more than the next frames of known ones.
