@@ -114,11 +114,12 @@ def test_what_a_trainer_adds_up_is_the_loss_of_the_whole_batch():
     torch.testing.assert_close(sum(parts), whole)
 
 
-def test_the_readme_begins_with_two_commands_and_five_lines():
+def test_the_readme_begins_with_three_commands_and_five_lines():
     commands, config = blocks('README.md')[:2]
-    assert [line.split(' ')[:2] for line in commands.text.splitlines()] == [
-        ['make', 'demo'],
-        ['make', 'test'],
+    assert [line.split('    ')[0] for line in commands.text.splitlines()] == [
+        'make demo',
+        'make test',
+        'source .venv/bin/activate && bash tools/study_clothing.sh',
     ]
     assert config in CONFIGS and len(config.text.splitlines()) == 5
 

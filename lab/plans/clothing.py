@@ -33,4 +33,5 @@ methods = {
         for key in __methods
     },
 }
+highlights = [key for key in __methods if key != 'balanced-softmax']  # a figure has eight colours
 targets = [target for target in _base_.targets if target['method'] in __methods]

@@ -229,14 +229,27 @@ def _against(each: Recommendation) -> str:
 
 
 def _ranked(fitting: Sequence[Recommendation]) -> list[Recommendation]:
-    studies = [{study.plan.key for study in each.studies} for each in fitting]
+    """Orders methods by their gains in the studies that all of them have, with several runs.
 
-    def rank(each: Recommendation) -> float:
-        gains = zip(each.scores('mIoU_tail'), each.studies, strict=True)
-        shared = (g.mean for g, s in gains if all(s.plan.key in keys for keys in studies))
-        return -sum(shared)
+    Methods with less than half as many studies as others come last, and do not count as all.
+    """
+    gains = [
+        {
+            study.plan.key: gain.mean
+            for gain, study in zip(each.scores('mIoU_tail'), each.studies, strict=True)
+            if gain.runs > 1
+        }
+        for each in fitting
+    ]
+    most = max(map(len, gains), default=0)
+    few = [2 * len(own) < most for own in gains]
+    known = [set(own) for own, is_few in zip(gains, few, strict=True) if not is_few]
+    shared = set.intersection(*known) if known else set()
 
-    return sorted(fitting, key=rank)
+    def rank(i: int) -> tuple[bool, float]:
+        return few[i], -sum(gains[i].get(key, 0) for key in shared)
+
+    return [fitting[i] for i in sorted(range(len(fitting)), key=rank)]
 
 
 def _reason(situation: str, concerned: Sequence[ClassState]) -> str:

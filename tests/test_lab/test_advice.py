@@ -139,6 +139,8 @@ def test_order_is_by_the_studies_that_all_methods_have(study):
     recommended, _ = advise([POLE], [study(GAINING), other])
     assert keys(recommended) == ['recall', 'lmp']
     assert [s.plan.key for s in recommended[1].studies] == ['toy', 'other']
+    third = study({'ce': (10, 6), 'lmp': (95, 90)}, key='third')  # recall loss is in one of three
+    assert keys(advise([POLE], [study(GAINING), other, third])[0]) == ['lmp', 'recall']
 
 
 def test_records_that_speak_against_a_method(study):

@@ -179,7 +179,7 @@ def test_data_without_annotations(call_tool, capsys, data):
     [
         (['configs/none.py'], 'config file not found: configs/none.py'),
         ([CONFIG, '--class-weight', 'enet=w.pkl'], 'class weights are kept in .json, '),
-        ([CONFIG, '--class-weight', 'nothing=w.json'], 'METHOD=FILE with one of the methods inv'),
+        ([CONFIG, '--class-weight', 'nothing=w.json'], 'METHOD=FILE with one of the methods auto'),
         ([CONFIG, '--class-weight', 'enet'], "'enet' is not METHOD=FILE"),
         ([CONFIG, '--beta', '1'], "'1' is not a number between 0 and 1"),
         ([CONFIG, '--nproc', '0'], 'not a whole number >= 1'),
