@@ -102,6 +102,11 @@ class Recommendation(NamedTuple):
             for s in self.studies
         ]
 
+    def repeated(self, mean: str) -> dict[str, Spread]:
+        """Returns the gains by plan of the studies with several runs: one has no deviation."""
+        keys = [study.plan.key for study in self.studies]
+        return {k: g for k, g in zip(keys, self.scores(mean), strict=True) if g.runs > 1}
+
 
 def class_states(statistics: ClassStatistics, run: Run | None = None) -> list[ClassState]:
     """Returns the classes of a training set, the most frequent first.
@@ -219,9 +224,9 @@ def _against(each: Recommendation) -> str:
         where = ' on data with classes in few images' * (each.rule.situation == 'few images')
         return f'nothing is recorded of it{where}; see configs/{each.rule.page}/README.md'
     for mean in ('mIoU', 'mIoU_tail') if each.rule.situation != 'none' else ():
-        named = list(zip(each.scores(mean), each.studies, strict=True))
-        gains = [gain for gain, _ in named if gain.runs > 1]  # one seed has no deviation
+        gains = each.repeated(mean).values()
         if 2 * sum(gain.mean > gain.std for gain in gains) <= len(gains):
+            named = zip(each.scores(mean), each.studies, strict=True)
             spreads = ((f'{g.mean:+.1f} ± {g.std:.1f}', s.plan.title) for g, s in named)
             shown = (f'{text.removesuffix(" ± nan")} on {title}' for text, title in spreads)
             return f'the records do not speak for it: {MEANS[mean]} {", ".join(shown)}'
@@ -233,21 +238,14 @@ def _ranked(fitting: Sequence[Recommendation]) -> list[Recommendation]:
 
     Methods with less than half as many studies as others come last, and do not count as all.
     """
-    gains = [
-        {
-            study.plan.key: gain.mean
-            for gain, study in zip(each.scores('mIoU_tail'), each.studies, strict=True)
-            if gain.runs > 1
-        }
-        for each in fitting
-    ]
+    gains = [each.repeated('mIoU_tail') for each in fitting]
     most = max(map(len, gains), default=0)
     few = [2 * len(own) < most for own in gains]
     known = [set(own) for own, is_few in zip(gains, few, strict=True) if not is_few]
     shared = set.intersection(*known) if known else set()
 
     def rank(i: int) -> tuple[bool, float]:
-        return few[i], -sum(gains[i].get(key, 0) for key in shared)
+        return few[i], -sum(gains[i][key].mean for key in shared & gains[i].keys())
 
     return [fitting[i] for i in sorted(range(len(fitting)), key=rank)]
 

@@ -71,11 +71,14 @@ def test_every_method_on_a_pretrained_network_has_its_learning_rate():
     assert (key, grids[0][key][0]) == ('optim_wrapper.optimizer.lr', lr)
 
 
-def test_clothing_has_the_learning_rates_that_were_chosen_on_camvid():
+def test_other_plans_have_the_learning_rates_that_were_chosen_on_camvid():
     plans = ROOT / 'lab/plans'
-    camvid, clothing = (Plan.fromfile(plans / f'{p}.py') for p in ('camvid_pretrained', 'clothing'))
+    camvid, longer, clothing = (
+        Plan.fromfile(plans / f'{stem}.py')
+        for stem in ('camvid_pretrained', 'camvid_pretrained_2k', 'clothing')
+    )
     chosen = choose(camvid, read_records(plans / 'results' / camvid.key, 'tune'))
-    for trial in clothing.trials('train'):
+    for trial in (*clothing.trials('train'), *longer.trials('tune')):
         lr = trial.options['optim_wrapper.optimizer.lr']
         if trial.method != 'wce-auto':
             assert {'optim_wrapper.optimizer.lr': lr} == chosen[trial.method], trial.name

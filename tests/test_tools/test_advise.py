@@ -39,10 +39,7 @@ def test_classes_methods_and_a_config(run_tool, options, tmp_path):
     (name,) = re.findall(r'^1\. (.+?), if ', done.stdout, re.MULTILINE)
     first = done.stdout.partition('1. ')[2].partition('2. ')[0]
     for results in read_evidence(ROOT / 'lab/plans'):
-        found = [method for method in results.methods if method.name == name]
-        if not found:
-            continue
-        (method,) = found
+        (method,) = [method for method in results.methods if method.name == name]
         gain = results.judged_gain(method, 'mIoU')
         shown = re.escape(f'{gain.mean:+.1f}' + f' ± {gain.std:.1f}' * (gain.runs > 1))
         title = results.plan.title + ', held-out parts' * results.plan.in_turn
