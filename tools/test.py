@@ -16,6 +16,7 @@ from mmseg_imbalance.utils.run_config import (
     RunConfigError,
     add_run_arguments,
     check_data,
+    inner_datasets,
     load_run_config,
 )
 
@@ -69,7 +70,8 @@ def augment_at_test_time(cfg: Config) -> None:
     for key in ('tta_model', 'tta_pipeline'):
         if key not in cfg:
             raise RunConfigError(f'--tta needs {key} in the config')
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    for dataset in inner_datasets(cfg.test_dataloader.dataset):
+        dataset.pipeline = cfg.tta_pipeline
     cfg.model = dict(cfg.tta_model, module=cfg.model)
 
 

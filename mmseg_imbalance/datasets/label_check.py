@@ -26,6 +26,7 @@ from PIL import Image, UnidentifiedImageError
 from ..utils.command_line import first_line
 from ..utils.errors import BadFileError
 from ..utils.logs import in_later_worker
+from .wrappers import inside
 
 _ONE_CHANNEL = ('1', 'L', 'P')  # Pillow's modes of up to 8 bits; in P the ids are palette indices
 _DEEP = ('I', 'F')  # how Pillow's deeper modes start, such as I;16
@@ -63,7 +64,7 @@ class CheckedFiles(BaseSegDataset):
         """Loads and transforms a sample."""
         info = self.get_data_info(idx)
         try:
-            for step in self.pipeline.transforms:
+            for step in inside(self.pipeline):  # also in TestTimeAug
                 check_label_map(info, step)
             return self.pipeline(info)
         except Exception as error:  # pipelines raise anything, mostly without naming a file

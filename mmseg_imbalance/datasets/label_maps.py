@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
-from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset, MultiImageMixDataset
 
@@ -124,10 +124,9 @@ def find_label_maps(dataset) -> LabelMaps:
     """Lists the label maps of a plain or wrapped data set.
 
     Args:
-        dataset: A ``BaseSegDataset``, or a ``ConcatDataset``, ``RepeatDataset``,
-            ``ClassBalancedDataset`` or ``MultiImageMixDataset`` of such data sets, nested or not.
-            :class:`LabelMaps` are returned unchanged, so every function that takes a data set also
-            takes these.
+        dataset: A ``BaseSegDataset``, or a ``ConcatDataset``, ``RepeatDataset`` or
+            ``MultiImageMixDataset`` of such data sets, nested or not. :class:`LabelMaps` are
+            returned unchanged, so every function that takes a data set also takes these.
 
     Raises:
         TypeError: If there is a data set of another type; names the type.
@@ -171,8 +170,6 @@ def _collect(dataset, found: list[LabelMap], roots: list[str]) -> np.ndarray:
         return np.concatenate([_collect(part, found, roots) for part in dataset.datasets])
     if isinstance(dataset, RepeatDataset):
         return np.tile(_collect(dataset.dataset, found, roots), dataset.times)
-    if isinstance(dataset, ClassBalancedDataset):
-        return _collect(dataset.dataset, found, roots)[dataset.repeat_indices]
     if isinstance(dataset, MultiImageMixDataset):
         for transform in inside(dataset.pipeline):
             _warn_of_unknown(type(transform))
@@ -182,8 +179,7 @@ def _collect(dataset, found: list[LabelMap], roots: list[str]) -> np.ndarray:
     if not isinstance(dataset, BaseSegDataset):
         raise TypeError(
             f'cannot list the label maps of {type(dataset).__name__}; supported are '
-            'BaseSegDataset, and ConcatDataset, RepeatDataset, ClassBalancedDataset and '
-            'MultiImageMixDataset of it'
+            'BaseSegDataset, and ConcatDataset, RepeatDataset and MultiImageMixDataset of it'
         )
     labels = _label_maps_of(dataset)
     start = len(found)
@@ -200,7 +196,7 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
             f'the pipeline of {type(dataset).__name__} loads no annotations; it has '
             f'{_names(transforms) or "no transforms"}, and needs one like LoadAnnotations'
         )
-    for transform in inside(transforms[transforms.index(loaders[-1]) + 1 :]):
+    for transform in inside(transforms[transforms.index(loaders[0]) + 1 :]):
         _warn_of_unknown(type(transform))
     samples = [dataset.get_data_info(index) for index in range(len(dataset))]
     if not isinstance(dataset, CheckedFiles):  # which warn by themselves

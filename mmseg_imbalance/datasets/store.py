@@ -74,9 +74,10 @@ def _on_all_ranks(labels: LabelMaps, path: Path, nproc: int | None) -> ClassStat
 
 
 def training_statistics(cfg: Config) -> ClassStatistics:
-    """Returns the class statistics of a config's training set, as its hook would count them.
+    """Returns the class statistics of a config's training set, as its training would count them.
 
-    They are those of the files: what a sampler by class adds in training is not in them.
+    They are those of the files: what a sampler by class adds in training is not in them. The file
+    is the one that the hook or the sampler of the config names.
 
     Raises:
         RunConfigError: If the training data are missing.
@@ -85,8 +86,10 @@ def training_statistics(cfg: Config) -> ClassStatistics:
     check_data(cfg, 'train')
     hooks = cfg.get('custom_hooks') or []
     hook = next((hook for hook in hooks if 'ClassStatisticsHook' in str(hook['type'])), {})
+    sampler = cfg.train_dataloader.get('sampler') or {}
+    path = hook.get('statistics') or sampler.get('statistics')
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    return class_statistics(dataset, hook.get('statistics'), hook.get('nproc'))
+    return class_statistics(dataset, path, hook.get('nproc'))
 
 
 def label_rows(dataset, statistics: ClassStatistics) -> np.ndarray:

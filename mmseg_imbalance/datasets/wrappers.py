@@ -34,7 +34,7 @@ def _parts(dataset) -> list:
 
 def inside(pipeline) -> Iterator:
     """Yields the transforms in a list, or in what has a list of them, such as RandomApply."""
-    transforms = getattr(pipeline, 'transforms', pipeline)
+    transforms = getattr(pipeline, 'transforms', getattr(pipeline, 'subroutines', pipeline))
     if isinstance(transforms, list | tuple):
         for transform in transforms:
             if not isinstance(transform, list | tuple):

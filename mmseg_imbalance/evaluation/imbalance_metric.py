@@ -142,7 +142,7 @@ class ImbalanceMetric(BaseMetric):
         self._forget()
         # Sample i of this rank is sample i * world_size + rank overall, as in collect_results. From
         # `size` on, samplers repeat samples to give all ranks equally many: at most one per rank.
-        if (seen - 2) * world_size + rank >= size:
+        if seen > -(-size // world_size):
             raise RuntimeError(
                 f'{seen} samples were evaluated on rank {rank} of {world_size}, more than its part '
                 f'of the data set of {size}; was an earlier evaluation interrupted? Evaluate anew'

@@ -143,7 +143,7 @@ class ClassBalancedInfiniteSampler(Sampler):
         if epoch is not None:  # also after resuming, since such a training resumes at an epoch
             self._drawn = epoch * len(self)
             end = self._drawn + len(self)
-        while self._drawn < end and not is_over():
+        while self._drawn < end and (end < math.inf or not is_over()):
             position = self._drawn * self.world_size + self.rank
             number, offset = divmod(position, BLOCK)
             if self._block[0] != number:
@@ -298,14 +298,16 @@ def _check(uniform_ratio, class_prob, score, gamma, floor, min_pixels) -> None:
 
 def _count(dataset: Sized, statistics: str | ClassStatistics | None):
     """Returns the statistics of a data set, and every image's row in them."""
-    if not hasattr(dataset, 'metainfo'):  # none of MMEngine, which could say where its labels are
+    listed = hasattr(dataset, 'metainfo')  # a data set of MMEngine knows its label maps
+    if not listed:
         if statistics is None:
             raise ValueError(
                 'statistics are missing: count_label_maps of mmseg_imbalance.statistics makes them'
             )
         if not isinstance(statistics, ClassStatistics):
             statistics = ClassStatistics.load(statistics)
-    if isinstance(statistics, ClassStatistics):
+    known = isinstance(statistics, ClassStatistics)
+    if known and not (listed and statistics.fingerprint):  # rows in the order of the data set
         if len(statistics.keys) != len(dataset):
             raise ValueError(
                 f'the statistics have {len(statistics.keys)} label maps, the data set '
@@ -315,5 +317,5 @@ def _count(dataset: Sized, statistics: str | ClassStatistics | None):
     from ..datasets import class_statistics, find_label_maps, label_rows  # imported late
 
     labels = find_label_maps(dataset)  # once, since large data sets take a while
-    counted = class_statistics(labels, statistics)
+    counted = statistics if known else class_statistics(labels, statistics)
     return counted, label_rows(labels, counted)

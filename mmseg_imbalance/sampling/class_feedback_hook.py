@@ -106,7 +106,8 @@ class ClassFeedbackHook(Hook):
         self._batch = self._counts = None
         if self._sampler is not None:
             self._sampler.expect_feedback()
-            if self.interval > runner.max_iters:
+            adaptive = getattr(self._sampler, 'adaptive', True)
+            if adaptive and self.interval > runner.max_iters:
                 runner.logger.log(
                     logging.WARNING,
                     f'ClassFeedbackHook never reports to the sampler: its interval is '

@@ -8,9 +8,7 @@ from rich.console import Console
 from rich.progress import track
 
 
-def count_seen(
-    dataloader: Iterable, draws: int, num_classes: int, ignore_index: int = 255
-) -> np.ndarray:
+def count_seen(dataloader: Iterable, draws: int, num_classes: int, ignore_index: int) -> np.ndarray:
     """Counts the pixels of each class in the samples of a training data loader.
 
     Args:

@@ -44,6 +44,17 @@ def test_a_bad_label_map_ends_the_training_and_is_named(tmp_path, how, test_mode
         samples[2]
 
 
+def test_label_maps_are_checked_in_test_time_augmentation_too(tmp_path):
+    write_labels(tmp_path)
+    spoil(tmp_path / KEY, '16 bits')
+    flips = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
+    augmented = dict(type='TestTimeAug', transforms=[flips, STEPS[1:]])
+    samples = dataset(tmp_path, test_mode=True, pipeline=[STEPS[0], augmented])
+    assert len(samples[0]['gt_seg_map']) == 2
+    with pytest.raises(BadFileError, match=BAD['16 bits']):
+        samples[2]
+
+
 @pytest.mark.elsewhere
 def test_the_error_of_a_worker_names_the_file(tmp_path):
     """PyTorch makes a new error of that of a worker, with the traceback there as its text."""

@@ -261,6 +261,9 @@ def test_a_transform_that_may_change_ids_is_named_once(root, monkeypatch):
     for _ in range(2):
         find_label_maps(build(config(root, pipeline=[LOADER, dict(type='SwapIds'), flip])))
     assert len(said) == 1 and said[0].startswith('SwapIds comes after the label maps are loaded')
+    twice = [LOADER, dict(type='LoadMappedAnnotations', mapping={1: 0})]  # only one is followed
+    find_label_maps(build(config(root, pipeline=twice)))
+    assert len(said) == 2 and said[1].startswith('LoadMappedAnnotations comes after')
 
 
 @TRANSFORMS.register_module(force=True)

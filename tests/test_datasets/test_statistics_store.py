@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 import torch.distributed as dist
 from label_files import build, config, write_labels
+from mmengine.config import Config
 from two_ranks import on_two_ranks
 
 from mmseg_imbalance.datasets import class_statistics, store
 from mmseg_imbalance.datasets import count as count_module
 from mmseg_imbalance.datasets.count import BadLabelsError, count_classes
 from mmseg_imbalance.datasets.label_maps import find_label_maps
-from mmseg_imbalance.datasets.store import StaleStatisticsError, default_path, label_rows
+from mmseg_imbalance.datasets.store import (
+    StaleStatisticsError,
+    default_path,
+    label_rows,
+    training_statistics,
+)
 from mmseg_imbalance.statistics.class_statistics import ClassStatistics
 
 WAY_OUT = r'; count anew with tools/analysis_tools/class_statistics.py --force, or name another'
@@ -79,6 +85,18 @@ def test_a_label_map_that_changes_while_it_is_counted(root, tmp_path, monkeypatc
     class_statistics(build(config(root)), path, nproc=1)
     with pytest.raises(StaleStatisticsError, match='1 of 4 label maps have changed'):
         class_statistics(build(config(root)), path)
+
+
+@pytest.mark.parametrize('of', ['hook', 'sampler'])
+def test_the_statistics_of_a_config_are_in_the_file_that_it_names(root, tmp_path, of):
+    file = str(tmp_path / 'named.npz')
+    sampler = dict(type='ClassBalancedInfiniteSampler')
+    hook = dict(type='ClassStatisticsHook')
+    dict(hook=hook, sampler=sampler)[of]['statistics'] = file
+    loader = dict(dataset=config(root), sampler=sampler)
+    counted = training_statistics(Config(dict(train_dataloader=loader, custom_hooks=[hook])))
+    assert counted.fingerprint == ClassStatistics.load(file).fingerprint
+    assert not (root / 'class_statistics').exists()
 
 
 def test_rows(root):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from label_files import LOADER, build, config, write_labels
-from mmengine.dataset import ClassBalancedDataset
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
@@ -59,17 +58,6 @@ def test_predictions_of_several_data_sets(root, tmp_path):
         PredictionWriterHook(str(tmp_path / 'out')).after_test_iter(runner, 0, outputs=[sample])
     for folder, value in (('train', 3), ('more', 5)):
         assert (cv2.imread(str(tmp_path / 'out' / folder / 'frame 0.png'), 0) == value).all()
-
-
-def test_balanced_by_mmengine(root):
-    class Balanced(ClassBalancedDataset):
-        def __init__(self, dataset):
-            self.dataset, self.repeat_indices = dataset, [0, 0, 1, 2, 3, 3, 3]
-            self._metainfo = dataset.metainfo
-
-    labels = find_label_maps(Balanced(build(config(root))))
-    assert [list(labels.maps)[row][-5] for row in labels.rows] == list('0012333')
-    np.testing.assert_array_equal(labels.repetitions, [2, 1, 1, 3])
 
 
 @pytest.mark.elsewhere

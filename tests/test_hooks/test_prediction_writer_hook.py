@@ -1,5 +1,6 @@
 """Predictions are saved under the images' relative paths."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -40,3 +41,17 @@ def test_reduced_zero_label_is_undone(runner, tmp_path):
     outputs = [sample(tmp_path / 'images/a.png', 3, reduce_zero_label=True)]
     PredictionWriterHook(str(tmp_path)).after_test_iter(runner, 0, outputs=outputs)
     assert (cv2.imread(str(tmp_path / 'a.png'), cv2.IMREAD_UNCHANGED) == 4).all()
+
+
+def test_no_image_is_overwritten(tmp_path, monkeypatch):
+    """A list of files may name images that are not below the folder of images."""
+    monkeypatch.chdir(tmp_path)
+    Path('raw').mkdir()
+    cv2.imwrite('raw/a.png', np.full((4, 6), 200, np.uint8))
+    dataset = SimpleNamespace(data_prefix=dict(img_path='data/images'))
+    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset))
+    for path in ('raw/a.png', tmp_path / 'raw/a.png', 'data/../raw/a.png'):
+        PredictionWriterHook('out/run').after_test_iter(runner, 0, outputs=[sample(path, 3)])
+    assert (cv2.imread('raw/a.png', cv2.IMREAD_UNCHANGED) == 200).all()
+    (saved,) = Path('out/run').rglob('*.png')
+    assert saved == Path('out/run', *(tmp_path / 'raw/a.png').parts[1:])

@@ -1,4 +1,5 @@
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,6 +182,18 @@ def test_statistics_of_other_data_are_refused(dataset, tmp_path):
     class_statistics(tiny_dataset(tmp_path), file)
     with pytest.raises(ValueError, match=str(file)):
         sampler(dataset, statistics=str(file))
+
+
+def test_statistics_find_the_images_of_a_list(dataset, tmp_path):
+    """They are sorted by path, a list of images is not."""
+    root = Path(dataset.data_root)
+    names = [Path(dataset[i]['img_path']).stem for i in range(len(PIXELS))]
+    (tmp_path / 'list.txt').write_text('\n'.join(reversed(names)))
+    listed = tiny_dataset(root, ann_file=str(tmp_path / 'list.txt'))
+    counted = sampler(listed).expected_draws()
+    assert not np.array_equal(counted, counted[::-1])
+    given = sampler(listed, statistics=class_statistics(dataset)).expected_draws()
+    np.testing.assert_array_equal(given, counted)
 
 
 def test_feedback_moves_towards_the_worse_class(dataset):

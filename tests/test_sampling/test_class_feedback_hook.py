@@ -546,3 +546,8 @@ def test_feedback_that_never_comes_is_named(tmp_path):
     run(cfg)
     log = next((tmp_path / 'run').rglob('*.log')).read_text()
     assert 'never reports to the sampler: its interval is 3 iterations, the training has 2' in log
+
+
+def test_nobody_misses_feedback_that_changes_nothing(tmp_path):
+    run(tiny_config(tmp_path, iters=2, interval=3, train_dataloader__sampler__class_prob='rare'))
+    assert 'never reports' not in next((tmp_path / 'run').rglob('*.log')).read_text()

@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmseg.registry import DATA_SAMPLERS
 from tiny_data import tiny_dataset
 from tiny_run import PIXELS, tiny_config
@@ -94,6 +95,25 @@ def test_resumed_exactly(tmp_path, class_prob):
     assert begun + resumed == straight and len(begun) == 4
     for one, two in zip(runner.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(one, two)
+
+
+def test_an_epoch_begun_anew_is_whole(tmp_path, monkeypatch):
+    """MMEngine resumes such an epoch at its start, but counts iterations from where it was."""
+    noted = dict(loop_stage='train', epoch=2, max_epochs=3, max_iters=6, iter=5)
+    hub = MessageHub.get_current_instance()
+    monkeypatch.setattr(hub, 'get_info', lambda key, default=None: noted.get(key, default))
+    tiny_config(tmp_path)  # writes the images
+    draws = []
+    for draw in DATA_SAMPLERS.build(
+        dict(
+            type='ClassBalancedInfiniteSampler', seed=5, min_pixels=4, class_prob='rare',
+            dataset=tiny_dataset(tmp_path / 'data'),
+        )
+    ):  # fmt: skip
+        draws.append(int(draw))
+        noted['iter'] += 1
+    noted.clear()
+    assert draws == stream(tmp_path, 3 * SIZE)[2 * SIZE :]
 
 
 def test_length_is_that_of_a_rank(tmp_path, monkeypatch):

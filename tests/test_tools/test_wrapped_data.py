@@ -22,9 +22,11 @@ def config(tmp_path, toy_data):
     return path
 
 
-def test_predictions_are_saved(run_tool, config, trained, tmp_path):
+@pytest.mark.parametrize('augmented', [(), ('--tta',)], ids=['plain', 'augmented'])
+def test_predictions_are_saved(run_tool, config, trained, tmp_path, augmented):
     out, checkpoint = tmp_path / 'out', trained[0] / 'iter_2.pth'
-    done = run_tool('test.py', config, checkpoint, '--work-dir', tmp_path, '--out', out)
+    args = ('--work-dir', tmp_path, '--out', out, *augmented)
+    done = run_tool('test.py', config, checkpoint, *args)
     assert done.returncode == 0, done.stderr
     assert len(list(out.rglob('*.png'))) == 3
 

@@ -10,7 +10,8 @@ from mmengine.runner import Runner, set_random_seed
 from rich.console import Console
 from rich.markdown import Markdown
 
-from mmseg_imbalance.datasets import class_statistics
+from mmseg_imbalance.datasets.store import training_statistics
+from mmseg_imbalance.datasets.wrappers import plain_datasets
 from mmseg_imbalance.sampling.class_feedback_hook import KEY
 from mmseg_imbalance.sampling.seen import count_seen
 from mmseg_imbalance.statistics.class_distribution import (
@@ -25,7 +26,6 @@ from mmseg_imbalance.utils.files import write_figure
 from mmseg_imbalance.utils.resuming import latest_checkpoint
 from mmseg_imbalance.utils.run_config import (
     add_config_arguments,
-    check_data,
     load_config,
     newest_config,
 )
@@ -96,18 +96,16 @@ def last_class_prob(work_dir: str) -> list[float]:
 def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarray]:
     """Counts the pixels of each class in the label maps and in the samples of a training."""
     cfg = load_config(config_file(path), args.cfg_options)
-    check_data(cfg, 'train')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
+    statistics = training_statistics(cfg)
     set_random_seed(args.seed)  # for the augmentation if the config has no workers
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
-    statistics = class_statistics(
-        loader.dataset, cfg.train_dataloader.sampler.get('statistics', None)
-    )
     classes = list(statistics.classes)
     if Path(path).is_dir() and getattr(loader.sampler, 'adaptive', False):
         schedule = [(0, last_class_prob(path))]
         loader.sampler.load_state_dict(dict(seed=args.seed, classes=classes, schedule=schedule))
-    return statistics, count_seen(loader, args.draws, len(classes))
+    ignored = plain_datasets(loader.dataset)[0].ignore_index
+    return statistics, count_seen(loader, args.draws, len(classes), ignored)
 
 
 def main() -> int:
