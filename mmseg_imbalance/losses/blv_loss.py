@@ -31,7 +31,7 @@ class BLVLoss(ClassPriorLoss):
 
     A loss in evaluation mode, as in ``model.eval()``, adds no noise. The draws are those of
     PyTorch's generator of the logits' device, so that they repeat with its seed; processes draw for
-    themselves. Hooks that compute losses too, such as those of curves and pictures, draw too.
+    themselves.
 
     The noisy logits take up one tensor of the logits' size, in float32 for half precision. It is
     kept for the backward pass, instead of the logits. ``UpsampledLogits`` are upsampled for it, so

@@ -30,7 +30,9 @@ class ClassCountLoss(PixelWeightingLoss):
         momentum: Share in (0, 1] of the current batch in running counts that give the weights, as
             in batch normalisation; only classes in the batch are updated. Checkpoints save and
             resume the counts; without ``sync`` each process has its own, and those of the first
-            are saved. Each step updates them once, but not in evaluation and not with
+            are saved (DistributedDataParallel with ``broadcast_buffers=True``, which MMEngine sets
+            to False, would give these to all). Each step updates them once, but not in evaluation,
+            where classes without counts have those of the batch, and not with
             ``reduction_override='none'``. None: the counts of the batch.
         sync: Whether to sum the counts over all processes, in one all-reduce per step.
         num_classes: Number of classes. With ``momentum``, it is needed if something copies the
@@ -156,9 +158,9 @@ class ClassCountLoss(PixelWeightingLoss):
         running = self.running_counts
         if self.needs_num_classes:
             running = torch.zeros_like(counts, dtype=running.dtype)
-        if not self.training:
-            return running
         present, known = counts[0] > 0, running[0] > 0
+        if not self.training:
+            return torch.where(known, running, counts)
         moved = running + self.momentum * (counts - running)
         moved = torch.where(present, torch.where(known, moved, counts), running)
         if not self.probing:

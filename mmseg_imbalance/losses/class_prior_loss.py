@@ -33,7 +33,7 @@ class ClassPriorLoss(PixelWeightingLoss):
         super().__init__(**kwargs)
         self.prior_from_statistics = prior is None
         # Configuration, like class weights; empty until the statistics are set.
-        self.register_buffer('log_prior', torch.tensor([]), persistent=False)
+        self.register_buffer('log_prior', torch.tensor([], dtype=torch.float32), persistent=False)
         if prior is not None:
             self._set_prior(_load_prior(prior))
 
@@ -53,10 +53,11 @@ class ClassPriorLoss(PixelWeightingLoss):
     def _set_prior(self, counts: list[float]) -> list[float]:
         """Stores the logarithms of the class shares and returns the shares."""
         self._check_length('prior', counts, self.num_classes)
-        total = math.fsum(counts)
-        log_prior = [math.log(count) - math.log(total) for count in counts]
+        largest = max(counts)
+        total = math.fsum(count / largest for count in counts)  # in the largest, to stay finite
+        log_prior = [math.log(count) - math.log(largest) - math.log(total) for count in counts]
         self.log_prior = self.log_prior.new_tensor(log_prior)
-        return [count / total for count in counts]
+        return [count / largest / total for count in counts]
 
 
 def _load_prior(prior: Sequence[float] | str) -> list[float]:

@@ -50,18 +50,19 @@ class LossMaxPooling(PixelWeightingLoss):
         pixel_loss: Another loss to pool instead of soft-max cross-entropy, a module or the config
             of a registered one. It is called with ``reduction_override='none'`` and has to return
             losses ≥ 0 of shape (N, H, W), as :class:`SoftmaxFocalLoss` does; sigmoid losses return
-            one per class.
+            one per class. Running counts, as of a recall loss with momentum, would not move.
         class_weight: See :class:`PixelWeightingLoss`, as for the arguments below.
         loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log.
         num_classes: Number of classes, to be checked.
-        check_labels: Whether to check the values of the labels (and that a ``pixel_loss`` is not
-            negative); None: only on a CPU.
+        check_labels: Whether to check the values of the labels (and that a ``pixel_loss``, which
+            has the same option for its own check, is not negative); None: only on a CPU.
         compile: Whether to compile the pass over the logits; ``pixel_loss`` has its own option.
         kernels: Whether to use the Triton kernels on a GPU, also in ``pixel_loss``.
 
     Raises:
-        ValueError: For p < 1, a ratio outside (0, 1] or an unknown pool.
+        ValueError: For p < 1, a ratio outside (0, 1], an unknown pool or a ``pixel_loss`` with
+            momentum.
 
     Example:
         >>> import torch
@@ -99,6 +100,11 @@ class LossMaxPooling(PixelWeightingLoss):
         self.pool = pool
         built = pixel_loss is None or isinstance(pixel_loss, nn.Module)
         self.pixel_loss = pixel_loss if built else MODELS.build(pixel_loss)
+        if getattr(self.pixel_loss, 'momentum', None) is not None:
+            raise ValueError(
+                'pixel_loss has momentum, but its running counts are only updated where it is the '
+                'loss itself: leave its momentum out'
+            )
 
     @property
     def needs_statistics(self) -> bool:

@@ -55,7 +55,7 @@ class PixelWeightingLoss(SegmentationLoss):
             logits.
         compile: Whether to compile the pass over the logits with ``torch.compile``, in the first
             step. On a CPU this is faster, but slower to start. It needs a C++ compiler. On a GPU it
-            replaces the kernels, which are faster.
+            replaces the kernels, which are faster. ``UpsampledLogits`` have an option of their own.
         check_labels: Whether to report labels that are neither a class nor ignored. True: always.
             False: never. None: only on a CPU, since the check costs a synchronisation per step on a
             GPU. Without it, such a label ends there in CUDA's unspecific device-side assert or,
@@ -225,7 +225,7 @@ class PixelWeightingLoss(SegmentationLoss):
             if factor is not None:
                 pixel_loss = torch.where(valid, pixel_loss * factor, 0.0)
             with torch.no_grad():
-                in_full = PixelScores(pixel_loss, scores.pred, scores.num_classes)
+                in_full = PixelScores(pixel_loss.detach(), scores.pred, scores.num_classes)
                 weighing, divisor = self.weigh(in_full, seg_label, valid)
         return WeighedPixels(scores, factor, pixel_loss, weighing, divisor)
 

@@ -38,8 +38,8 @@ class RecallLoss(ClassCountLoss):
             in batch normalisation; only classes in the batch are updated. This is steadier if
             crops show few classes. Checkpoints save and resume the counts; without ``sync`` each
             process has its own, and those of the first are saved. Each step updates them once, but
-            not in evaluation and not with ``reduction_override='none'``. None: the recall of the
-            batch.
+            not in evaluation and not with ``reduction_override='none'``, see
+            :class:`ClassCountLoss`. None: the recall of the batch.
         sync: Whether to sum the counts over all processes, in one all-reduce per step. Recall,
             divisor and the gradient that DistributedDataParallel averages are then those of all
             batches together.

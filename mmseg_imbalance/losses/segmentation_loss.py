@@ -59,7 +59,9 @@ class SegmentationLoss(nn.Module):
         weights = [] if self.class_weight_method else load_class_weight(class_weight)
         # A buffer follows the model to its device; as configuration it is not in checkpoints.
         self.register_buffer(
-            'class_weight', None if weights is None else torch.tensor(weights), persistent=False
+            'class_weight',
+            None if weights is None else torch.tensor(weights, dtype=torch.float32),
+            persistent=False,
         )
         self._weights_source = (
             'class_weight' if self.class_weight_method else source_of(class_weight, 'class_weight')

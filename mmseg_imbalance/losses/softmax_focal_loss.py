@@ -38,8 +38,8 @@ class SoftmaxFocalLoss(PixelWeightingLoss):
 
     def __init__(self, gamma: float = 2.0, loss_name: str = 'loss_focal', **kwargs) -> None:
         super().__init__(loss_name=loss_name, **kwargs)
-        if not gamma >= 0:
-            raise ValueError(f'gamma must be ≥ 0, got {gamma}')
+        if not 0 <= gamma < float('inf'):
+            raise ValueError(f'gamma must be a number ≥ 0, got {gamma}')
         self.gamma = gamma
 
     def score(

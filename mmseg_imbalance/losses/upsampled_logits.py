@@ -44,7 +44,7 @@ class UpsampledLogits:
     ) -> None:
         self.low_resolution = plain_tensor(low_resolution)
         self.shape = torch.Size([*low_resolution.shape[:2], *size])
-        self.align_corners = align_corners
+        self.align_corners = bool(align_corners)  # None is False, as in F.interpolate
         self.compile = compile
         self._losses, self._predictions = _Kept(), _Kept()
 

@@ -102,7 +102,7 @@ class _LovaszSoftmax(torch.autograd.Function):
     ) -> Tensor:
         pixels = _Pixels(seg_logits, seg_label, ignore_index, align_corners)
         buckets, more, divisions = _sizes(seg_label.numel(), working_dtype(seg_logits))
-        start = torch.arange(buckets, device=seg_label.device) / buckets
+        start = torch.arange(buckets, dtype=torch.float32, device=seg_label.device) / buckets
         start = start.expand(pixels.num_classes, buckets)
         width = torch.full_like(start, 1 / buckets)
         levels = _Buckets(buckets, [])

@@ -20,6 +20,7 @@ def plain_tensor(tensor: Tensor) -> Tensor:
         >>> type(plain_tensor(torch.ones(2).as_subclass(Named)))
         <class 'torch.Tensor'>
     """
-    if is_compiling() or not has_torch_function((tensor,)):
+    # A default device that PyTorch was told to use makes `has_torch_function` true of anything.
+    if not isinstance(tensor, Tensor) or is_compiling() or not has_torch_function((tensor,)):
         return tensor
     return tensor.as_subclass(Tensor)

@@ -82,7 +82,8 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return pool
 
 
-os.register_at_fork(after_in_child=_pool.cache_clear)  # a child process has none of the threads
+if hasattr(os, 'register_at_fork'):  # not on Windows, where processes do not fork
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of the threads
 
 
 def cache_slices(numbers: Tensor) -> Iterator[slice]:

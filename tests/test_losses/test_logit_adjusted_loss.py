@@ -51,6 +51,9 @@ def test_extreme_priors_are_finite():
     value = LogitAdjustedLoss(prior=prior)(logits, label)
     value.backward()
     assert value.isfinite() and logits.grad.isfinite().all()
+    assert LogitAdjustedLoss(prior=[1.7e308] * 5).log_prior.exp().tolist() == pytest.approx(
+        [0.2] * 5
+    )
     log_prior = LogitAdjustedLoss(prior=prior).log_prior
     expected = [math.log(share) - math.log(1e300) for share in prior]
     np.testing.assert_allclose(log_prior.numpy(), expected, rtol=1e-6, atol=1e-6)

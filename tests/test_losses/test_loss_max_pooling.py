@@ -151,6 +151,7 @@ def test_pixel_weights_multiply_before_the_pooling():
         (dict(ratio=0), r'ratio must be in \(0, 1\], got 0'),
         (dict(ratio=1.5), 'ratio must be'),
         (dict(pool='pixel'), "pool must be one of .* got 'pixel'"),
+        (dict(pixel_loss=dict(type='RecallLoss', momentum=0.1)), 'pixel_loss has momentum'),
     ),
 )
 def test_misuse_is_named_at_construction(kwargs, message):

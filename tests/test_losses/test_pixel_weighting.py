@@ -10,6 +10,7 @@ from mmseg.registry import MODELS, TASK_UTILS
 from mmseg.structures import SegDataSample
 from tiny_statistics import make_statistics
 
+from mmseg_imbalance.losses import PixelWeightingLoss
 from mmseg_imbalance.losses.upsampled_logits import UpsampledLogits
 from mmseg_imbalance.ops import pixel_cross_entropy
 from mmseg_imbalance.statistics import class_weights
@@ -361,3 +362,18 @@ def test_one_channel_is_refused_by_its_shape(cfg):
 def test_a_name_that_is_not_trained_is_refused():
     with pytest.raises(ValueError, match="must contain 'loss', got 'lmp'.*'loss_lmp'"):
         MODELS.build(dict(type='LossMaxPooling', loss_name='lmp'))
+
+
+def test_weights_that_are_the_losses_have_no_gradient(batch):
+    class SelfWeighted(PixelWeightingLoss):
+        def weigh(self, scores, seg_label, valid):
+            return scores.loss, valid.sum()[None]
+
+    logits, label = batch[0].requires_grad_(), batch[1]
+    losses = F.cross_entropy(logits, label, ignore_index=255, reduction='none')
+    expected = (losses.detach() * losses).sum() / (label != 255).sum()
+    value = SelfWeighted()(logits, label)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(loss, logits)[0] for loss in (value, expected))
+    )

@@ -125,6 +125,19 @@ class TestMomentum:
         loss(*draw_batch(2))
         assert torch.equal(loss.running_counts, before)
 
+    def test_evaluation_uses_the_batch_for_classes_without_counts(self):
+        first, second = draw_batch(1), draw_batch(2)
+        fresh = RecallLoss(momentum=0.25, num_classes=NUM_CLASSES).eval()
+        assert torch.equal(fresh(*first), RecallLoss()(*first))
+        loss = RecallLoss(momentum=0.25, floor=0)
+        first[1][first[1] == 3] = 0
+        loss(*first)
+        pixels = loss.eval()(*second, reduction_override='none')
+        expected = RecallLoss(floor=0)(*second, reduction_override='none')
+        of_the_class = second[1] == 3
+        assert torch.equal(pixels[of_the_class], expected[of_the_class])
+        assert not torch.equal(pixels, expected)
+
     def test_a_pixel_sampler_sees_the_same_recall_and_moves_nothing(self):
         loss = RecallLoss(momentum=0.25)
         loss(*draw_batch(1))

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -46,5 +48,6 @@ def test_without_gamma_it_is_cross_entropy():
 
 
 def test_misuse_is_named():
-    with pytest.raises(ValueError, match='gamma must be ≥ 0, got -1'):
-        SoftmaxFocalLoss(gamma=-1)
+    for gamma in (-1, math.inf):
+        with pytest.raises(ValueError, match=f'gamma must be a number ≥ 0, got {gamma}'):
+            SoftmaxFocalLoss(gamma=gamma)

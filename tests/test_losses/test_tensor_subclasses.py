@@ -54,6 +54,39 @@ def test_upsampled_logits(cfg):
     assert type(value) is torch.Tensor and torch.equal(value, expected)
 
 
+@every_loss
+def test_a_default_device_changes_nothing(cfg):
+    """It takes part in all functions, as the class of a framework does."""
+    low, label = draw_batch(shape=(2, NUM_CLASSES, 5, 6))[0], draw_batch()[1]
+    size = label.shape[1:]
+    expected = MODELS.build(cfg)(UpsampledLogits(low, size, align_corners=False), label)
+    with torch.device('cpu'):
+        value = MODELS.build(cfg)(UpsampledLogits(low, size, align_corners=False), label)
+    assert torch.equal(value, expected)
+
+
+@every_loss
+def test_a_default_precision_changes_nothing(cfg):
+    logits, label = draw_batch()
+    expected, expected_grad = value_and_gradient(MODELS.build(cfg), logits, label)
+    try:
+        torch.set_default_dtype(torch.float64)
+        value, grad = value_and_gradient(MODELS.build(cfg), logits, label)
+        torch.set_default_dtype(torch.bfloat16)
+        rough, rough_grad = value_and_gradient(MODELS.build(cfg), logits, label)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(value, expected) and torch.equal(grad, expected_grad)
+    assert torch.equal(rough, expected) and torch.equal(rough_grad, expected_grad)
+
+
+def test_corners_are_aligned_as_by_pytorch():
+    low = draw_batch(shape=(2, NUM_CLASSES, 5, 6))[0]
+    by_default = UpsampledLogits(low, (9, 9), align_corners=None)
+    assert by_default.resizing is False
+    assert torch.equal(by_default.resized(), UpsampledLogits(low, (9, 9), False).resized())
+
+
 def test_plain_tensors_and_parameters_are_left_alone():
     for tensor in (torch.ones(2), torch.nn.Parameter(torch.ones(2))):
         assert plain_tensor(tensor) is tensor
