@@ -52,17 +52,17 @@ def parse_args() -> argparse.Namespace:
 
 
 def draw_streets(args: argparse.Namespace) -> None:
+    tool = TOOLS / 'dataset_converters' / 'toy_streets.py'
+    sizes = ['--train', str(args.train), '--val', str(args.val)]
+    done = subprocess.run([sys.executable, tool, args.data_root, *sizes])
+    if done.returncode:
+        raise ToolError(f'{tool.name} failed', done.returncode)
     counts = dict(train=args.train, val=args.val)
     found = claim(args.work_dir / 'recipe.json', counts)
     if found != counts:
         raise ToolError(
             f'{args.work_dir} holds a demo on {found} images; choose another --work-dir'
         )
-    tool = TOOLS / 'dataset_converters' / 'toy_streets.py'
-    sizes = ['--train', str(args.train), '--val', str(args.val)]
-    done = subprocess.run([sys.executable, tool, args.data_root, *sizes])
-    if done.returncode:
-        raise ToolError(f'{tool.name} failed', done.returncode)
 
 
 def plan_of(args: argparse.Namespace) -> Plan:

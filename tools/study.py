@@ -24,7 +24,8 @@ EXAMPLES = """examples:
 Stages: "tune" trains with every value of the methods' grids on a part of the training set and
 scores the rest of it. "train" trains with the best of these values and scores the last checkpoint,
 plain and with test-time augmentation. "cost" measures time and memory, one training at a time.
-"calibrate" finds offsets of the classes on the images that the tuning held out, and scores them.
+"calibrate" finds offsets of the classes on the images that the tuning held out, and scores the
+validation images with and without them.
 A study that was interrupted or is run again continues where it stopped. The work dir then has the
 results, a small JSON file per training, and a report of them: report.md and figures, which
 tools/analysis_tools/study_report.py can make again. Exit code: 0 all is done, 1 some trainings

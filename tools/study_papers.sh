@@ -10,8 +10,8 @@
 #   recall_paper_cityscapes   1    Cityscapes as in the paper on recall loss, 90k
 #
 # docs/data.md says where to put the data. After an interruption, the same command continues where
-# it stopped. Tuning takes 26 of the 86 trainings of cityscapes and synthia_rand. Methods without
-# hyper-parameters to tune can be trained without it: --stages train --methods KEY ...
+# it stopped. --dry-run lists the trainings. Methods without hyper-parameters to tune can be trained
+# without the others' tuning: --stages train --methods KEY ...
 set -euo pipefail
 TOOLS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ _WEIGHTS = 'the loss should stay a cross-entropy with fixed weights'
 _ACCURACY = 'mean accuracy counts more than false alarms'
 _HARD = 'hard or small objects are lost in the mean'
 _KEPT = f'{_HARD}, and frequent classes should keep most of their scores'
+_COUNTED = 'rare classes should be predicted as if all classes were equally frequent'
 
 RULES = (
     Rule('few images', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
@@ -44,6 +46,8 @@ RULES = (
     Rule('few pixels', 'lmp', _KEPT, 'loss_max_pooling'),
     Rule('few pixels', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
     Rule('few pixels', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
+    Rule('few pixels', 'balanced-softmax', _COUNTED, 'baselines'),
+    Rule('few pixels', 'focal', _HARD, 'baselines'),
     Rule('few pixels', 'wce-auto', _WEIGHTS, 'baselines'),
     Rule('few pixels', 'lovasz', _ACCURACY, 'baselines'),
     Rule('few pixels', 'wce-median', _ACCURACY, 'baselines'),
@@ -145,8 +149,8 @@ def advise(
 
     A method is recommended if it raises mIoU by more than a standard deviation in more than half of
     the studies that have it, and so too the IoU of the tail. Methods for one situation are in the
-    order of the tail's gains in the studies that they share. Without records of data with classes
-    in few images, such classes count as in few pixels if they are rare by pixels, too.
+    order of the tail's gains, compared study by study. Without records of several runs on data
+    with classes in few images, such classes count as in few pixels if they are rare by pixels, too.
 
     Returns:
         The recommendations, and the reason for every other method by its name.
@@ -181,14 +185,14 @@ def advise(
 
 
 def unrecorded(classes: Sequence[ClassState], evidence: Sequence[Results]) -> str:
-    """Says which classes are in few images, '' if there are none or records of such data."""
+    """Says which classes are in few images, '' if there are none, or records of several runs."""
     concerned = [c for c in classes if c.situation == 'few images']
     if not concerned or _few_images_recorded(evidence):
         return ''
     (page,) = {rule.page for rule in RULES if rule.situation == 'few images'}
     return (
-        f'{_reason("few images", concerned)}. Nothing is recorded for data with classes in few '
-        f'images; see configs/{page}/README.md'
+        f'{_reason("few images", concerned)}. There are no records of several runs on data with '
+        f'classes in few images; see configs/{page}/README.md'
     )
 
 
@@ -234,18 +238,18 @@ def _against(each: Recommendation) -> str:
 
 
 def _ranked(fitting: Sequence[Recommendation]) -> list[Recommendation]:
-    """Orders methods by their gains in the studies that all of them have, with several runs.
+    """Orders methods by how far they gain more than all of them do in the same studies.
 
-    Methods with less than half as many studies as others come last, and do not count as all.
+    Studies with one run do not count. Methods with less than half as many studies as others come
+    last.
     """
     gains = [each.repeated('mIoU_tail') for each in fitting]
     most = max(map(len, gains), default=0)
-    few = [2 * len(own) < most for own in gains]
-    known = [set(own) for own, is_few in zip(gains, few, strict=True) if not is_few]
-    shared = set.intersection(*known) if known else set()
+    usual = {key: fmean(g[key].mean for g in gains if key in g) for key in set().union(*gains)}
 
     def rank(i: int) -> tuple[bool, float]:
-        return few[i], -sum(gains[i][key].mean for key in shared & gains[i].keys())
+        above = [gain.mean - usual[key] for key, gain in gains[i].items()]
+        return 2 * len(above) < most, -fmean(above) if above else 0.0
 
     return [fitting[i] for i in sorted(range(len(fitting)), key=rank)]
 

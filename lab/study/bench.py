@@ -56,6 +56,7 @@ class Bench:
 
     def preview(self) -> Iterator[str]:
         """Yields a line for each trial that would be carried out, with the training's command."""
+        self._check_stages()
         chosen = self._chosen()
         for stage in self.stages:
             asked = set(self.methods or self.plan.methods)
@@ -66,7 +67,9 @@ class Bench:
                 command = ''
                 if stage == 'train':  # the trials of other stages differ in more than options
                     command = f': {shown_command(trial, load_config(config_path(trial.config)))}'
-                yield f'{stage} {trial.name}{command}'
+                untuned = ', '.join(sorted(self._open_choices(stage, trial.method, chosen)))
+                note = f' (not tuned yet, with the first values: {untuned})' if untuned else ''
+                yield f'{stage} {trial.name}{note}{command}'
 
     def carry_out(self) -> list[Path]:
         """Carries out the remaining trials and writes a report of all results so far.
@@ -78,6 +81,7 @@ class Bench:
             ToolError: If the request is wrong, or another study is using the same folder. A trial
                 that fails does not raise: it is noted and the others continue.
         """
+        self._check_stages()
         lock = self.work_dir / '.lock'
         lock.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -93,9 +97,11 @@ class Bench:
         threads = max(_cores() // (jobs * self.plan.gpus), 1)
         return Workshop(self.tools, self.work_dir, torch.device(get_device()), threads)
 
-    def _stage(self, stage: str) -> None:
-        if stage == 'calibrate' and not self.plan.hold_out:
+    def _check_stages(self) -> None:
+        if 'calibrate' in self.stages and not self.plan.hold_out:
             raise ToolError(f'the plan {self.plan.key} has no hold_out to calibrate on')
+
+    def _stage(self, stage: str) -> None:
         base, keys = self.plan.baseline, list(self.methods or self.plan.methods)
         if stage == 'tune':  # tuning the others needs the baseline's chosen values
             self._run(stage, self._possible(stage, [base]))

@@ -85,13 +85,11 @@ def _entries(results: Results, names: Collection[str]) -> dict[str, dict]:
         if name not in names or not trained_as_shipped(records[0].trial):
             continue
         method = results.plan.methods[key]
+        shown = [('mIoU', 'mIoU', False), ('mIoU(ms+flip)', 'mIoU', True), ('mAcc', 'mAcc', False)]
         metrics = {
             name: round(results.mean(method, score, augmented).mean, 1)
-            for name, score, augmented in (
-                ('mIoU', 'mIoU', False),
-                ('mIoU(ms+flip)', 'mIoU', True),
-                ('mAcc', 'mAcc', False),
-            )
+            for name, score, augmented in shown
+            if results.plan.augmented or not augmented
         }
         entries[name] = {
             'Task': 'Semantic Segmentation',

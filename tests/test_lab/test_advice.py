@@ -208,6 +208,13 @@ def test_one_seed_says_nothing(study):
     assert keys(advise([POLE], both)[0]) == ['recall', 'lmp']  # nor against a method
 
 
+def test_a_method_without_a_study_leaves_it_to_the_others(study):
+    values = {'ce': (0, 1), 'recall': (10, 12), 'recall-cbs': (8, 10), 'lmp': (9, 11)}
+    other = {'ce': (0, 1), 'recall': (3, 5), 'recall-cbs': (9, 11)}
+    evidence = [study(values), study(other, key='other')]
+    assert keys(advise([POLE], evidence)[0]) == ['recall-cbs', 'lmp', 'recall']
+
+
 def test_few_images_need_records_of_such_data(study):
     both = GAINING | {'recall-cbs': (40, 42), 'lmp-cbs': (30, 28)}
     few = (100.0, 30.0, 9.9)  # percent of the images that hold a class
@@ -215,7 +222,10 @@ def test_few_images_need_records_of_such_data(study):
     recommended, withheld = advise([ROAD, POLE, TIE], evidence[:1])
     assert keys(recommended) == ['recall-cbs', 'lmp-cbs', 'recall', 'lmp']
     assert {each.reason for each in recommended} == {'pole, tie: rare by pixels'}
-    where = 'Nothing is recorded for data with classes in few images; see configs/class_balanced'
+    where = (
+        'There are no records of several runs on data with classes in few images; see '
+        'configs/class_balanced'
+    )
     assert unrecorded([ROAD, POLE, TIE], evidence[:1]) == (
         f'tie: in 2.0 % of the images or fewer. {where}_sampling/README.md'
     )

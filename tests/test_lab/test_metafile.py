@@ -92,6 +92,16 @@ def test_only_configs_trained_as_they_are_have_results(results, tmp_path):
     assert not update_metafile(path, results)
 
 
+def test_studies_without_augmentation_have_no_scores_with_it(tmp_path):
+    plan = dataclasses.replace(made_plan(), setting=CAMVID[:-3], augmented=False)
+    for method in ('ce', 'recall'):
+        made_record(method, 0, plan=plan, augmented={}).write(tmp_path)
+    path = write_metafile(tmp_path / 'metafile.yml', {'Name': f'recall_{CAMVID[:-3]}'})
+    assert update_metafile(path, {'toy': Results.read(plan, tmp_path)})
+    (model,) = yaml.safe_load(path.read_text())['Models']
+    assert model['Results'][0]['Metrics'] == {'mIoU': 50.0, 'mAcc': 58.3}
+
+
 def test_another_style_is_not_out_of_date(results, tmp_path):
     path = write_metafile(tmp_path / 'metafile.yml', {'Name': 'of_another_plan'})
     path.write_text('# a comment\n' + path.read_text())

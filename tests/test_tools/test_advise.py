@@ -102,7 +102,7 @@ def test_classes_in_few_images(call_tool, capsys, monkeypatch, options):
     assert call_tool(TOOL, CONFIG, *options) == 0
     text = capsys.readouterr().out
     where = 'data with classes in few images; see configs/class_balanced_sampling/README.md.'
-    assert text.count(f'Nothing is recorded for {where}') == 1
+    assert text.count(f'There are no records of several runs on {where}') == 1
     assert '\n1. ' in text and ': rare by pixels.' in text
 
 

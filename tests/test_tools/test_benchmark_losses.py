@@ -37,6 +37,7 @@ def test_others_can_be_left_out(call_tool, capsys):
         (['--device', 'abacus'], "device 'abacus' cannot be used: "),
         (['--dtype', 'int8'], "invalid choice: 'int8'"),
         (['--shape', '2', '0', '4', '4'], "'0' is not a whole number >= 1"),
+        (['--shape', '2', '1', '4', '4'], '--shape has 1 class; the losses need two or more'),
     ],
 )
 def test_what_cannot_be_is_one_line(call_tool, capsys, args, message):

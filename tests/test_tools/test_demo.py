@@ -60,3 +60,11 @@ def test_another_demo_in_the_same_folder_is_refused(finished, again):
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith('demo.py: error')]
     assert 'is of other settings (train_cfg.max_iters=2, now 3)' in line
+
+
+def test_a_failed_attempt_is_no_demo_yet(finished, run_fork):
+    """Another one may then ask for other numbers of images."""
+    folder, _ = finished
+    done = run_fork('demo.py', *SIZES[:2], '--work-dir', 'other', '--train', 4, cwd=folder)
+    assert done.returncode == 2 and 'toy_streets.py failed' in done.stderr
+    assert not (folder / 'other').exists()

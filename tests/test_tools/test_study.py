@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 from run_tools import ROOT, ForkedTool
 
+DEMO = str(ROOT / 'lab/plans/demo.py')
 PLAN = """
 title = 'Tiny'
 setting = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256'
@@ -288,10 +289,11 @@ def test_dry_run_lists_what_is_left(tmp_path, toy_data, run_tool):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()[-8:]
     assert ': python tools/train.py configs/cross_entropy/ce_' in lines[2]
-    assert [line.partition(':')[0] for line in lines] == [
+    open_yet = ' (not tuned yet, with the first values: focal)'
+    assert [line.partition(': python')[0] for line in lines] == [
         'tune focal_gamma-2.0', 'tune focal_gamma-1.0',
-        'train ce_seed5', 'train focal_seed5', 'train recall_seed5',
-        'cost ce', 'cost focal', 'cost recall',
+        'train ce_seed5', f'train focal_seed5{open_yet}', 'train recall_seed5',
+        'cost ce', f'cost focal{open_yet}', 'cost recall',
     ]  # fmt: skip
     assert not (tmp_path / 'work').exists()
 
@@ -304,6 +306,8 @@ def test_dry_run_lists_what_is_left(tmp_path, toy_data, run_tool):
         (['PLAN', '--seeds', '0', '7'], 'has no seed 7: 0'),
         (['PLAN', '--stages', 'train'], 'nothing is chosen yet for focal: run --stages tune first'),
         (['PLAN', '--stages', 'test'], "invalid choice: 'test'"),
+        ([DEMO, '--stages', 'calibrate'], 'the plan demo has no hold_out to calibrate on'),
+        ([DEMO, '--stages', 'calibrate', '--dry-run'], 'the plan demo has no hold_out to'),
         (['PLAN', '--jobs', '0'], '--jobs'),
     ],
 )

@@ -1,7 +1,6 @@
 """Measures time and memory of the losses, compared with cross-entropy and others' losses."""
 
 import argparse
-import json
 import os
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from rich.progress import track
 
 from mmseg_imbalance.utils.command_line import add_seed, first_line, run_tool, whole_number
 from mmseg_imbalance.utils.errors import ToolError
-from mmseg_imbalance.utils.files import write_atomically, write_figure
+from mmseg_imbalance.utils.files import write_figure
 from mmseg_imbalance.utils.laboratory import find_lab
 from mmseg_imbalance.utils.machine import describe_machine
 
@@ -23,6 +22,7 @@ find_lab(__file__)
 from lab.speed import measure  # noqa: E402
 from lab.speed.contestants import draw_label, loss_contestants, stage_contestants  # noqa: E402
 from lab.speed.measure import ContestantError, Measurement  # noqa: E402
+from lab.speed.report import write_report  # noqa: E402
 from lab.speed.scaling import PLOTTED_BITS, scaling_figure  # noqa: E402
 from lab.speed.tables import losses_table, stages_table  # noqa: E402
 
@@ -133,6 +133,8 @@ def rows(measured: list[Measurement]) -> list[dict]:
 
 def main() -> int:
     args = parse_args()
+    if args.shape[1] < 2:
+        raise ToolError(f'--shape has {args.shape[1]} class; the losses need two or more')
     device = usable_device(args.device)
     register_all_modules(init_default_scope=True)
     torch.manual_seed(args.seed)
@@ -147,6 +149,7 @@ def main() -> int:
         'machine': machine, 'settings': settings | {'stride': args.stride, 'seed': args.seed},
         'losses': rows(losses), 'stages': rows(stages),
     }  # fmt: skip
+    write_report(args.json, report)
     if args.plot:
         by_pixels = {
             1 << bits: measure_losses(
@@ -158,9 +161,7 @@ def main() -> int:
         title = f'{machine["device"]}, {args.shape[1]} classes, {args.dtype}'
         write_figure(args.plot, scaling_figure(by_pixels, title))
         print(f'written: {args.plot}')
-    if args.json:
-        write_atomically(args.json, json.dumps(report, indent=2).encode())
-        print(f'written: {args.json}')
+        write_report(args.json, report)
     return 0
 
 

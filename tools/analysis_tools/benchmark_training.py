@@ -1,7 +1,6 @@
 """Measures time and memory of training steps on a GPU with plain and with weighting losses."""
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -13,12 +12,12 @@ from rich.progress import track
 import mmseg_imbalance
 from mmseg_imbalance.utils.command_line import run_tool, whole_number
 from mmseg_imbalance.utils.errors import ToolError
-from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.laboratory import find_lab
 from mmseg_imbalance.utils.machine import describe_machine
 
 find_lab(__file__)
 
+from lab.speed.report import write_report  # noqa: E402
 from lab.speed.tables import training_table  # noqa: E402
 from lab.speed.training import Training, largest_batches, measure_training  # noqa: E402
 
@@ -59,8 +58,8 @@ def parse_args() -> argparse.Namespace:
         help='number of rounds, over which the median is taken (default: %(default)s)',
     )  # fmt: skip
     parser.add_argument(
-        '--largest', type=whole_number(minimum=2), metavar='N',
-        help='also find how many images fit into memory, up to N in steps of N / 8',
+        '--largest', type=whole_number(minimum=16), metavar='N',
+        help='also find how many images fit into memory, up to N ≥ 16 in steps of N / 8',
     )  # fmt: skip
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write all numbers to it')
     return parser.parse_args()
@@ -89,13 +88,12 @@ def main() -> int:
     print(f'\n{training_table(measured)}')
     report = {'machine': machine, 'settings': settings}
     report['steps'] = [m._asdict() for m in measured]
+    write_report(args.json, report)
     if args.largest:
         tried = [args.largest * i // 8 for i in range(1, 9)]
         report['largest'] = largest_batches(training, tried)
         print('images that fit:', report['largest'])
-    if args.json:
-        write_atomically(args.json, json.dumps(report, indent=2).encode())
-        print(f'written: {args.json}')
+        write_report(args.json, report)
     return 0
 
 
