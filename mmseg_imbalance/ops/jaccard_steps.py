@@ -88,9 +88,9 @@ def divide(
     size = classes * (buckets + more)
     width = width.flatten() / parts
     number = torch.arange(size, dtype=torch.int32, device=first.device)
+    bucket = torch.repeat_interleave(parts, output_size=size)  # of each part
     start, width, first_part = (
-        values.repeat_interleave(parts, output_size=size)
-        for values in (start.flatten(), width, first[:-1])
+        values.index_select(0, bucket) for values in (start.flatten(), width, first[:-1])
     )
     # No sum of the widths: of floats, CUDA has none that is deterministic.
     start = start + (number - first_part) * width

@@ -105,18 +105,19 @@ class _LovaszSoftmax(torch.autograd.Function):
         start = torch.arange(buckets, dtype=torch.float32, device=seg_label.device) / buckets
         start = start.expand(pixels.num_classes, buckets)
         width = torch.full_like(start, 1 / buckets)
-        levels = _Buckets(buckets, [])
+        levels, firsts = _Buckets(buckets), []
         counts, unknown = pixels.count(levels, buckets)
         for _ in range(divisions):
             first, start, width = divide(counts, start, width, more)
-            levels.firsts.append(first)
+            firsts.append(first)
+            levels = levels.divided(first)
             counts, unknown = pixels.count(levels, width.shape[1])
         share = class_shares(counts.foreground.any(1), classes, class_weight).float()
         share = share.masked_fill(unknown, torch.nan)
         upper, lower = counts.jaccard()
         losses = (upper + lower).mul_(width).sum(1, dtype=torch.float64) / (2 * _SPAN)
         steps = [(step * share[:, None]).flatten() for step in counts.steps()]
-        ctx.save_for_backward(seg_logits, seg_label, *steps, *levels.firsts)
+        ctx.save_for_backward(seg_logits, seg_label, *steps, *firsts)
         ctx.options = ignore_index, align_corners, buckets
         return (losses * share).sum().to(working_dtype(seg_logits))
 
@@ -127,7 +128,10 @@ class _LovaszSoftmax(torch.autograd.Function):
         ignore_index, align_corners, buckets = ctx.options
         pixels = _Pixels(seg_logits, seg_label, ignore_index, align_corners)
         steps = (step * grad_loss.float() for step in (foreground, background))
-        return pixels.gradient(_Buckets(buckets, firsts), *steps), *[None] * 5
+        levels = _Buckets(buckets)
+        for first in firsts:
+            levels = levels.divided(first)
+        return pixels.gradient(levels, *steps), *[None] * 5
 
 
 def _sizes(pixels: int, dtype: torch.dtype) -> tuple[int, int, int]:
@@ -162,9 +166,9 @@ class _Pixels:
             unknown = torch.zeros((), dtype=torch.bool, device=self.device)
             for part in stripes:
                 logits = logits_of(part, self.seg_logits, self.resizing)
-                probability, label, valid, bad = self._read(part, logits)
+                probability, label, place, valid, bad = self._read(part, logits)
                 unknown |= bad
-                errors, own = buckets.scaled(probability, label, valid, out=probability)
+                errors, own = buckets.scaled(probability, place, valid, out=probability)
                 own = buckets.of(own, label.int() * buckets.first).long()
                 table[1].scatter_add_(0, own, valid.int())
                 for _, bucket in buckets.by_class(errors):
@@ -185,13 +189,13 @@ class _Pixels:
         """Returns the gradient, given the slopes of the loss over the errors in each bucket."""
 
         def gradient_of(part: tuple[int, slice], logits: Tensor) -> Tensor:
-            probability, label, valid, _ = self._read(part, logits)
-            slope, own = buckets.scaled(probability, label, valid)
+            probability, label, place, valid, _ = self._read(part, logits)
+            slope, own = buckets.scaled(probability, place, valid)
             own = buckets.of(own, label.int() * buckets.first)
             own = -foreground.index_select(0, own).to(slope.dtype)
             for classes, bucket in buckets.by_class(slope):  # an error is read once
                 slope[classes] = background.index_select(0, bucket).view_as(slope[classes])
-            slope.scatter_(0, label[None], own[None])
+            slope.view(-1).scatter_(0, place, own)
             slope *= probability.mul_(valid)
             slope.addcmul_(probability, slope.sum(0), value=-1)
             return slope.view(logits.shape)
@@ -200,8 +204,13 @@ class _Pixels:
 
     def _read(
         self, part: tuple[int, slice], logits: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns probabilities (C, P), labels and validity (P,), and whether a loss is NaN."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Reads a stripe of P pixels.
+
+        Returns:
+            Probabilities (C, P); of the pixels (P,) the label, the place of its probability among
+            all of them and whether it is valid; and whether a loss is not a number.
+        """
         probability = F.softmax(logits, 0, dtype=working_dtype(logits)).flatten(1)
         label = self.seg_label[part].flatten()
         valid = label != self.ignore_index
@@ -209,23 +218,37 @@ class _Pixels:
         # On a CPU checking is quicker than writing.
         if self.device.type != 'cpu' or is_compiling() or unknown.any():
             probability.masked_fill_(unknown, 0)
-        return probability, label.masked_fill(~valid, 0), valid, (unknown & valid).any()
+        label = label.masked_fill(~valid, 0)
+        place = label * len(label) + torch.arange(len(label), device=label.device)
+        return probability, label, place, valid, (unknown & valid).any()
 
 
 class _Buckets(NamedTuple):
-    """Where errors belong: ``first`` equal buckets of each class, divided again and again."""
+    """Where errors belong.
+
+    Attributes:
+        first: Number of equal buckets of each class.
+        divisions: How these are divided, again and again: for each bucket of all classes the number
+            of its first part (int32), and of how many parts it has (float32).
+    """
 
     first: int
-    firsts: list[Tensor]
+    divisions: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    def divided(self, first: Tensor) -> '_Buckets':
+        """Returns the parts of the buckets, given the first ones as by :func:`divide`."""
+        return _Buckets(self.first, (*self.divisions, (first[:-1], first.diff().float())))
 
     def scaled(
-        self, probability: Tensor, label: Tensor, valid: Tensor, out: Tensor | None = None
+        self, probability: Tensor, place: Tensor, valid: Tensor, out: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Returns the errors of all classes (C, P) and of the label (P,), in first buckets."""
         factor = valid.to(probability.dtype) * (self.first * _SPAN)
         # The soft-max may round to more than 1.
-        own = (1 - probability.gather(0, label[None])[0]).clamp_(min=0) * factor
-        return torch.mul(probability, factor, out=out).scatter_(0, label[None], own[None]), own
+        own = (1 - probability.view(-1).index_select(0, place)).clamp_(min=0) * factor
+        errors = torch.mul(probability, factor, out=out)
+        errors.view(-1).scatter_(0, place, own)
+        return errors, own
 
     def by_class(self, errors: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Yields the buckets (…,) int32 of scaled errors (C, P) for some classes at a time."""
@@ -239,13 +262,8 @@ class _Buckets(NamedTuple):
 
     def of(self, errors: Tensor, row: Tensor) -> Tensor:
         """Returns the bucket of each scaled error, flat, numbered over all classes."""
-        bucket = errors.int()
-        inner = (errors - bucket).view(-1) if self.firsts else None
-        bucket = bucket.add_(row).view(-1)
-        for first in self.firsts:
-            start = first.index_select(0, bucket)
-            inner *= first.index_select(0, bucket.add_(1)).sub_(start)
-            bucket = inner.int()
-            inner -= bucket
-            bucket += start
+        bucket, inner = errors.int().add_(row).view(-1), errors.view(-1)
+        for start, parts in self.divisions:
+            inner = inner.frac().mul_(parts.index_select(0, bucket))
+            bucket = start.index_select(0, bucket).add_(inner.int())
         return bucket
