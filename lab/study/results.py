@@ -115,7 +115,8 @@ class Results:
     def held_out(self, method: Method) -> dict[str, Run]:
         """Returns a method's runs with the chosen values, by what the held-out images begin with.
 
-        They are in the plan's order; there are none before the baseline and the method are chosen.
+        They are in the plan's order; there are none before the baseline and the method are chosen
+        and the method's score on every part is known.
         """
         if not {method.key, self.plan.baseline} <= self.chosen.keys():
             return {}
@@ -125,7 +126,8 @@ class Results:
             for record in self.tuned
             if (record.trial.method, record.trial.choice) == (method.key, choice)
         }
-        return {part: found[part] for part in self.plan.parts}
+        parts = self.plan.parts
+        return {part: found[part] for part in parts} if found.keys() >= set(parts) else {}
 
     def tradeoffs(self, method: Method) -> dict[str, list[dict[str, float]]]:
         """Returns the means of the held-out images over tau, by what these begin with.

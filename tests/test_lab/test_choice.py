@@ -27,6 +27,13 @@ def test_nothing_is_chosen_before_all_are_tried():
     assert choose(made_plan(), [tried(2.0, 50)]) == {}
 
 
+def test_a_single_choice_needs_no_trial():
+    one = Method('focal', 'focal loss', 'baselines/focal', grid={GAMMA: [3.0]})
+    plan = made_plan(focal=one)
+    assert choose(plan, []) == {'focal': {GAMMA: 3.0}}
+    assert choose(replace(plan, hold_out=[{'match': 'a'}, {'match': 'b'}]), []) == choose(plan, [])
+
+
 def test_trials_of_other_settings_do_not_count():
     one, two = tried(2.0, 50), tried(1.0, 51)
     for change in (
