@@ -52,17 +52,17 @@ def parse_args() -> argparse.Namespace:
 
 
 def draw_streets(args: argparse.Namespace) -> None:
+    recipe, counts = args.work_dir / 'recipe.json', dict(train=args.train, val=args.val)
+    if recipe.is_file() and (found := claim(recipe, counts)) != counts:
+        raise ToolError(
+            f'{args.work_dir} holds a demo on {found} images; choose another --work-dir'
+        )
     tool = TOOLS / 'dataset_converters' / 'toy_streets.py'
     sizes = ['--train', str(args.train), '--val', str(args.val)]
     done = subprocess.run([sys.executable, tool, args.data_root, *sizes])
     if done.returncode:
         raise ToolError(f'{tool.name} failed', done.returncode)
-    counts = dict(train=args.train, val=args.val)
-    found = claim(args.work_dir / 'recipe.json', counts)
-    if found != counts:
-        raise ToolError(
-            f'{args.work_dir} holds a demo on {found} images; choose another --work-dir'
-        )
+    claim(recipe, counts)  # only now, so that after an error other numbers can be asked for
 
 
 def plan_of(args: argparse.Namespace) -> Plan:

@@ -1,7 +1,10 @@
-"""Markdown tables of measurements."""
+"""Markdown tables of measurements, and the file of all numbers."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
+from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.markdown import markdown_table
 
 from .contestants import COPY_LIMIT, EAGER_CROSS_ENTROPY
@@ -62,3 +65,14 @@ def _time_beside(seconds: float | None, base: float | None) -> list[str]:
 
 def _ratio(value: float | None, base: float | None, digits: int) -> str:
     return '–' if value is None or base is None else f'{value / base:.{digits}f}'
+
+
+def save_json(path: Path | None, report: dict) -> None:
+    """Writes what is measured so far, so that nothing is lost if a later part fails.
+
+    Args:
+        path: The JSON file; None: nothing is written.
+        report: The numbers.
+    """
+    if path:
+        write_atomically(path, json.dumps(report, indent=2).encode())

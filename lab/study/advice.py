@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +35,6 @@ _WEIGHTS = 'the loss should stay a cross-entropy with fixed weights'
 _ACCURACY = 'mean accuracy counts more than false alarms'
 _HARD = 'hard or small objects are lost in the mean'
 _KEPT = f'{_HARD}, and frequent classes should keep most of their scores'
-_COUNTED = 'rare classes should be predicted as if all classes were equally frequent'
 
 RULES = (
     Rule('few images', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
@@ -46,8 +44,8 @@ RULES = (
     Rule('few pixels', 'lmp', _KEPT, 'loss_max_pooling'),
     Rule('few pixels', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
     Rule('few pixels', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
-    Rule('few pixels', 'balanced-softmax', _COUNTED, 'baselines'),
-    Rule('few pixels', 'focal', _HARD, 'baselines'),
+    Rule('few pixels', 'balanced-softmax', _ACCURACY, 'baselines'),
+    Rule('few pixels', 'focal', _ACCURACY, 'baselines'),
     Rule('few pixels', 'wce-auto', _WEIGHTS, 'baselines'),
     Rule('few pixels', 'lovasz', _ACCURACY, 'baselines'),
     Rule('few pixels', 'wce-median', _ACCURACY, 'baselines'),
@@ -149,7 +147,7 @@ def advise(
 
     A method is recommended if it raises mIoU by more than a standard deviation in more than half of
     the studies that have it, and so too the IoU of the tail. Methods for one situation are in the
-    order of the tail's gains, compared study by study. Without records of several runs on data
+    order of the tail's gains, see :func:`_ranked`. Without records of several runs on data
     with classes in few images, such classes count as in few pixels if they are rare by pixels, too.
 
     Returns:
@@ -238,18 +236,23 @@ def _against(each: Recommendation) -> str:
 
 
 def _ranked(fitting: Sequence[Recommendation]) -> list[Recommendation]:
-    """Orders methods by how far they gain more than all of them do in the same studies.
+    """Orders methods by their gains, as if all were in the same studies.
 
-    Studies with one run do not count. Methods with less than half as many studies as others come
-    last.
+    A gain is fitted as the sum of an effect of the method and one of the study (two-way layout,
+    least squares). Studies with one run do not count. Methods with less than half as many studies
+    as others come last.
     """
     gains = [each.repeated('mIoU_tail') for each in fitting]
+    studies = sorted(set().union(*gains))
+    found = [(i, key, gain.mean) for i, own in enumerate(gains) for key, gain in own.items()]
+    layout = np.zeros((len(found), len(gains) + len(studies)))
+    for row, (i, key, _) in zip(layout, found, strict=True):
+        row[[i, len(gains) + studies.index(key)]] = 1
+    effects = np.linalg.lstsq(layout, [gain for _, _, gain in found], rcond=None)[0]
     most = max(map(len, gains), default=0)
-    usual = {key: fmean(g[key].mean for g in gains if key in g) for key in set().union(*gains)}
 
     def rank(i: int) -> tuple[bool, float]:
-        above = [gain.mean - usual[key] for key, gain in gains[i].items()]
-        return 2 * len(above) < most, -fmean(above) if above else 0.0
+        return 2 * len(gains[i]) < most, -effects[i]
 
     return [fitting[i] for i in sorted(range(len(fitting)), key=rank)]
 

@@ -196,8 +196,10 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
             f'the pipeline of {type(dataset).__name__} loads no annotations; it has '
             f'{_names(transforms) or "no transforms"}, and needs one like LoadAnnotations'
         )
-    for transform in inside(transforms[transforms.index(loaders[0]) + 1 :]):
+    for transform in inside(transforms[transforms.index(loaders[-1]) + 1 :]):
         _warn_of_unknown(type(transform))
+    for loader in loaders[1:]:
+        _warn_of_another(type(loader))
     samples = [dataset.get_data_info(index) for index in range(len(dataset))]
     if not isinstance(dataset, CheckedFiles):  # which warn by themselves
         warn_of_left_out(dataset, samples)
@@ -226,6 +228,18 @@ def _warn_of_unknown(kind: type) -> None:
             f'{kind.__name__} comes after the label maps are loaded. If it changes the ids of '
             'classes, class statistics and sampling by class are wrong: they are about the ids as '
             'loaded. Then change them with the label_map of the data set instead',
+            'current',
+            logging.WARNING,
+        )
+
+
+@cache
+def _warn_of_another(kind: type) -> None:
+    """Warns of a second loader of annotations, which training may use and counting does not."""
+    if kind.__module__.partition('.')[0] not in _KNOWN:
+        print_log(
+            f'{kind.__name__} is not the first transform of its pipeline that loads annotations. '
+            'Class statistics and sampling by class follow the first one that makes gt_seg_map',
             'current',
             logging.WARNING,
         )

@@ -26,7 +26,7 @@ class StaleStatisticsError(FileError):
 
 
 def class_statistics(
-    dataset, path: str | Path | None = None, nproc: int | None = None
+    dataset, path: str | Path | ClassStatistics | None = None, nproc: int | None = None
 ) -> ClassStatistics:
     """Loads a data set's class statistics; if the file is missing, counts and saves them.
 
@@ -37,7 +37,8 @@ def class_statistics(
     Args:
         dataset: As in :func:`find_label_maps`. If it repeats images, the statistics count their
             repetitions as ``draws``; the file does not.
-        path: The file; None means :func:`default_path`.
+        path: The file; None means :func:`default_path`. Or statistics that were loaded already,
+            which are only checked.
         nproc: Number of worker processes that count, one per CPU core if None.
 
     Raises:
@@ -50,6 +51,8 @@ def class_statistics(
         RuntimeError: If rank 0 has failed; the error of rank 0 says why.
     """
     labels = find_label_maps(dataset)
+    if isinstance(path, ClassStatistics):
+        return _checked(path, labels, 'the given class statistics').drawn(labels.repetitions)
     path = Path(path or default_path(labels))
     return _on_all_ranks(labels, path, nproc).drawn(labels.repetitions)
 
@@ -132,16 +135,7 @@ def load_or_count(labels: LabelMaps, path: Path, nproc: int | None = None) -> Cl
     """Loads or counts the statistics of label maps in one process, each label map once."""
     if not path.exists():
         return count_and_save(labels, path, nproc)
-    statistics = ClassStatistics.load(path)
-    if statistics.fingerprint != labels.fingerprint:
-        raise StaleStatisticsError(f'{path}: {difference(statistics, labels)}; {_COUNT_ANEW}')
-    changed = _changed(statistics, labels)
-    if changed:
-        raise StaleStatisticsError(
-            f'{path}: {len(changed)} of {len(statistics.keys)} label maps have changed since they '
-            f'were counted: {_some(changed)}; {_COUNT_ANEW}'
-        )
-    return statistics
+    return _checked(ClassStatistics.load(path), labels, str(path))
 
 
 def count_and_save(labels: LabelMaps, path: Path, nproc: int | None = None) -> ClassStatistics:
@@ -171,6 +165,19 @@ def _check_writable(path: Path) -> None:
             f'{path} cannot be written ({error.strerror}); name another file with the argument '
             'statistics (--out of the tool)'
         ) from error
+
+
+def _checked(statistics: ClassStatistics, labels: LabelMaps, name: str) -> ClassStatistics:
+    """Returns statistics if they are those of the label maps."""
+    if statistics.fingerprint != labels.fingerprint:
+        raise StaleStatisticsError(f'{name}: {difference(statistics, labels)}; {_COUNT_ANEW}')
+    changed = _changed(statistics, labels)
+    if changed:
+        raise StaleStatisticsError(
+            f'{name}: {len(changed)} of {len(statistics.keys)} label maps have changed since they '
+            f'were counted: {_some(changed)}; {_COUNT_ANEW}'
+        )
+    return statistics
 
 
 def difference(statistics: ClassStatistics, labels: LabelMaps) -> str:

@@ -142,6 +142,7 @@ class ImbalanceMetric(BaseMetric):
         self._forget()
         # Sample i of this rank is sample i * world_size + rank overall, as in collect_results. From
         # `size` on, samplers repeat samples to give all ranks equally many: at most one per rank.
+        # Where a sampler does not, a rank with one sample less may have one too many unnoticed.
         if seen > -(-size // world_size):
             raise RuntimeError(
                 f'{seen} samples were evaluated on rank {rank} of {world_size}, more than its part '

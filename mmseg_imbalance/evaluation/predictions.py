@@ -22,6 +22,7 @@ def prediction_path(folder: str | Path, img_path: str, image_dir: str) -> Path:
     """
     below = Path(os.path.relpath(img_path, image_dir))
     if os.pardir in below.parts:
-        elsewhere = Path(os.path.abspath(img_path))
+        _, address, name = str(img_path).rpartition('://')
+        elsewhere = Path(name if address else os.path.abspath(img_path))
         below = elsewhere.relative_to(elsewhere.anchor)
     return (Path(folder) / below).with_suffix('.png')

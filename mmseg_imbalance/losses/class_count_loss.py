@@ -30,10 +30,10 @@ class ClassCountLoss(PixelWeightingLoss):
         momentum: Share in (0, 1] of the current batch in running counts that give the weights, as
             in batch normalisation; only classes in the batch are updated. Checkpoints save and
             resume the counts; without ``sync`` each process has its own, and those of the first
-            are saved (DistributedDataParallel with ``broadcast_buffers=True``, which MMEngine sets
-            to False, would give these to all). Each step updates them once, but not in evaluation,
-            where classes without counts have those of the batch, and not with
-            ``reduction_override='none'``. None: the counts of the batch.
+            are saved (DistributedDataParallel of a model that holds the loss gives these to all,
+            unless ``broadcast_buffers=False``, as MMEngine sets it). Each step updates them once,
+            but not in evaluation, where classes without counts have those of the batch, and not
+            with ``reduction_override='none'``. None: the counts of the batch.
         sync: Whether to sum the counts over all processes, in one all-reduce per step.
         num_classes: Number of classes. With ``momentum``, it is needed if something copies the
             model before the first batch, as MMEngine's EMAHook does; ``ConsistencyHook`` takes it

@@ -8,6 +8,7 @@ from ..ops.pixel_cross_entropy import PixelScores
 from ..ops.row_stripes import working_dtype
 from ..registry import MODELS
 from ..statistics.class_statistics import ClassStatistics
+from .class_count_loss import ClassCountLoss
 from .pixel_weighting_loss import PixelWeightingLoss
 from .upsampled_logits import UpsampledLogits
 
@@ -50,13 +51,13 @@ class LossMaxPooling(PixelWeightingLoss):
         pixel_loss: Another loss to pool instead of soft-max cross-entropy, a module or the config
             of a registered one. It is called with ``reduction_override='none'`` and has to return
             losses ≥ 0 of shape (N, H, W), as :class:`SoftmaxFocalLoss` does; sigmoid losses return
-            one per class. Running counts, as of a recall loss with momentum, would not move.
+            one per class. A recall loss with momentum is refused.
         class_weight: See :class:`PixelWeightingLoss`, as for the arguments below.
         loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log.
         num_classes: Number of classes, to be checked.
-        check_labels: Whether to check the values of the labels (and that a ``pixel_loss``, which
-            has the same option for its own check, is not negative); None: only on a CPU.
+        check_labels: Whether to check the values of the labels, and whether a ``pixel_loss`` is
+            negative; None: only on a CPU. ``pixel_loss`` has its own option to check labels.
         compile: Whether to compile the pass over the logits; ``pixel_loss`` has its own option.
         kernels: Whether to use the Triton kernels on a GPU, also in ``pixel_loss``.
 
@@ -100,7 +101,7 @@ class LossMaxPooling(PixelWeightingLoss):
         self.pool = pool
         built = pixel_loss is None or isinstance(pixel_loss, nn.Module)
         self.pixel_loss = pixel_loss if built else MODELS.build(pixel_loss)
-        if getattr(self.pixel_loss, 'momentum', None) is not None:
+        if isinstance(self.pixel_loss, ClassCountLoss) and self.pixel_loss.momentum is not None:
             raise ValueError(
                 'pixel_loss has momentum, but its running counts are only updated where it is the '
                 'loss itself: leave its momentum out'

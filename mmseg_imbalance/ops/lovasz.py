@@ -105,19 +105,18 @@ class _LovaszSoftmax(torch.autograd.Function):
         start = torch.arange(buckets, dtype=torch.float32, device=seg_label.device) / buckets
         start = start.expand(pixels.num_classes, buckets)
         width = torch.full_like(start, 1 / buckets)
-        levels, firsts = _Buckets(buckets), []
+        levels = _Buckets(buckets, [])
         counts, unknown = pixels.count(levels, buckets)
         for _ in range(divisions):
             first, start, width = divide(counts, start, width, more)
-            firsts.append(first)
-            levels = levels.divided(first)
+            levels.firsts.append(first)
             counts, unknown = pixels.count(levels, width.shape[1])
         share = class_shares(counts.foreground.any(1), classes, class_weight).float()
         share = share.masked_fill(unknown, torch.nan)
         upper, lower = counts.jaccard()
         losses = (upper + lower).mul_(width).sum(1, dtype=torch.float64) / (2 * _SPAN)
         steps = [(step * share[:, None]).flatten() for step in counts.steps()]
-        ctx.save_for_backward(seg_logits, seg_label, *steps, *firsts)
+        ctx.save_for_backward(seg_logits, seg_label, *steps, *levels.firsts)
         ctx.options = ignore_index, align_corners, buckets
         return (losses * share).sum().to(working_dtype(seg_logits))
 
@@ -128,10 +127,7 @@ class _LovaszSoftmax(torch.autograd.Function):
         ignore_index, align_corners, buckets = ctx.options
         pixels = _Pixels(seg_logits, seg_label, ignore_index, align_corners)
         steps = (step * grad_loss.float() for step in (foreground, background))
-        levels = _Buckets(buckets)
-        for first in firsts:
-            levels = levels.divided(first)
-        return pixels.gradient(levels, *steps), *[None] * 5
+        return pixels.gradient(_Buckets(buckets, firsts), *steps), *[None] * 5
 
 
 def _sizes(pixels: int, dtype: torch.dtype) -> tuple[int, int, int]:
@@ -219,25 +215,15 @@ class _Pixels:
         if self.device.type != 'cpu' or is_compiling() or unknown.any():
             probability.masked_fill_(unknown, 0)
         label = label.masked_fill(~valid, 0)
-        place = label * len(label) + torch.arange(len(label), device=label.device)
+        place = label.long() * len(label) + torch.arange(len(label), device=label.device)
         return probability, label, place, valid, (unknown & valid).any()
 
 
 class _Buckets(NamedTuple):
-    """Where errors belong.
-
-    Attributes:
-        first: Number of equal buckets of each class.
-        divisions: How these are divided, again and again: for each bucket of all classes the number
-            of its first part (int32), and of how many parts it has (float32).
-    """
+    """Where errors belong: ``first`` equal buckets of each class, divided again and again."""
 
     first: int
-    divisions: tuple[tuple[Tensor, Tensor], ...] = ()
-
-    def divided(self, first: Tensor) -> '_Buckets':
-        """Returns the parts of the buckets, given the first ones as by :func:`divide`."""
-        return _Buckets(self.first, (*self.divisions, (first[:-1], first.diff().float())))
+    firsts: list[Tensor]
 
     def scaled(
         self, probability: Tensor, place: Tensor, valid: Tensor, out: Tensor | None = None
@@ -263,7 +249,9 @@ class _Buckets(NamedTuple):
     def of(self, errors: Tensor, row: Tensor) -> Tensor:
         """Returns the bucket of each scaled error, flat, numbered over all classes."""
         bucket, inner = errors.int().add_(row).view(-1), errors.view(-1)
-        for start, parts in self.divisions:
-            inner = inner.frac().mul_(parts.index_select(0, bucket))
-            bucket = start.index_select(0, bucket).add_(inner.int())
+        for first in self.firsts:
+            start = first.index_select(0, bucket)
+            parts = first.index_select(0, bucket.add_(1)).sub_(start)
+            inner = inner.frac().mul_(parts)
+            bucket = start.add_(inner.int())
         return bucket

@@ -51,9 +51,9 @@ class ClassBalancedInfiniteSampler(Sampler):
         seed: Seed of the stream; None draws one that all ranks share. The runner sets it.
         statistics: File of class statistics, as from ``tools/analysis_tools/class_statistics.py``.
             None: a file beside the data, named after the data set's fingerprint. If the file does
-            not exist, the first process counts and saves. For a data set that is none of MMEngine:
-            the statistics themselves or their file, with one row per image in the order of the data
-            set, as from :func:`mmseg_imbalance.statistics.count_label_maps`.
+            not exist, the first process counts and saves. Or the statistics themselves. For a data
+            set that is none of MMEngine they or their file have one row per image, in the order of
+            the data set, as from :func:`mmseg_imbalance.statistics.count_label_maps`.
         uniform_ratio: Share of the draws from shuffled epochs, in [0, 1].
         class_prob: P_c of the other draws by pixel share f_c: ``'uniform'``, ``'inverse'``
             (∝ 1 / f_c), ``'sqrt'`` (∝ 1 / √f_c) or ``'rare'`` (∝ exp((1 - f_c) / T)), see
@@ -306,8 +306,8 @@ def _count(dataset: Sized, statistics: str | ClassStatistics | None):
             )
         if not isinstance(statistics, ClassStatistics):
             statistics = ClassStatistics.load(statistics)
-    known = isinstance(statistics, ClassStatistics)
-    if known and not (listed and statistics.fingerprint):  # rows in the order of the data set
+    loaded = isinstance(statistics, ClassStatistics)
+    if loaded and not (listed and statistics.fingerprint):  # rows in the order of the data set
         if len(statistics.keys) != len(dataset):
             raise ValueError(
                 f'the statistics have {len(statistics.keys)} label maps, the data set '
@@ -317,5 +317,5 @@ def _count(dataset: Sized, statistics: str | ClassStatistics | None):
     from ..datasets import class_statistics, find_label_maps, label_rows  # imported late
 
     labels = find_label_maps(dataset)  # once, since large data sets take a while
-    counted = statistics if known else class_statistics(labels, statistics)
+    counted = class_statistics(labels, statistics)
     return counted, label_rows(labels, counted)

@@ -263,7 +263,7 @@ def test_a_transform_that_may_change_ids_is_named_once(root, monkeypatch):
     assert len(said) == 1 and said[0].startswith('SwapIds comes after the label maps are loaded')
     twice = [LOADER, dict(type='LoadMappedAnnotations', mapping={1: 0})]  # only one is followed
     find_label_maps(build(config(root, pipeline=twice)))
-    assert len(said) == 2 and said[1].startswith('LoadMappedAnnotations comes after')
+    assert len(said) == 2 and said[1].startswith('LoadMappedAnnotations is not the first')
 
 
 @TRANSFORMS.register_module(force=True)

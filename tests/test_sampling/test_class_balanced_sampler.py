@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import ConcatDataset
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATA_SAMPLERS
@@ -13,10 +14,12 @@ from torch.utils.data import Subset
 from two_ranks import on_two_ranks
 
 from mmseg_imbalance.datasets import class_statistics
+from mmseg_imbalance.datasets.store import StaleStatisticsError
 from mmseg_imbalance.sampling import class_balanced_sampler
 from mmseg_imbalance.sampling.class_balanced_sampler import ClassBalancedInfiniteSampler
 from mmseg_imbalance.sampling.drawn_index import DrawnIndex
 from mmseg_imbalance.statistics import count_label_maps
+from mmseg_imbalance.statistics.class_statistics import ClassStatistics
 
 # pixels of 'middle' and 'rare' in every image; 'absent' has none
 PIXELS = [[60, 0], [60, 0], [64, 40], [60, 3], [0, 0], [0, 0], [5, 0], [0, 33]]
@@ -194,6 +197,17 @@ def test_statistics_find_the_images_of_a_list(dataset, tmp_path):
     assert not np.array_equal(counted, counted[::-1])
     given = sampler(listed, statistics=class_statistics(dataset)).expected_draws()
     np.testing.assert_array_equal(given, counted)
+
+
+def test_given_statistics_are_those_of_the_file(dataset, tmp_path):
+    write_label_maps(tmp_path, PIXELS[:3])
+    repeated = ConcatDataset([dataset, *[tiny_dataset(tmp_path)] * 3])
+    path = tmp_path / 'both.npz'
+    expected = sampler(repeated, statistics=str(path), class_prob='inverse')
+    found = sampler(repeated, statistics=ClassStatistics.load(path), class_prob='inverse')
+    assert found.class_prob == expected.class_prob
+    with pytest.raises(StaleStatisticsError, match='the given class statistics: counted from'):
+        sampler(dataset, statistics=ClassStatistics.load(path))
 
 
 def test_feedback_moves_towards_the_worse_class(dataset):

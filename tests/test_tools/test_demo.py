@@ -62,6 +62,15 @@ def test_another_demo_in_the_same_folder_is_refused(finished, again):
     assert 'is of other settings (train_cfg.max_iters=2, now 3)' in line
 
 
+def test_other_images_are_refused_before_they_are_drawn(finished, run_fork):
+    folder, _ = finished
+    images = sorted(folder.glob('data/**/*.png'))
+    sizes = ('--data-root', 'data', '--work-dir', 'work', '--train', 9, '--val', 2)
+    done = run_fork('demo.py', *sizes, cwd=folder)
+    assert done.returncode == 2 and "work holds a demo on {'train': 8, 'val': 2}" in done.stderr
+    assert sorted(folder.glob('data/**/*.png')) == images
+
+
 def test_a_failed_attempt_is_no_demo_yet(finished, run_fork):
     """Another one may then ask for other numbers of images."""
     folder, _ = finished

@@ -22,9 +22,8 @@ find_lab(__file__)
 from lab.speed import measure  # noqa: E402
 from lab.speed.contestants import draw_label, loss_contestants, stage_contestants  # noqa: E402
 from lab.speed.measure import ContestantError, Measurement  # noqa: E402
-from lab.speed.report import write_report  # noqa: E402
 from lab.speed.scaling import PLOTTED_BITS, scaling_figure  # noqa: E402
-from lab.speed.tables import losses_table, stages_table  # noqa: E402
+from lab.speed.tables import losses_table, save_json, stages_table  # noqa: E402
 
 EXAMPLE = """examples:
   python tools/analysis_tools/benchmark_losses.py
@@ -149,7 +148,7 @@ def main() -> int:
         'machine': machine, 'settings': settings | {'stride': args.stride, 'seed': args.seed},
         'losses': rows(losses), 'stages': rows(stages),
     }  # fmt: skip
-    write_report(args.json, report)
+    save_json(args.json, report)
     if args.plot:
         by_pixels = {
             1 << bits: measure_losses(
@@ -161,7 +160,9 @@ def main() -> int:
         title = f'{machine["device"]}, {args.shape[1]} classes, {args.dtype}'
         write_figure(args.plot, scaling_figure(by_pixels, title))
         print(f'written: {args.plot}')
-        write_report(args.json, report)
+        save_json(args.json, report)
+    if args.json:
+        print(f'written: {args.json}')
     return 0
 
 

@@ -17,8 +17,7 @@ from mmseg_imbalance.utils.machine import describe_machine
 
 find_lab(__file__)
 
-from lab.speed.report import write_report  # noqa: E402
-from lab.speed.tables import training_table  # noqa: E402
+from lab.speed.tables import save_json, training_table  # noqa: E402
 from lab.speed.training import Training, largest_batches, measure_training  # noqa: E402
 
 DEFAULT = 'cross_entropy/ce_deeplabv3-r50-d8_4xb2-80k_cityscapes-512x1024.py'
@@ -88,12 +87,14 @@ def main() -> int:
     print(f'\n{training_table(measured)}')
     report = {'machine': machine, 'settings': settings}
     report['steps'] = [m._asdict() for m in measured]
-    write_report(args.json, report)
+    save_json(args.json, report)
     if args.largest:
         tried = [args.largest * i // 8 for i in range(1, 9)]
         report['largest'] = largest_batches(training, tried)
         print('images that fit:', report['largest'])
-        write_report(args.json, report)
+        save_json(args.json, report)
+    if args.json:
+        print(f'written: {args.json}')
     return 0
 
 
