@@ -210,6 +210,8 @@ class Bench:
 
 
 def _cores() -> int:
+    if hasattr(os, 'sched_getaffinity'):  # as limited by taskset or a cluster's scheduler
+        return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 

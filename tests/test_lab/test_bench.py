@@ -19,6 +19,11 @@ def test_what_has_a_record_is_done(tmp_path):
     assert made_bench(tmp_path, stages=['tune', 'train']).carry_out()[0].name == 'report.md'
 
 
+def test_trainings_share_the_cores_that_the_process_may_use(tmp_path, monkeypatch):
+    monkeypatch.setattr('os.sched_getaffinity', lambda process: {1, 3, 4, 6}, raising=False)
+    assert [made_bench(tmp_path).workshop(jobs).threads for jobs in (1, 2, 3, 8)] == [4, 2, 1, 1]
+
+
 @pytest.fixture
 def twins(tmp_path):
     """A plan with two names for one training, once gamma is chosen."""
