@@ -24,6 +24,15 @@ from .wrappers import inside
 FINGERPRINT_VERSION = 1
 _KNOWN = ('mmcv', 'mmseg', 'mmseg_imbalance')  # packages whose transforms keep the ids
 
+_LATER = (
+    'comes after the label maps are loaded. If it changes the ids of classes, class statistics and '
+    'sampling by class are wrong: they are about the ids as loaded. Then change them with the '
+    'label_map of the data set instead'
+)
+_SECOND = (
+    'is not the first transform of its pipeline that loads annotations. Class statistics and '
+    'sampling by class follow the first one that makes gt_seg_map'
+)
 _INFO = ('seg_map_path', 'img_path', 'label_map', 'reduce_zero_label')
 
 
@@ -172,7 +181,7 @@ def _collect(dataset, found: list[LabelMap], roots: list[str]) -> np.ndarray:
         return np.tile(_collect(dataset.dataset, found, roots), dataset.times)
     if isinstance(dataset, MultiImageMixDataset):
         for transform in inside(dataset.pipeline):
-            _warn_of_unknown(type(transform))
+            _warn_of(type(transform), _LATER)
         return _collect(dataset.dataset, found, roots)
     if '_dataset' in getattr(dataset, '__dict__', {}):  # of MMEngine's `num_batch_per_epoch`
         return _collect(dataset._dataset, found, roots)[: len(dataset)]
@@ -197,9 +206,9 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
             f'{_names(transforms) or "no transforms"}, and needs one like LoadAnnotations'
         )
     for transform in inside(transforms[transforms.index(loaders[-1]) + 1 :]):
-        _warn_of_unknown(type(transform))
+        _warn_of(type(transform), _LATER)
     for loader in loaders[1:]:
-        _warn_of_another(type(loader))
+        _warn_of(type(loader), _SECOND)
     samples = [dataset.get_data_info(index) for index in range(len(dataset))]
     if not isinstance(dataset, CheckedFiles):  # which warn by themselves
         warn_of_left_out(dataset, samples)
@@ -221,28 +230,10 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
 
 
 @cache
-def _warn_of_unknown(kind: type) -> None:
-    """Warns of a transform that may change classes after they are counted, once."""
+def _warn_of(kind: type, text: str) -> None:
+    """Warns of a transform, once, unless it is from a package whose transforms keep the ids."""
     if kind.__module__.partition('.')[0] not in _KNOWN:
-        print_log(
-            f'{kind.__name__} comes after the label maps are loaded. If it changes the ids of '
-            'classes, class statistics and sampling by class are wrong: they are about the ids as '
-            'loaded. Then change them with the label_map of the data set instead',
-            'current',
-            logging.WARNING,
-        )
-
-
-@cache
-def _warn_of_another(kind: type) -> None:
-    """Warns of a second loader of annotations, which training may use and counting does not."""
-    if kind.__module__.partition('.')[0] not in _KNOWN:
-        print_log(
-            f'{kind.__name__} is not the first transform of its pipeline that loads annotations. '
-            'Class statistics and sampling by class follow the first one that makes gt_seg_map',
-            'current',
-            logging.WARNING,
-        )
+        print_log(f'{kind.__name__} {text}', 'current', logging.WARNING)
 
 
 def _root(data_root: str | None, paths: Sequence[str]) -> str:

@@ -76,11 +76,15 @@ def _on_all_ranks(labels: LabelMaps, path: Path, nproc: int | None) -> ClassStat
     return outcome[0]
 
 
-def training_statistics(cfg: Config) -> ClassStatistics:
+def training_statistics(cfg: Config, dataset=None) -> ClassStatistics:
     """Returns the class statistics of a config's training set, as its training would count them.
 
     They are those of the files: what a sampler by class adds in training is not in them. The file
     is the one that the hook or the sampler of the config names.
+
+    Args:
+        cfg: The config.
+        dataset: Its training set, if that is built already.
 
     Raises:
         RunConfigError: If the training data are missing.
@@ -91,7 +95,8 @@ def training_statistics(cfg: Config) -> ClassStatistics:
     hook = next((hook for hook in hooks if 'ClassStatisticsHook' in str(hook['type'])), {})
     sampler = cfg.train_dataloader.get('sampler') or {}
     path = hook.get('statistics') or sampler.get('statistics')
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    if dataset is None:
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
     return class_statistics(dataset, path, hook.get('nproc'))
 
 

@@ -26,6 +26,7 @@ from mmseg_imbalance.utils.files import write_figure
 from mmseg_imbalance.utils.resuming import latest_checkpoint
 from mmseg_imbalance.utils.run_config import (
     add_config_arguments,
+    check_data,
     load_config,
     newest_config,
 )
@@ -96,10 +97,11 @@ def last_class_prob(work_dir: str) -> list[float]:
 def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarray]:
     """Counts the pixels of each class in the label maps and in the samples of a training."""
     cfg = load_config(config_file(path), args.cfg_options)
+    check_data(cfg, 'train')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    statistics = training_statistics(cfg)
     set_random_seed(args.seed)  # for the augmentation if the config has no workers
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
+    statistics = training_statistics(cfg, loader.dataset)
     classes = list(statistics.classes)
     if Path(path).is_dir() and getattr(loader.sampler, 'adaptive', False):
         schedule = [(0, last_class_prob(path))]
