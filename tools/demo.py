@@ -4,19 +4,15 @@ import argparse
 import subprocess
 import sys
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
 from mmengine.device import get_device
-from mmseg.registry import DATASETS
 from rich.console import Console
 from rich.markdown import Markdown
 
 from mmseg_imbalance.utils.command_line import run_tool, whole_number
 from mmseg_imbalance.utils.errors import ToolError
-from mmseg_imbalance.utils.files import write_figure
-from mmseg_imbalance.utils.inference import build_inferencer
 from mmseg_imbalance.utils.laboratory import find_lab
 
 find_lab(__file__)
@@ -24,7 +20,6 @@ find_lab(__file__)
 from lab.claim import claim  # noqa: E402
 from lab.study.bench import Bench  # noqa: E402
 from lab.study.plan import Plan  # noqa: E402
-from lab.study.predictions_figure import predictions_figure  # noqa: E402
 from lab.study.results import Results  # noqa: E402
 from lab.study.run_tables import run_tables  # noqa: E402
 
@@ -71,19 +66,6 @@ def plan_of(args: argparse.Namespace) -> Plan:
     return replace(plan, options={**roots, 'train_cfg.max_iters': args.iters})
 
 
-def draw_predictions(bench: Bench, results: Results, path: Path) -> None:
-    """Draws predictions of the trained networks on the images with the rarest classes."""
-    warnings.simplefilter('ignore', UserWarning)  # about losses and logs, which are not used here
-    models, workshop = {}, bench.workshop(jobs=1)
-    for trial in bench.plan.trials('train'):
-        cfg = workshop.config(trial)
-        checkpoint = (workshop.folder(trial) / 'last_checkpoint').read_text().strip()
-        name = bench.plan.methods[trial.method].name
-        models[name] = build_inferencer(cfg, checkpoint, get_device())
-    dataset = DATASETS.build(dict(cfg.val_dataloader.dataset, pipeline=cfg.test_pipeline[:-1]))
-    write_figure(path, predictions_figure(dataset, models, results.comparison))
-
-
 def main() -> int:
     args, started = parse_args(), time.monotonic()
     draw_streets(args)
@@ -95,9 +77,8 @@ def main() -> int:
     bench.carry_out()
     if bench.failed:
         raise ToolError('; '.join(bench.failed), 1)
-    results = Results.read(bench.plan, bench.results)
-    draw_predictions(bench, results, args.work_dir / 'predictions.png')
-    for table in run_tables(results.comparison):
+    bench.draw_predictions()
+    for table in run_tables(Results.read(bench.plan, bench.results).comparison):
         if table.header[0] == 'class' and 'difference' not in table.title:
             Console().print(table.title, Markdown(table.to_markdown()))
     minutes = (time.monotonic() - started) / 60

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 
 from mmseg_imbalance.utils.command_line import run_tool
+from mmseg_imbalance.utils.cores import usable_cores
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.laboratory import find_lab
@@ -114,7 +114,7 @@ def main() -> int:
         if part == 'amp':
             results.append(run('toy-streets', 120, STREETS, folder))
         # Only the short trainings run at the same time, because their times do not matter.
-        together = max(1, (os.cpu_count() or 1) // 3) if part == 'amp' else 1
+        together = max(1, usable_cores() // 3) if part == 'amp' else 1
         with ThreadPoolExecutor(together) as pool:
             results += pool.map(lambda item: run(item[0], *item[1], folder), named.items())
         write_atomically(

@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   python tools/study.py lab/plans/camvid.py                      # everything, resumable
   python tools/study.py lab/plans/camvid.py --stages tune train --methods ce lmp --seeds 0
   python tools/study.py lab/plans/cityscapes.py --stages train --methods ce wce-median
+  python tools/study.py lab/plans/toy_streets.py --stages train --methods ce recall --predictions
   python tools/study.py lab/plans/camvid.py --dry-run            # lists the trainings
 
 Stages: "tune" trains with every value of the methods' grids on a part of the training set and
@@ -76,6 +77,12 @@ def parse_args() -> argparse.Namespace:
         help="processes of a training, one per GPU, each with the config's batch size (default: "
         "the number in the name of the plan's setting)",
     )
+    parser.add_argument(
+        '--predictions',
+        action='store_true',
+        help='also draw predictions.png: what the networks of these methods, of the first seed, '
+        'predict on the validation images with the rarest classes',
+    )
     parser.add_argument('--dry-run', action='store_true', help='only list the trainings')
     args = parser.parse_args()
     args.work_dir = args.work_dir or Path('work_dirs/study', Path(args.plan).stem)
@@ -108,6 +115,8 @@ def main() -> int:
             print(line)
         return 0
     written = bench.carry_out()
+    if args.predictions and not bench.failed:
+        written.append(bench.draw_predictions())
     if written:
         print(f'written: {", ".join(map(str, written))}')
     for failure in bench.failed:

@@ -1,7 +1,7 @@
 """Carries out the trials of a plan, several at once, and shows their progress."""
 
-import os
 import threading
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,11 +10,14 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 from mmengine.device import get_device
+from mmseg.registry import DATASETS
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mmseg_imbalance.utils.command_line import one_line
+from mmseg_imbalance.utils.cores import usable_cores
 from mmseg_imbalance.utils.errors import ToolError
+from mmseg_imbalance.utils.files import write_figure
 from mmseg_imbalance.utils.run_config import load_config
 from mmseg_imbalance.utils.shipped import config_path
 
@@ -92,9 +95,45 @@ class Bench:
         except Timeout as error:
             raise ToolError(f'another study is at work in {self.work_dir}') from error
 
+    def draw_predictions(self) -> Path:
+        """Draws what the trained networks predict on the validation images with the rarest classes.
+
+        The networks are those of the requested methods that have results, with the first of the
+        requested seeds. Bars below show the recall of every class, the mean over all seeds.
+
+        Returns:
+            The figure, ``predictions.png`` in the work dir.
+
+        Raises:
+            ToolError: If there are no results, or a network was not trained in this work dir.
+        """
+        # these import all models of MMSegmentation, which takes seconds
+        from mmseg_imbalance.utils.inference import build_inferencer
+
+        from .predictions_figure import predictions_figure
+
+        results, workshop = Results.read(self.plan, self.results), self.workshop(jobs=1)
+        trials = self._trials('train', self.methods or results.trained, results.chosen)
+        models = {}
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)  # of losses and logs that are not used
+            for trial in trials:
+                if trial.seed != trials[0].seed:
+                    continue
+                cfg, last = workshop.config(trial), workshop.folder(trial) / 'last_checkpoint'
+                if not last.is_file():
+                    raise ToolError(f'{last} is missing: {trial.name} was not trained there')
+                network = build_inferencer(cfg, last.read_text().strip(), get_device())
+                models[self.plan.methods[trial.method].name] = network
+            images = dict(cfg.val_dataloader.dataset, pipeline=cfg.test_pipeline[:-1])
+            figure = predictions_figure(DATASETS.build(images), models, results.comparison)
+        path = self.work_dir / 'predictions.png'
+        write_figure(path, figure)
+        return path
+
     def workshop(self, jobs: int) -> Workshop:
         """Returns the workshop for ``jobs`` trials at once, which share the CPU's cores."""
-        threads = max(_cores() // (jobs * self.plan.gpus), 1)
+        threads = max(usable_cores() // (jobs * self.plan.gpus), 1)
         return Workshop(self.tools, self.work_dir, torch.device(get_device()), threads)
 
     def _check_stages(self) -> None:
@@ -162,7 +201,8 @@ class Bench:
         return [trial for trial in trials if find_record(self.results, trial) is None]
 
     def _run(self, stage: str, trials: list[Trial]) -> None:
-        jobs = 1 if stage == 'cost' else self.jobs or (1 if get_device() != 'cpu' else _cores())
+        jobs = self.jobs or (1 if get_device() != 'cpu' else usable_cores())
+        jobs = 1 if stage == 'cost' else jobs
         workshop, left = self.workshop(jobs), self._left(trials)
         for trial in left:  # counts classes, and finds errors before hours of training
             workshop.config(trial)
@@ -207,12 +247,6 @@ class Bench:
             progress.console.print(_summary(record), markup=False, highlight=False)
             progress.advance(overall)
         progress.remove_task(task)
-
-
-def _cores() -> int:
-    if hasattr(os, 'sched_getaffinity'):  # as limited by taskset or a cluster's scheduler
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _summary(record: Record) -> str:

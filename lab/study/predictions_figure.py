@@ -26,7 +26,7 @@ def predictions_figure(
     Args:
         dataset: A data set whose pipeline loads image and annotation.
         models: Models by the names of the methods.
-        comparison: A comparison of the methods.
+        comparison: A comparison of at least these methods.
         num_examples: Number of images to show.
 
     Returns:
@@ -44,6 +44,7 @@ def predictions_figure(
     recall = {
         method.name: np.array([method.score('Acc', name).mean for name in classes]) / 100
         for method in comparison.methods
+        if method.name in models
     }
     return comparison_figure(classes, palette, share, recall, examples)
 

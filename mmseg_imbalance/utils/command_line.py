@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import os
 import re
 import signal
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .cores import usable_cores
 from .errors import ToolError
 
 _CLASS_OF_ERROR = re.compile(r'^[\w.]+(Error|Exception): ')
@@ -120,7 +120,7 @@ def add_nproc(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--nproc',
         type=whole_number(minimum=1),
-        default=os.cpu_count() or 1,
+        default=usable_cores(),
         metavar='N',
         help='number of worker processes (default: one per CPU core, here %(default)s)',
     )

@@ -13,6 +13,7 @@ import cv2
 from rich.console import Console
 from rich.progress import Progress
 
+from .cores import usable_cores
 from .errors import ToolError
 
 Job = TypeVar('Job')
@@ -43,7 +44,7 @@ def run_in_workers(
         ToolError: If a worker process dies.
     """
     chunks = [jobs[i : i + chunk_size] for i in range(0, len(jobs), chunk_size)]
-    nproc = max(1, min(nproc or os.cpu_count() or 1, len(chunks)))
+    nproc = max(1, min(nproc or usable_cores(), len(chunks)))
     results: dict[int, list[Result]] = {}
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)  # OpenCV's threads do not survive a fork, and workers need none

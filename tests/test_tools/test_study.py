@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+import cv2
 import pytest
 from filelock import FileLock
 from run_tools import ROOT, ForkedTool
@@ -126,6 +127,22 @@ def written(folder):
     """When the files of trainings and their results were written."""
     files = [*folder.glob('*/*/**/*'), *folder.glob('results/*/*')]
     return {p: p.stat().st_mtime_ns for p in files if p.is_file()}
+
+
+@pytest.mark.slow
+def test_predictions_of_the_networks_in_a_work_dir(finished, tmp_path, run_fork):
+    folder, _ = finished
+    plan, results = folder / 'tiny.py', folder / 'work' / 'results'
+    asked = ('--stages', 'train', '--methods', 'ce', 'recall', '--predictions')
+    done = run_fork('study.py', plan, '--work-dir', folder / 'work', *asked)
+    assert done.returncode == 0, done.stderr
+    assert 'predictions.png' in done.stdout
+    picture = cv2.imread(str(folder / 'work' / 'predictions.png'))
+    assert picture.shape[1] == 4 * 352  # image, truth and two networks
+    elsewhere = run_fork('study.py', plan, '--work-dir', tmp_path, '--results', results, *asked)
+    assert elsewhere.returncode == 2
+    assert 'last_checkpoint is missing: ce_seed0 was not trained there' in elsewhere.stderr
+    assert not (tmp_path / 'predictions.png').exists()
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from mmseg_imbalance.utils.command_line import (
     run_tool,
     whole_number,
 )
+from mmseg_imbalance.utils.cores import usable_cores
 from mmseg_imbalance.utils.errors import ToolError
 
 
@@ -130,5 +131,5 @@ def test_shared_arguments():
     parser = argparse.ArgumentParser()
     add_nproc(parser)
     add_seed(parser, of='something')
-    assert vars(parser.parse_args([])) == dict(nproc=os.cpu_count(), seed=0)
+    assert vars(parser.parse_args([])) == dict(nproc=usable_cores(), seed=0)
     assert vars(parser.parse_args(['--nproc', '3', '--seed', '7'])) == dict(nproc=3, seed=7)
