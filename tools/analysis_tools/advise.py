@@ -46,7 +46,7 @@ deviation in more than half of the studies that have several runs of the method,
 of the tail.
 The runs of a study are trainings with several seeds, scored on the validation images. Where whole
 videos of the training set were held out in turn, they are the trainings without one of them, scored
-on this video: streets that the network has never seen tell more than the next frames of known ones.
+on this video: videos that the network has never seen tell more than the next frames of known ones.
 Exit code: 0 done, 2 wrong usage or bad data (the text says which).
 """
 
