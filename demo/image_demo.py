@@ -64,7 +64,7 @@ def main() -> int:
     for path in track(images, description='segmenting'):
         try:
             image = decode(read_complete(path)[0], path, mmcv.imfrombytes)
-            drawn = overlay(image, predict(inferencer, [image])[0], meta, args.opacity)
+            drawn = overlay(image, predict(inferencer, [str(path)])[0], meta, args.opacity)
         except (BadFileError, cv2.error, RuntimeError) as error:
             where = '' if isinstance(error, BadFileError) else f'{path} cannot be segmented: '
             failed.append(one_line(f'failed: {where}{error}'))

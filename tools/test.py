@@ -87,7 +87,7 @@ def build_runner(args: argparse.Namespace) -> Runner:
         augment_at_test_time(cfg)
     if args.out:
         writer = dict(type='PredictionWriterHook', out_dir=args.out)
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), writer]
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), writer]
     prepare_cpu_launch(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.register_hook(MisfitHook(args.checkpoint, training=False))

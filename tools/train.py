@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
 
 def build_runner(args: argparse.Namespace) -> Runner:
     cfg = load_run_config(args)
-    check_data(cfg, 'train', 'val')
+    check_data(cfg, 'train', *(['val'] if cfg.get('val_dataloader') else []))
     if args.amp:
         enable_amp(cfg)
     checkpoint = set_start(cfg, args)

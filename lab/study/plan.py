@@ -1,5 +1,6 @@
 """The plan of a study: methods to train in one setting, with several seeds."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -130,7 +131,8 @@ class Trial:
         chosen = [f'{key.rpartition(".")[2]}-{value}' for key, value in self.choice.items()]
         fold = [f'without-{self.fold}'] if self.fold else []
         seed = [f'seed{self.seed}'] if self.stage == 'train' else []
-        return '_'.join([self.method, *chosen, *fold, *seed])
+        name = '_'.join([self.method, *chosen, *fold, *seed])
+        return re.sub(r'[/\\]', '-', name)  # of a value that is a path
 
     @property
     def training(self) -> 'Trial':
@@ -283,6 +285,14 @@ class Plan:
             self.augmented,
         )
 
+    def _values(self) -> Iterator[tuple[str, object]]:
+        """Yields all changes to the configs, those of the grids too."""
+        yield from self.options.items()
+        for method in self.methods.values():
+            yield from method.options.items()
+            for grid in method.grids:
+                yield from (grid.items() if isinstance(grid, dict) else ())
+
     def _problems(self) -> Iterator[str]:
         if not self.methods:
             yield 'it has no methods'
@@ -296,6 +306,12 @@ class Plan:
             if names.count(method.name) > 1:
                 yield f'two methods have the name {method.name!r}'
             yield from _grid_problems(method)
+        for key, value in self._values():
+            if not _is_kept(value):
+                yield (
+                    f'{key}={value!r} would change in a record, which is JSON: use lists, dicts, '
+                    'numbers and text, or set it in the config'
+                )
         named = {'highlights': self.highlights, 'targets': [t.method for t in self.targets]}
         for part, keys in named.items():
             for key in keys:
@@ -315,6 +331,13 @@ class Plan:
 def _choice(method: Method, chosen: Mapping) -> dict[str, object]:
     """Returns the values chosen from a method's grid, or else its first values."""
     return chosen.get(method.key) or method.choices()[0]
+
+
+def _is_kept(value: object) -> bool:
+    try:
+        return json.loads(json.dumps(value)) == value
+    except (TypeError, ValueError):
+        return False
 
 
 def _grid_problems(method: Method) -> Iterator[str]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from mmseg_imbalance.utils.errors import ToolError
 
 _PEAK = re.compile(r'^VmHWM:\s*(\d+) kB$', re.MULTILINE)
+# of a tool, or the end of a traceback; torchrun's own comes after it and says less
+_ERROR = re.compile(r'[\w.]+(: error|(?<!ChildFailed)Error): ')
 
 
 def run_process(
@@ -28,7 +30,8 @@ def run_process(
         from ``/proc``, since the value that the kernel reports at the end may be the parent's.
 
     Raises:
-        ToolError: If the command failed (with the last line of its output) or was ended.
+        ToolError: If the command failed (with the last error in its output, or its last line) or
+            was ended.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     memory = float('nan')
@@ -64,4 +67,6 @@ def _how_it_ended(code: int, log: Path, start: int) -> str:
     if code < 0:
         return f'ended by {signal.Signals(-code).name}'
     lines = log.read_bytes()[start:].decode(errors='replace').strip().splitlines()
-    return f'failed with exit code {code}: {lines[-1] if lines else "without a word"}'
+    errors = [line for line in lines if _ERROR.match(line)]
+    last = (errors or lines or ['without a word'])[-1]
+    return f'failed with exit code {code}: {last}'

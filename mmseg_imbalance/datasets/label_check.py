@@ -64,7 +64,8 @@ class CheckedFiles(BaseSegDataset):
         """Loads and transforms a sample."""
         info = self.get_data_info(idx)
         try:
-            for step in dict.fromkeys(inside(self.pipeline)):  # also in TestTimeAug, once
+            steps = {id(step): step for step in inside(self.pipeline)}  # in TestTimeAug too, once
+            for step in steps.values():
                 check_label_map(info, step)
             return self.pipeline(info)
         except Exception as error:  # pipelines raise anything, mostly without naming a file

@@ -37,6 +37,8 @@ def inside(pipeline) -> Iterator:
     transforms = getattr(pipeline, 'transforms', getattr(pipeline, 'subroutines', pipeline))
     if isinstance(transforms, list | tuple):
         for transform in transforms:
+            if isinstance(transform, dict):  # Albu has a list of settings for another library
+                continue
             if not isinstance(transform, list | tuple):
                 yield transform
             yield from inside(transform)

@@ -118,11 +118,11 @@ def _ignored_in_data(datasets: dict, data: dict[str, object]) -> Iterator[Fact]:
             yield Fact(f'{place}.metainfo, which turns the classes that it leaves out into', 255)
     for place, transform in _transforms(datasets):
         kind = type(transform).__name__
-        unused = kind == 'RandomCrop' and transform.cat_max_ratio >= 1
+        unused = kind == 'RandomCrop' and getattr(transform, 'cat_max_ratio', 0) >= 1
         if not unused and 'BioMedical' not in kind:  # these pad with a class
             for name in ('ignore_index', 'seg_pad_val', 'seg_fill_in'):
                 yield from _settings({place: transform}, name)
-        if kind == 'Pad':
+        if kind == 'Pad' and isinstance(getattr(transform, 'pad_val', None), dict):
             yield Fact(f"{place}.pad_val['seg']", transform.pad_val.get('seg', 255))
 
 

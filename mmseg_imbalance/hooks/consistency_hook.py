@@ -117,7 +117,7 @@ def _end_epochs(sampler) -> None:
 
 def _check_rotations(dataset) -> None:
     for transform in transforms_of(dataset):
-        if type(transform).__name__ == 'RandomRotFlip' and transform.rotate_prob > 0:
+        if type(transform).__name__ == 'RandomRotFlip' and getattr(transform, 'rotate_prob', 0) > 0:
             raise InconsistentConfigError(
                 'RandomRotFlip of train_dataloader interpolates between class ids when it rotates, '
                 'which makes other ids of them: use RandomRotate and RandomFlip instead'

@@ -19,7 +19,7 @@ from mmseg.registry import HOOKS
 from ..evaluation.imbalance_metric import ImbalanceMetric
 from ..utils.files import write_atomically
 from ..utils.machine import describe_machine
-from ..utils.training_loop import by_epoch
+from ..utils.training_loop import by_epoch, metrics_of
 from ..version import __version__
 
 FILE_NAME = 'run.json'
@@ -67,7 +67,7 @@ class RunSummaryHook(Hook):
             if runner.iter > 0:
                 _continue(self._summary, runner)
             self._write(runner)
-            metrics = runner.val_evaluator.metrics if runner.val_loop is not None else []
+            metrics = metrics_of(runner.val_loop)
             if metrics and not any(isinstance(metric, ImbalanceMetric) for metric in metrics):
                 runner.logger.info(
                     f'{FILE_NAME} will have no scores of single classes, which compare_runs.py and '
@@ -184,7 +184,7 @@ def _position(runner) -> int:
 
 def _class_rows(runner) -> tuple[list[dict], str | None]:
     """Rows of the first ImbalanceMetric, and its prefix."""
-    for metric in runner.val_evaluator.metrics:
+    for metric in metrics_of(runner.val_loop):
         if isinstance(metric, ImbalanceMetric) and metric.scores:
             return metric.scores.rows(), metric.prefix
     return [], None

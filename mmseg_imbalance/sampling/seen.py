@@ -13,6 +13,7 @@ def count_seen(dataloader: Iterable, draws: int, num_classes: int, ignore_index:
 
     Args:
         dataloader: Training data loader, with batches as from MMSegmentation's ``PackSegInputs``.
+            Where it ends, its next epoch begins.
         draws: Number of samples to count.
         num_classes: Number of classes C.
         ignore_index: Label of pixels that belong to no class.
@@ -21,7 +22,7 @@ def count_seen(dataloader: Iterable, draws: int, num_classes: int, ignore_index:
         int64 (draws, C).
 
     Raises:
-        ValueError: If a label is neither a class nor ignored, or if there are too few samples.
+        ValueError: If a label is neither a class nor ignored, or if there are no samples.
     """
     samples = itertools.islice(_samples(dataloader), draws)
     counts = np.zeros((draws, num_classes), np.int64)
@@ -34,10 +35,17 @@ def count_seen(dataloader: Iterable, draws: int, num_classes: int, ignore_index:
         counts[seen] = pixels
         seen += 1
     if seen < draws:
-        raise ValueError(f'the data loader ends after {seen} samples, before {draws} are drawn')
+        raise ValueError('the data loader has no samples')
     return counts
 
 
 def _samples(dataloader: Iterable):
-    for batch in dataloader:
-        yield from batch['data_samples']
+    for epoch in itertools.count():
+        if hasattr(getattr(dataloader, 'sampler', None), 'set_epoch'):
+            dataloader.sampler.set_epoch(epoch)
+        empty = True
+        for batch in dataloader:
+            empty = False
+            yield from batch['data_samples']
+        if empty:
+            return

@@ -26,6 +26,7 @@ _REFUSE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 _STATISTICS = ('min', 'max', 'current', 'mean')  # methods of HistoryBuffer
 _ZIP = b'PK\x03\x04'
 _NUMBERS = '?bBhHiIlLqQefd'  # NumPy's codes of the dtypes that a checkpoint may hold
+_GLOBAL = re.compile(r'GLOBAL ([\w.]+)')  # in PyTorch's error, the type that it refuses
 _FORKS_LIST = 'get_torch_safe_globals'
 # PyTorch 2.4 has add_safe_globals, but cannot create objects of the allowed classes.
 _CAN_TELL = hasattr(torch.serialization, 'safe_globals')
@@ -60,6 +61,9 @@ def harmless_loads() -> Iterator[None]:
     The runner of the MMEngine fork allows the real ``getattr``, with which a file can run code,
     and loads refused files again without the check. If the user trusts all files, nothing changes.
     PyTorch older than 2.5 refuses everything except tensors and plain containers.
+
+    Raises:
+        CheckpointError: In place of PyTorch's error for a refused file, whose advice has no effect.
     """
     if trusted():
         yield
@@ -73,6 +77,11 @@ def harmless_loads() -> Iterator[None]:
     allow_checkpoint_types()  # again: an earlier load by the fork has revoked some types
     try:
         yield
+    except pickle.UnpicklingError as error:
+        found = _GLOBAL.search(str(error))
+        if found is None:
+            raise
+        raise CheckpointError(_could_run_code('a file that was to be loaded', found[1])) from error
     finally:
         if forks_list is not None:
             setattr(mmengine_checkpoint, _FORKS_LIST, forks_list)
@@ -161,14 +170,18 @@ def _starts_with(path: Path, magic: bytes) -> bool:
         return file.read(len(magic)) == magic
 
 
+def _could_run_code(file: str, name: str) -> str:
+    return (
+        f'{file} holds {name}, which could run code when it is loaded; if you trust where the '
+        f'file comes from, set the environment variable {TRUST}=1'
+    )
+
+
 def _refusal(path: Path, error: Exception) -> CheckpointError:
     """Turns PyTorch's error for a file that it does not load into one to show to the user."""
-    found = re.search(r'GLOBAL ([\w.]+)', str(error))
+    found = _GLOBAL.search(str(error))
     if isinstance(error, pickle.UnpicklingError) and found:
-        return CheckpointError(
-            f'checkpoint {path} holds {found[1]}, which could run code when it is loaded; if you '
-            f'trust where the file comes from, set the environment variable {TRUST}=1'
-        )
+        return CheckpointError(_could_run_code(f'checkpoint {path}', found[1]))
     found = re.search(r'WeightsUnpickler error:\s*(.+)', str(error))
     reason = found[1] if found else f'PyTorch cannot read it ({type(error).__name__})'
     return DamagedCheckpointError(f'checkpoint {path} is damaged or not a checkpoint: {reason}')

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmseg.apis import MMSegInferencer
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
+from mmseg.visualization import SegLocalVisualizer
 from torch import nn
 
 from .checkpoints import check_checkpoint, harmless_loads
@@ -41,10 +42,13 @@ class StrictInferencer(MMSegInferencer):
 
     def _init_pipeline(self, cfg):
         # mmseg's looks for names, in a data set without a wrapper; pure Python configs give classes
-        steps = inner_datasets(cfg.test_dataloader.dataset)[0].pipeline
+        steps = inner_datasets(_tested(cfg))[0].pipeline
         steps = [dict(step, type=_name(step['type'])) for step in steps]
         dataset = dict(pipeline=steps)
         return super()._init_pipeline(Config(dict(test_dataloader=dict(dataset=dataset))))
+
+    def _init_visualizer(self, cfg):
+        return SegLocalVisualizer()  # mmseg's takes no other one; nothing is drawn with it here
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict, cfg) -> None:
         found = misfits(model, checkpoint)
@@ -57,6 +61,10 @@ class StrictInferencer(MMSegInferencer):
                 f'it names {len(names or ())} classes and {len(colours or ())} colours '
                 f'(meta.dataset_meta), but the model predicts {model.num_classes} classes'
             )
+
+
+def _tested(cfg: Config) -> ConfigDict:
+    return (cfg.get('test_dataloader') or cfg.val_dataloader).dataset
 
 
 def _name(kind: str | type) -> str | type:
@@ -107,8 +115,7 @@ def labelled_dataset(
         ToolError: If it has no labels, if its classes differ from the model's, or if it is not one
             of MMSegmentation's data sets.
     """
-    tested = (cfg.get('test_dataloader') or cfg.val_dataloader).dataset
-    pipeline = inner_datasets(tested)[0].pipeline
+    pipeline = inner_datasets(_tested(cfg))[0].pipeline
     if not any('LoadAnnotations' in str(step.type) for step in pipeline):
         raise ToolError(
             "the config's test pipeline loads no labels: add dict(type='LoadAnnotations') to "
@@ -168,13 +175,13 @@ def predict_labelled(model: nn.Module, dataset: BaseSegDataset, index: int) -> S
     return result
 
 
-def predict(inferencer: MMSegInferencer, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+def predict(inferencer: MMSegInferencer, images: Sequence[np.ndarray | str]) -> list[np.ndarray]:
     """Segments images in one batch.
 
     Args:
         inferencer: The result of :func:`build_inferencer`.
-        images: BGR images (H, W, 3), uint8. The test pipeline must turn them into arrays of equal
-            size, as it does with images of equal size.
+        images: BGR images (H, W, 3), uint8, or files, which the test pipeline loads. It must turn
+            them into arrays of equal size, as it does with images of equal size.
 
     Returns:
         Each image's prediction (H, W), int64 class indices in the image's own resolution.

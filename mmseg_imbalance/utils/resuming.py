@@ -28,7 +28,8 @@ def latest_checkpoint(cfg: Config) -> str | None:
         if named and named.isprintable():
             return named
         raise CheckpointError(f'{pointer} is damaged: it names no file; {_way_out(cfg)}')
-    if any(Path(cfg.work_dir).glob('*.pth')):
+    # those of the best scores cannot be resumed, and may be all that a training has left so far
+    if any(not path.name.startswith('best_') for path in Path(cfg.work_dir).glob('*.pth')):
         raise CheckpointError(
             f'{pointer} is missing beside checkpoints; {_way_out(cfg)}, after moving them elsewhere'
         )

@@ -178,10 +178,14 @@ def check_data(cfg: Config, *stages: str) -> None:
         *stages: ``'train'``, ``'val'``, ``'test'``.
 
     Raises:
-        RunConfigError: If a data set's image folder, label folder or list of files is missing.
+        RunConfigError: If the config has no such data set, or its image folder, label folder or
+            list of files is missing.
     """
     for stage in stages:
-        for dataset in inner_datasets((cfg.get(f'{stage}_dataloader') or {}).get('dataset', {})):
+        loader = cfg.get(f'{stage}_dataloader')
+        if not loader:
+            raise RunConfigError(f'{cfg.filename} has no {stage}_dataloader')
+        for dataset in inner_datasets(loader.get('dataset', {})):
             _check_paths(dataset, stage)
 
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from mmseg_imbalance.datasets import count_classes, find_label_maps
 from mmseg_imbalance.datasets.label_check import CheckedFiles
+from mmseg_imbalance.datasets.wrappers import inside
 from mmseg_imbalance.utils.command_line import first_line
 from mmseg_imbalance.utils.errors import BadFileError
 from mmseg_imbalance.utils.shipped import config_path
@@ -220,6 +221,26 @@ def test_the_bug_of_a_transform_looks_like_one(tmp_path, error, text):
     image = tmp_path / KEY.replace('labels', 'images')
     assert str(found.value) == f'{tmp_path / KEY} of {image}: {text}'
     assert found.value.__cause__ is error
+
+
+class LikeAlbu:
+    """Has settings of another library in a list, and is equal to transforms alike."""
+
+    transforms = [dict(type='Blur', p=0.5)]
+
+    def __eq__(self, other):
+        return isinstance(other, LikeAlbu)
+
+    def __call__(self, results):
+        return results
+
+
+def test_transforms_with_lists_of_settings(tmp_path):
+    write_labels(tmp_path)
+    samples = dataset(tmp_path)
+    samples.pipeline.transforms.append(LikeAlbu())
+    assert samples[0]['gt_seg_map'].shape == (6, 9)
+    assert not any(isinstance(step, dict) for step in inside(samples.pipeline))
 
 
 def test_an_image_turned_by_its_camera_has_the_size_that_is_read(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.model import ExponentialMovingAverage
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from tiny_data import CLASSES, TinyDataset, tiny_dataset, write_label_maps
 from tiny_run import run as run_training
 from tiny_run import tiny_config
@@ -300,6 +300,15 @@ def test_ids_that_a_rotation_interpolates(tmp_path):
     cfg = tiny_config(tmp_path, iters=1, augment=False, **HOOK)
     cfg.train_dataloader.dataset.pipeline.insert(-1, dict(type='RandomRotFlip'))
     assert 'RandomRotFlip of train_dataloader interpolates' in refused(cfg)
+
+
+def test_transforms_of_others_with_names_that_mmseg_has(tmp_path):
+    cfg = tiny_config(tmp_path, iters=1, augment=False, **HOOK)
+    for name in ('RandomCrop', 'Pad', 'RandomRotFlip'):
+        cfg.train_dataloader.dataset.pipeline.insert(-1, dict(type=f'Others{name}'))
+        others = type(name, (), {'__call__': lambda self, results: results})
+        TRANSFORMS.register_module(name=f'Others{name}', module=others, force=True)
+    assert run_training(cfg).iter == 1
 
 
 def warnings_of(cfg):

@@ -14,7 +14,8 @@ from checkpoint_files import load
 from made_runs import confusion_scores, scalars, train
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
-from mmseg.registry import HOOKS, METRICS
+from mmengine.runner import BaseLoop
+from mmseg.registry import HOOKS, LOOPS, METRICS
 from tiny_data import CLASSES
 from tiny_run import run as run_training
 from tiny_run import tiny_config
@@ -168,6 +169,22 @@ def test_without_validation(folder):
     parts = ('val_dataloader', 'val_cfg', 'val_evaluator')
     run = summary(train(folder, 'no val', **dict.fromkeys(parts)))
     assert run['finished'] and run['scores'] is None and list(run['curves']) == ['loss']
+
+
+@LOOPS.register_module()
+class OwnValidation(BaseLoop):
+    def __init__(self, runner, dataloader, evaluator=None):
+        super().__init__(runner, dataloader)
+
+    def run(self):
+        self.runner.logger.info('validated in a way of its own')
+
+
+def test_a_validation_of_ones_own(folder):
+    work_dir = train(folder, 'own val', val_cfg=dict(_delete_=True, type='OwnValidation'))
+    run = summary(work_dir)
+    assert run['finished'] and run['scores'] is None
+    assert 'validated in a way of its own' in next(work_dir.rglob('*.log')).read_text()
 
 
 def test_long_curves_are_means_over_stretches(folder, monkeypatch):

@@ -11,7 +11,7 @@ from mmseg.structures import build_pixel_sampler
 
 from lab.study.choice import choose
 from lab.study.commands import head_options
-from lab.study.plan import Method, Plan, PlanError
+from lab.study.plan import Method, Plan, PlanError, Trial
 from lab.study.record import read_records
 from mmseg_imbalance.utils.shipped import config_path
 
@@ -224,6 +224,12 @@ def test_cost_is_measured_once_and_defaults_stand_in_for_choices():
             "targets has the score 'mIuO'; there are mIoU, mAcc, ",
         ),
         ('sedes = [1]', 'cannot read plan .*sedes'),
+        ("options = {'size': (64, 64)}", r'size=\(64, 64\) would change in a record'),
+        (
+            "methods = {'ce': dict(name='x', config='y', grid={'a': [(1, 2)]})}\n"
+            'hold_out = dict(share=0.5)',
+            r'a=\[\(1, 2\)\] would change in a record',
+        ),
         ('seeds = [1 / 0]', 'cannot read plan .*division by zero'),
     ],
 )
@@ -236,6 +242,11 @@ def test_mistakes_are_named_with_their_file(tmp_path, change, message):
     with pytest.raises(PlanError, match=message) as error:
         Plan.fromfile(path)
     assert str(path) in str(error.value)
+
+
+def test_the_name_of_a_trial_is_a_file_name():
+    trial = Trial('tune', 'wce', 0, 'x.py', {}, choice={'head.class_weight': 'data/a.json'})
+    assert trial.name == 'wce_class_weight-data-a.json'
 
 
 def test_a_missing_plan_is_named():

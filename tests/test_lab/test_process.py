@@ -46,6 +46,12 @@ def test_a_failure_is_told_in_a_line(tmp_path):
     expected = r'failed with exit code 1: x\.py: error: no such config \(all .*log\)'
     with pytest.raises(ToolError, match=expected):
         run_process(python(code), tmp_path / 'log', dict(os.environ), yes)
+    # torchrun says something of its own, in a frame
+    code = (
+        "print('x.py: error: no such config\\na.b.ChildFailedError: \\n===='); raise SystemExit(1)"
+    )
+    with pytest.raises(ToolError, match=expected):
+        run_process(python(code), tmp_path / 'log', dict(os.environ), yes)
     # what a former process wrote is not what this one said
     with pytest.raises(ToolError, match='failed with exit code 3: without a word'):
         run_process(python('raise SystemExit(3)'), tmp_path / 'log', dict(os.environ), yes)

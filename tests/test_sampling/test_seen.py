@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import DefaultSampler
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from torch.utils.data import DataLoader
 
 from mmseg_imbalance.sampling.seen import count_seen
 
@@ -26,10 +28,18 @@ def test_counts_of_samples():
     assert counts.tolist() == expected
 
 
-def test_too_few_samples_and_bad_labels_are_named():
+def test_epochs_follow_one_another():
+    labels = np.arange(3)[:, None, None].repeat(2, 1)
+    sampler = DefaultSampler(labels)
+    loader = DataLoader(labels, sampler=sampler, collate_fn=lambda drawn: batches(drawn, 1)[0])
+    counts = count_seen(loader, draws=9, num_classes=3, ignore_index=255).argmax(1).reshape(3, 3)
+    assert (np.sort(counts) == [0, 1, 2]).all() and len(np.unique(counts, axis=0)) > 1
+
+
+def test_bad_labels_and_no_samples_are_named():
     labels = np.zeros((2, 3, 3), int)
-    with pytest.raises(ValueError, match='ends after 2 samples, before 3 are drawn'):
-        count_seen(batches(labels, 2), draws=3, num_classes=4, ignore_index=255)
+    with pytest.raises(ValueError, match='the data loader has no samples'):
+        count_seen([], draws=3, num_classes=4, ignore_index=255)
     labels[0, 0, 0] = 9
     with pytest.raises(ValueError, match='a.png: label 9 is not a class'):
         count_seen(batches(labels, 2), draws=2, num_classes=4, ignore_index=255)

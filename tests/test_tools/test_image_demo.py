@@ -10,6 +10,9 @@ import torch
 from mmseg.apis import inference_model, init_model
 from PIL import Image
 
+from mmseg_imbalance.utils.inference import build_inferencer, predict
+from mmseg_imbalance.utils.run_config import load_config
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = '../demo/image_demo.py'  # seen from the tools
 SHIPPED = 'recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
@@ -175,6 +178,25 @@ def test_weights_of_trainings_alone_may_be_missing(
     torch.save(state, tmp_path / 'bare.pth')
     assert call_tool(*command) == 2
     assert 'its weights are of another model: 1 are missing' in one_line(capsys)
+
+
+def test_images_are_loaded_as_the_config_says(call_tool, checkpoint, pictures, tmp_path):
+    image = 100 * cv2.imread(str(pictures / 'left/000.png')).astype(np.uint16)
+    path, out = tmp_path / 'deep.png', ('--out-dir', tmp_path / 'out', '--opacity', 1)
+    cv2.imwrite(str(path), image)
+    options = {
+        'test_dataloader': None,  # that of the validation is taken
+        'val_dataloader.dataset.pipeline.0.color_type': 'unchanged',  # keeps 16 bits
+        'visualizer.type': 'Visualizer',  # of MMEngine
+    }
+    given = [f'{key}={value}' for key, value in options.items()]
+    assert call_tool(DEMO, path, SHIPPED, checkpoint, *out, '--cfg-options', *given) == 0
+    model = build_inferencer(load_config(str(ROOT / TOY_CONFIG), options), str(checkpoint), 'cpu')
+    (label,) = predict(model, [image])
+    assert (label != predict(model, [cv2.imread(str(path))])[0]).any()
+    palette = np.array(model.model.dataset_meta['palette'])[:, ::-1]
+    overlay = cv2.imread(str(tmp_path / 'out/deep.png'))[: len(label)]
+    np.testing.assert_array_equal(overlay, palette[label])
 
 
 def one_line(capsys):

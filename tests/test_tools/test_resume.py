@@ -193,6 +193,7 @@ def test_without_a_checkpoint_it_starts_afresh(stopped):
     (stopped / 'run/last_checkpoint').unlink()
     for path in stopped.glob('run/*.pth'):
         path.unlink()
+    (stopped / 'run/best_mIoU_iter_1.pth').touch()  # cannot be resumed; all that a short run left
     cfg, start = start_of(stopped, '--resume')
     assert start is None and cfg.resume is False
     cfg, start = start_of(stopped, '--resume', '--work-dir', stopped / 'new')

@@ -163,6 +163,10 @@ def test_runners_refuse_it_too_whatever_they_ask_of_pytorch(tmp_path, checkpoint
         with pytest.raises(pickle.UnpicklingError):
             torch.load(path, weights_only=False)
         CheckpointLoader.load_checkpoint(str(checkpoint))
+    with pytest.raises(CheckpointError, match='holds posix.system, which could run code') as error:
+        with harmless_loads():
+            CheckpointLoader.load_checkpoint(str(path))
+    assert f'{checkpoints.TRUST}=1' in str(error.value)
     assert not proof.exists()
     assert os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] == '0'
     torch.load(path, weights_only=False)

@@ -76,7 +76,8 @@ def test_missing_data_are_named(tmp_path):
     (tmp_path / 'images').mkdir()
     dataset = dict(data_root=str(tmp_path), data_prefix=dict(img_path='images'))
     cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
-    check_data(cfg, 'train', 'val')  # there is no val_dataloader
+    with pytest.raises(RunConfigError, match='has no val_dataloader'):
+        check_data(cfg, 'train', 'val')
     train = cfg.train_dataloader.dataset
     train.ann_file = 'list.txt'
     with pytest.raises(RunConfigError, match='not found: .*/list.txt .*ann_file of train_data'):

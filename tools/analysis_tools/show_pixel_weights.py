@@ -190,8 +190,6 @@ def logits_of(result: SegDataSample) -> Tensor:
 def main() -> int:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
-    if not cfg.get(f'{args.split}_dataloader'):
-        raise ToolError(f'{args.config} has no {args.split}_dataloader')
     check_data(cfg, args.split)
     out_dir = args.out_dir or Path(work_dir_of(cfg, args.config), 'pixel_weights', args.split)
     model = build_inferencer(cfg, args.checkpoint, args.device).model
