@@ -364,7 +364,7 @@ PROVOKED = {
         case, 'test.py', ROOT / 'configs' / CAMVID, 'work_dirs/recall/iter_800.pth'
     ),
     'slurm-without-a-gpu': lambda case: (
-        (case.path / 'your_config.py').write_text('model = {}\n')
+        (case.path / 'your_config.py').write_text('train_dataloader = dict(batch_size=1)\n')
         and tool_fails(case, 'train.py', 'your_config.py', '--launcher', 'slurm')
     ),
     'other-toy-streets-in-the-folder': other_toy_streets,
