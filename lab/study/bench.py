@@ -113,8 +113,10 @@ class Bench:
         from .predictions_figure import predictions_figure
 
         results, workshop = Results.read(self.plan, self.results), self.workshop(jobs=1)
-        trials = self._trials('train', self.methods or results.trained, results.chosen)
-        models = {}
+        asked = [key for key in results.trained if key in (self.methods or results.trained)]
+        trials, models = self._trials('train', asked, results.chosen), {}
+        if not trials:
+            raise ToolError(f'no training of {", ".join(self.methods)} has results')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)  # of losses and logs that are not used
             for trial in trials:

@@ -7,6 +7,7 @@ from study_results import GAMMA, made_plan, made_record, write_study
 
 from lab.study.bench import Bench
 from lab.study.plan import Method
+from mmseg_imbalance.utils.errors import ToolError
 
 
 def made_bench(folder, plan=None, **asked):
@@ -51,3 +52,8 @@ def test_what_is_another_training_once_chosen_is_carried_out(tmp_path, twins):
             path.unlink()
     bench = made_bench(tmp_path, twins, stages=['cost'], methods=['twin'])
     assert list(bench.preview()) == ['cost twin']
+
+
+def test_there_are_no_predictions_of_what_was_not_trained(tmp_path, twins):
+    with pytest.raises(ToolError, match='no training of twin has results'):
+        made_bench(tmp_path, twins, methods=['twin']).draw_predictions()
