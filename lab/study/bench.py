@@ -114,19 +114,16 @@ class Bench:
 
         results, workshop = Results.read(self.plan, self.results), self.workshop(jobs=1)
         asked = [key for key in results.trained if key in (self.methods or results.trained)]
-        trials, models = self._trials('train', asked, results.chosen), {}
+        trials = self._trials('train', asked, results.chosen)
         if not trials:
             raise ToolError(f'no training of {", ".join(self.methods)} has results')
+        models = {}
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)  # of losses and logs that are not used
-            for trial in trials:
-                if trial.seed != trials[0].seed:
-                    continue
-                cfg, last = workshop.config(trial), workshop.folder(trial) / 'last_checkpoint'
-                if not last.is_file():
-                    raise ToolError(f'{last} is missing: {trial.name} was not trained there')
-                network = build_inferencer(cfg, last.read_text().strip(), get_device())
-                models[self.plan.methods[trial.method].name] = network
+            for trial in [trial for trial in trials if trial.seed == trials[0].seed]:
+                cfg, checkpoint = workshop.config(trial), workshop.checkpoint(trial)
+                name = self.plan.methods[trial.method].name
+                models[name] = build_inferencer(cfg, checkpoint, get_device())
             images = dict(cfg.val_dataloader.dataset, pipeline=cfg.test_pipeline[:-1])
             figure = predictions_figure(DATASETS.build(images), models, results.comparison)
         path = self.work_dir / 'predictions.png'
@@ -203,8 +200,8 @@ class Bench:
         return [trial for trial in trials if find_record(self.results, trial) is None]
 
     def _run(self, stage: str, trials: list[Trial]) -> None:
-        jobs = self.jobs or (1 if get_device() != 'cpu' else usable_cores())
-        jobs = 1 if stage == 'cost' else jobs
+        at_once = 1 if get_device() != 'cpu' else usable_cores()
+        jobs = 1 if stage == 'cost' else self.jobs or at_once
         workshop, left = self.workshop(jobs), self._left(trials)
         for trial in left:  # counts classes, and finds errors before hours of training
             workshop.config(trial)

@@ -310,7 +310,7 @@ class Plan:
             if not _is_kept(value):
                 yield (
                     f'{key}={value!r} would change in a record, which is JSON: use lists, dicts, '
-                    'numbers and text, or set it in the config'
+                    'finite numbers and text, or set it in the config'
                 )
         named = {'highlights': self.highlights, 'targets': [t.method for t in self.targets]}
         for part, keys in named.items():
@@ -335,7 +335,7 @@ def _choice(method: Method, chosen: Mapping) -> dict[str, object]:
 
 def _is_kept(value: object) -> bool:
     try:
-        return json.loads(json.dumps(value)) == value
+        return json.loads(json.dumps(value, allow_nan=False)) == value
     except (TypeError, ValueError):
         return False
 

@@ -56,7 +56,7 @@ class Record:
         for key in ('augmented', 'calibrated'):
             content[key] = nan_to_none(content[key])
         path = record_path(folder, self.trial)
-        text = json.dumps(content, ensure_ascii=False, indent=1)
+        text = json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1)
         write_atomically(path, (text + '\n').encode())
         return path
 

@@ -55,6 +55,17 @@ class Workshop:
         """Returns the work dir of a trial."""
         return self.work_dir.resolve() / trial.training.stage / trial.name
 
+    def checkpoint(self, trial: Trial) -> str:
+        """Returns the last checkpoint of a trial.
+
+        Raises:
+            ToolError: If the trial was not trained in this work dir.
+        """
+        pointer = self.folder(trial) / 'last_checkpoint'
+        if not pointer.is_file():
+            raise ToolError(f'{pointer} is missing: {trial.name} was not trained there')
+        return pointer.read_text().strip()
+
     def config(self, trial: Trial) -> Config:
         """Returns the config of a trial, which is tested on its validation data.
 
@@ -162,7 +173,7 @@ def _augmented(
 ) -> dict[str, float]:
     """Scores the last checkpoint with test-time augmentation and returns the means."""
     out = workshop.folder(trial) / 'augmented'
-    checkpoint = (workshop.folder(trial) / 'last_checkpoint').read_text().strip()
+    checkpoint = workshop.checkpoint(trial)
     workshop.run(trial, 'test.py', config, checkpoint, '--tta', '--work-dir', out, watch=watch)
     return none_to_nan(json.loads((out / 'class_scores.json').read_text())['means'])
 

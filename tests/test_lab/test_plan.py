@@ -224,6 +224,7 @@ def test_cost_is_measured_once_and_defaults_stand_in_for_choices():
             "targets has the score 'mIuO'; there are mIoU, mAcc, ",
         ),
         ('sedes = [1]', 'cannot read plan .*sedes'),
+        ("options = {'head.p': float('inf')}", r'head.p=inf would change in a record'),
         ("options = {'size': (64, 64)}", r'size=\(64, 64\) would change in a record'),
         (
             "methods = {'ce': dict(name='x', config='y', grid={'a': [(1, 2)]})}\n"

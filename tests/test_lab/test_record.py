@@ -39,13 +39,6 @@ def test_cost_alone(tmp_path):
     assert Record.read(record.write(tmp_path)) == record
 
 
-def test_settings_may_be_infinite(tmp_path):
-    record = made_record(stage='cost', run=None, seconds=0.25)
-    trial = dataclasses.replace(record.trial, options={'head.loss_decode.p': float('inf')})
-    dataclasses.replace(record, trial=trial).write(tmp_path)
-    assert find_record(tmp_path, trial).trial == trial
-
-
 def test_found_if_it_is_of_the_same_trial(tmp_path):
     record = made_record()
     assert find_record(tmp_path, record.trial) is None
