@@ -28,6 +28,7 @@ __fixed = {
     'recall': {f'{__loss}.normalizer': 'weight'},
     'recall-cbs': __rare,
     'recall-lovasz': {},
+    'lmp-lovasz': {},
 }
 __grid = {'optim_wrapper.optimizer.lr': [5e-4, 1e-3]}
 methods = {
