@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from mmcv.transforms import Pad
 from mmseg.datasets import BaseSegDataset
+from mmseg.datasets.transforms import RandomCrop
 from torch import nn
 
 from ..datasets.wrappers import plain_datasets, transforms_of
@@ -117,12 +119,12 @@ def _ignored_in_data(datasets: dict, data: dict[str, object]) -> Iterator[Fact]:
         if 255 in (getattr(dataset, 'label_map', None) or {}).values():
             yield Fact(f'{place}.metainfo, which turns the classes that it leaves out into', 255)
     for place, transform in _transforms(datasets):
-        kind = type(transform).__name__
-        unused = kind == 'RandomCrop' and getattr(transform, 'cat_max_ratio', 0) >= 1
-        if not unused and 'BioMedical' not in kind:  # these pad with a class
+        # its subclass ClassAwareRandomCrop always uses the label
+        unused = type(transform) is RandomCrop and transform.cat_max_ratio >= 1
+        if not unused and 'BioMedical' not in type(transform).__name__:  # these pad with a class
             for name in ('ignore_index', 'seg_pad_val', 'seg_fill_in'):
                 yield from _settings({place: transform}, name)
-        if kind == 'Pad' and isinstance(getattr(transform, 'pad_val', None), dict):
+        if isinstance(transform, Pad):
             yield Fact(f"{place}.pad_val['seg']", transform.pad_val.get('seg', 255))
 
 

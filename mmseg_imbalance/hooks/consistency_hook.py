@@ -5,6 +5,7 @@ import logging
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop
+from mmseg.datasets.transforms import RandomRotFlip
 from mmseg.registry import HOOKS
 
 from ..datasets.wrappers import transforms_of
@@ -117,7 +118,7 @@ def _end_epochs(sampler) -> None:
 
 def _check_rotations(dataset) -> None:
     for transform in transforms_of(dataset):
-        if type(transform).__name__ == 'RandomRotFlip' and getattr(transform, 'rotate_prob', 0) > 0:
+        if isinstance(transform, RandomRotFlip) and transform.rotate_prob > 0:
             raise InconsistentConfigError(
                 'RandomRotFlip of train_dataloader interpolates between class ids when it rotates, '
                 'which makes other ids of them: use RandomRotate and RandomFlip instead'

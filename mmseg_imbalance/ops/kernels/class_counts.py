@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .available import device_of
-from .shares import BLOCK, shares
+from .shares import BLOCK, next_power_of_2, shares
 
 _PROGRAMS = 528
 
@@ -24,7 +24,7 @@ def count(pred: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> T
             pixels,
             ignore_index,
             C=num_classes,
-            BINS=triton.next_power_of_2(num_classes + 1),
+            BINS=next_power_of_2(num_classes + 1),
             LOOPS=loops,
             B=BLOCK,
             num_warps=4,

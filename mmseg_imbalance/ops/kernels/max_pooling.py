@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .available import device_of
-from .shares import BLOCK, shares
+from .shares import BLOCK, next_power_of_2, shares
 
 # A bucket holds 2^shift neighbouring float32 numbers. Rounding a loss down to its bucket reduces it
 # by less than 2^-1, 2^-9 and 2^-16 of itself, which is 342, 256 and 256 buckets of the next round.
@@ -71,7 +71,7 @@ def weights(pixel_loss: Tensor, valid: Tensor, p: float, ratio: float) -> Tensor
                 STEEP=q >= _STEEP,
                 RATIO=float(ratio),
                 BINS=_BINS,
-                PARTIALS=triton.next_power_of_2(programs),
+                PARTIALS=next_power_of_2(programs),
                 LOOPS=loops,
                 B=BLOCK,
                 num_warps=4,

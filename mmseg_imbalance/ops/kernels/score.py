@@ -6,6 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .available import device_of
+from .shares import ceil_div
 
 _WARPS = 4
 _GRADIENT_WARPS = 8  # the gradient writes as much as it reads
@@ -103,7 +104,7 @@ def _pixels(logits: Tensor, warps: int) -> int:
 
 
 def _grid(label: Tensor, pixels: int) -> tuple[int, int]:
-    return triton.cdiv(label[0].numel(), pixels), label.shape[0]
+    return ceil_div(label[0].numel(), pixels), label.shape[0]
 
 
 def _sizes(logits: Tensor) -> tuple[int, int, int]:

@@ -25,6 +25,7 @@ from .score import (
     pixel_gradient,
     pixel_loss,
 )
+from .shares import ceil_div
 
 _PIXELS = 128  # per program in the forward pass
 _CLASSES = 1  # at a time in the forward pass, which holds four corners of each
@@ -79,7 +80,7 @@ def score(
     rows, columns = _axes(logits, label, align_corners)
     num_classes, width, pixels = logits.shape[1], label.shape[2], label[0].numel()
     with device_of(logits):
-        _score_kernel[triton.cdiv(pixels, _PIXELS), label.shape[0]](
+        _score_kernel[ceil_div(pixels, _PIXELS), label.shape[0]](
             logits,
             label,
             shift,
@@ -128,7 +129,7 @@ def gradient(
     images, num_classes, height, width = logits.shape
     cells = (height + 1) * (width + 1)
     corners = torch.empty(4, images, num_classes, cells, dtype=torch.float32, device=logits.device)
-    grid = triton.cdiv(cells, _CELLS), triton.cdiv(num_classes, _CELL_CLASSES), images
+    grid = ceil_div(cells, _CELLS), ceil_div(num_classes, _CELL_CLASSES), images
     with device_of(logits):
         _cell_kernel[grid](
             logits,
@@ -154,7 +155,7 @@ def gradient(
             B=_CELLS,
             num_warps=_WARPS,
         )
-        _corner_kernel[triton.cdiv(height * width, _LOGITS), num_classes, images](
+        _corner_kernel[ceil_div(height * width, _LOGITS), num_classes, images](
             corners,
             grad,
             height,

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .available import device_of
-from .shares import BLOCK, shares
+from .shares import BLOCK, ceil_div, next_power_of_2, shares
 
 _PROGRAMS = 264
 
@@ -40,7 +40,7 @@ class _WeightedMean(torch.autograd.Function):
             )
             _mean_kernel[1,](
                 sums, divisor, mean, groups, programs, factor,
-                GROUPS=triton.next_power_of_2(groups), B=triton.next_power_of_2(programs),
+                GROUPS=next_power_of_2(groups), B=next_power_of_2(programs),
                 num_warps=4,
             )  # fmt: skip
         ctx.save_for_backward(weight, divisor)
@@ -54,7 +54,7 @@ class _WeightedMean(torch.autograd.Function):
         grad = torch.empty_like(weight)
         groups, pixels = weight.shape
         with device_of(weight):
-            _spread_kernel[triton.cdiv(pixels, BLOCK), groups](
+            _spread_kernel[ceil_div(pixels, BLOCK), groups](
                 weight, divisor, grad_mean, grad, pixels, groups, ctx.factor, B=BLOCK, num_warps=4
             )
         return grad, None, None, None
