@@ -10,7 +10,16 @@ options = {
         dict(type='PolyLR', eta_min=0.0, power=0.9, begin=50, end=2000, by_epoch=False),
     ],
 }
-__methods = ('ce', 'wce-auto', 'balanced-softmax', 'lmp', 'recall', 'recall-cbs', 'lmp-lovasz')
+__methods = (
+    'ce',
+    'wce-auto',
+    'ce-lovasz',
+    'balanced-softmax',
+    'lmp',
+    'recall',
+    'recall-cbs',
+    'lmp-lovasz',
+)
 __lr = {'ce': 1e-3}  # of the others: 5e-4
 methods = {
     '_delete_': True,

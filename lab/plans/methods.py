@@ -54,6 +54,11 @@ methods = {
         config='cross_entropy/ce',
         options={'head.loss_decode.type': 'LovaszLoss', 'head.loss_decode.reduction': 'none'},
     ),
+    'ce-lovasz': dict(
+        name='CE + Lovász',
+        config='cross_entropy/ce',
+        options={'head.loss_decode': [{'type': 'CrossEntropyLoss'}, {'type': 'LovaszSoftmaxLoss'}]},
+    ),
     'balanced-softmax': dict(
         name='balanced soft-max',
         config='baselines/balanced-softmax',

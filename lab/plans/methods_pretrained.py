@@ -21,6 +21,7 @@ __fixed = {
     'wce-auto': {},
     'focal': {f'{__loss}.gamma': 2.0},
     'ohem': {'head.sampler.min_kept': 5000},
+    'ce-lovasz': {},
     'balanced-softmax': {f'{__loss}.tau': 0.5},
     'lmp': {f'{__loss}.p': 1.7},
     'lmp-balanced': {f'{__loss}.pixel_loss': __balanced},

@@ -162,17 +162,6 @@ class Comparison:
         }
         return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + '\n'
 
-    @classmethod
-    def from_json(cls, text: str) -> 'Comparison':
-        """Restores a comparison from :meth:`to_json`, without the runs' settings and curves."""
-        content = json.loads(text)
-        methods = [
-            RunGroup(method['name'], [Run.from_dict(run) for run in method['runs']])
-            for method in content['methods']
-        ]
-        left_out = [(path, reason) for path, reason in content['left_out']]
-        return cls(methods, content['baseline'], left_out, content['warnings'])
-
     def _method_dict(self, method: RunGroup) -> dict:
         shares = self.shares()
         scores = {

@@ -15,8 +15,8 @@ def write_run_comparison(comparison: Comparison, out_dir: str | Path) -> list[Pa
     """Writes tables and figures of a comparison; each file is replaced only when complete.
 
     ``comparison.md`` shows everything, ``comparison.tex`` has the tables for LaTeX, and
-    ``comparison.json`` has all their numbers, for :meth:`Comparison.from_json`. The figures are
-    ``curves.png`` and, if there are several methods, ``classes.png``.
+    ``comparison.json`` has all their numbers. The figures are ``curves.png`` and, if there are
+    several methods, ``classes.png``.
 
     Args:
         comparison: A comparison of runs with curves.

@@ -54,32 +54,15 @@ class CamVidDataset(CheckedFiles):
 
     METAINFO = dict(
         classes=(
-            'Sky',
-            'Building',
-            'Pole',
-            'Road',
-            'Pavement',
-            'Tree',
-            'SignSymbol',
-            'Fence',
-            'Car',
-            'Pedestrian',
-            'Bicyclist',
+            'Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence', 'Car',
+            'Pedestrian', 'Bicyclist',
         ),
         palette=[
-            [128, 128, 128],
-            [128, 0, 0],
-            [192, 192, 128],
-            [128, 64, 128],
-            [60, 40, 222],
-            [128, 128, 0],
-            [192, 128, 128],
-            [64, 64, 128],
-            [64, 0, 128],
-            [64, 64, 0],
+            [128, 128, 128], [128, 0, 0], [192, 192, 128], [128, 64, 128], [60, 40, 222],
+            [128, 128, 0], [192, 128, 128], [64, 64, 128], [64, 0, 128], [64, 64, 0],
             [0, 128, 192],
         ],
-    )
+    )  # fmt: skip
     UNLABELLED = 11
 
     def __init__(

@@ -47,53 +47,15 @@ class ClothingDataset(CheckedFiles):
     """
 
     METAINFO = dict(
-        # fmt: off
         classes=(
-            'background',
-            'accessories',
-            'bag',
-            'belt',
-            'blazer',
-            'blouse',
-            'boots',
-            'bracelet',
-            'cape',
-            'coat',
-            'dress',
-            'glasses',
-            'hair',
-            'hat',
-            'jacket',
-            'jeans',
-            'jumper',
-            'leggings',
-            'loafers',
-            'necklace',
-            'pants',
-            'purse',
-            'romper',
-            'sandals',
-            'scarf',
-            'shirt',
-            'shoes',
-            'shorts',
-            'skin',
-            'skirt',
-            'socks',
-            'stockings',
-            'suit',
-            'sunglasses',
-            'sweater',
-            'sweatshirt',
-            't-shirt',
-            'tie',
-            'top',
-            'vest',
-            'wallet',
+            'background', 'accessories', 'bag', 'belt', 'blazer', 'blouse', 'boots', 'bracelet',
+            'cape', 'coat', 'dress', 'glasses', 'hair', 'hat', 'jacket', 'jeans', 'jumper',
+            'leggings', 'loafers', 'necklace', 'pants', 'purse', 'romper', 'sandals', 'scarf',
+            'shirt', 'shoes', 'shorts', 'skin', 'skirt', 'socks', 'stockings', 'suit',
+            'sunglasses', 'sweater', 'sweatshirt', 't-shirt', 'tie', 'top', 'vest', 'wallet',
             'watch',
         ),
-        # fmt: on
-    )
+    )  # fmt: skip
 
     def __init__(self, img_suffix: str = '.jpg', seg_map_suffix: str = '.png', **kwargs) -> None:
         super().__init__(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)

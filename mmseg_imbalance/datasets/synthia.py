@@ -125,38 +125,15 @@ class SynthiaSeqDataset(CheckedFiles):
 
     METAINFO = dict(
         classes=(
-            'sky',
-            'building',
-            'road',
-            'sidewalk',
-            'fence',
-            'vegetation',
-            'pole',
-            'car',
-            'traffic sign',
-            'pedestrian',
-            'bicycle',
-            'lane marking',
-            'traffic light',
-            'void',
+            'sky', 'building', 'road', 'sidewalk', 'fence', 'vegetation', 'pole', 'car',
+            'traffic sign', 'pedestrian', 'bicycle', 'lane marking', 'traffic light', 'void',
         ),
         palette=[
-            [128, 128, 128],
-            [128, 0, 0],
-            [128, 64, 128],
-            [0, 0, 192],
-            [64, 64, 128],
-            [128, 128, 0],
-            [192, 192, 128],
-            [64, 0, 128],
-            [192, 128, 128],
-            [64, 64, 0],
-            [0, 128, 192],
-            [0, 172, 0],
-            [0, 128, 128],
-            [0, 0, 0],
+            [128, 128, 128], [128, 0, 0], [128, 64, 128], [0, 0, 192], [64, 64, 128],
+            [128, 128, 0], [192, 192, 128], [64, 0, 128], [192, 128, 128], [64, 64, 0],
+            [0, 128, 192], [0, 172, 0], [0, 128, 128], [0, 0, 0],
         ],
-    )
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -42,30 +42,14 @@ class ToyStreetsDataset(CheckedFiles):
 
     METAINFO = dict(
         classes=(
-            'sky',
-            'building',
-            'road',
-            'sidewalk',
-            'vegetation',
-            'car',
-            'pole',
-            'sign',
-            'pedestrian',
-            'bicycle',
+            'sky', 'building', 'road', 'sidewalk', 'vegetation', 'car', 'pole', 'sign',
+            'pedestrian', 'bicycle',
         ),
         palette=[
-            [70, 130, 180],
-            [70, 70, 70],
-            [128, 64, 128],
-            [244, 35, 232],
-            [107, 142, 35],
-            [0, 0, 142],
-            [153, 153, 153],
-            [220, 220, 0],
-            [220, 20, 60],
-            [0, 220, 220],
+            [70, 130, 180], [70, 70, 70], [128, 64, 128], [244, 35, 232], [107, 142, 35],
+            [0, 0, 142], [153, 153, 153], [220, 220, 0], [220, 20, 60], [0, 220, 220],
         ],
-    )
+    )  # fmt: skip
 
     def __init__(
         self,

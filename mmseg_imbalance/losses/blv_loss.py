@@ -57,6 +57,8 @@ class BLVLoss(ClassPriorLoss):
         True
     """
 
+    _shown = ('sigma',)
+
     def __init__(
         self,
         sigma: float = 6.0,
@@ -87,7 +89,3 @@ class BLVLoss(ClassPriorLoss):
         rarity = (self.log_prior / self.log_prior.min()).to(dtype)
         noise.mul_(self.sigma).abs_().clamp_(max=1).mul_(rarity[:, None, None])
         return noise.add_(seg_logits)
-
-    def extra_repr(self) -> str:
-        """Describes the loss in a printed model."""
-        return f'sigma={self.sigma}'

@@ -46,6 +46,8 @@ class BoundaryWeightedLoss(PixelWeightingLoss):
         tensor([[[1.1353, 1.6065, 2.0000, 2.0000, 1.6065]]])
     """
 
+    _shown = ('factor', 'sigma')
+
     def __init__(
         self,
         factor: float = 10.0,
@@ -68,10 +70,6 @@ class BoundaryWeightedLoss(PixelWeightingLoss):
             near = _spread(near.transpose(1, 2), self.sigma)
         weight = valid * (1 + self.factor * near)
         return weight, weight.sum().clamp(min=1)[None]
-
-    def extra_repr(self) -> str:
-        """Describes the loss in a printed model."""
-        return f'factor={self.factor}, sigma={self.sigma}'
 
 
 def _boundary(label: Tensor, valid: Tensor) -> Tensor:

@@ -48,6 +48,8 @@ class FocalTverskyLoss(RegionLoss):
         tensor(0.5000)
     """
 
+    _shown = ('alpha', 'beta', 'gamma', 'smooth')
+
     def __init__(
         self,
         alpha: float = 0.7,
@@ -73,7 +75,3 @@ class FocalTverskyLoss(RegionLoss):
         losses = tversky_losses(sums, self.alpha, self.beta, self.gamma, self.smooth)
         share = self.class_shares(sums.pixels > 0)
         return (losses * share).sum().to(working_dtype(seg_logits))
-
-    def extra_repr(self) -> str:
-        """Describes the loss in a printed model."""
-        return f'alpha={self.alpha}, beta={self.beta}, gamma={self.gamma}, smooth={self.smooth}'

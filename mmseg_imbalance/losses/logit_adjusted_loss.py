@@ -54,6 +54,8 @@ class LogitAdjustedLoss(ClassPriorLoss):
         tensor(2.3026)
     """
 
+    _shown = ('tau',)
+
     def __init__(
         self,
         tau: float = 1.0,
@@ -73,7 +75,3 @@ class LogitAdjustedLoss(ClassPriorLoss):
         self._check_length('prior', self.log_prior, seg_logits.shape[1])
         shift = self.tau * self.log_prior
         return super().score(seg_logits, seg_label, ignore_index, shift)
-
-    def extra_repr(self) -> str:
-        """Describes the loss in a printed model."""
-        return f'tau={self.tau}'

@@ -74,6 +74,8 @@ class LossMaxPooling(PixelWeightingLoss):
         tensor(0.6931)
     """
 
+    _shown = ('p', 'ratio', 'pool')
+
     def __init__(
         self,
         p: float = 1.7,
@@ -179,7 +181,3 @@ class LossMaxPooling(PixelWeightingLoss):
         largest = (n / (self.ratio * n).clamp(min=1)) ** (1 / self.p)
         share = (valid & (weighing >= (1 - 1e-5) * largest)).sum().double() / valid.sum()
         return {'saturated': share}
-
-    def extra_repr(self) -> str:
-        """Describes the loss in a printed model."""
-        return f'p={self.p}, ratio={self.ratio}, pool={self.pool!r}'

@@ -43,6 +43,8 @@ class LovaszSoftmaxLoss(RegionLoss):
         tensor(0.5000)
     """
 
+    _shown = ('classes', 'per_image')
+
     def __init__(self, loss_name: str = 'loss_lovasz', **kwargs) -> None:
         super().__init__(loss_name=loss_name, **kwargs)
 
@@ -53,7 +55,3 @@ class LovaszSoftmaxLoss(RegionLoss):
         return lovasz_softmax(
             seg_logits, seg_label, ignore_index, self.classes, self.class_weight, align_corners
         )
-
-    def extra_repr(self) -> str:
-        """Describes the loss in a printed model."""
-        return f'classes={self.classes!r}, per_image={self.per_image}'

@@ -67,6 +67,7 @@ class RecallLoss(ClassCountLoss):
     """
 
     num_counts = 2
+    _shown = ('floor', 'normalizer', 'momentum', 'sync')
 
     def __init__(
         self,
@@ -101,10 +102,3 @@ class RecallLoss(ClassCountLoss):
     def class_weights_of(self, counts: Tensor) -> Tensor:
         """Returns 1 - recall of every class, see :func:`recall_class_weights`."""
         return recall_class_weights(counts, self.floor)
-
-    def extra_repr(self) -> str:
-        """Describes the loss in a printed model."""
-        return (
-            f'floor={self.floor}, normalizer={self.normalizer!r}, momentum={self.momentum}, '
-            f'sync={self.sync}'
-        )

@@ -37,6 +37,8 @@ class SegmentationLoss(nn.Module):
             ``loss_name`` without ``loss`` or one class.
     """
 
+    _shown: tuple[str, ...] = ()  # the attributes that describe the loss in a printed model
+
     def __init__(
         self,
         class_weight: Sequence[float] | str | None,
@@ -71,6 +73,10 @@ class SegmentationLoss(nn.Module):
         self.loss_weight = loss_weight
         self.check_labels = check_labels
         self._loss_name = loss_name
+
+    def extra_repr(self) -> str:
+        """Describes the loss in a printed model."""
+        return ', '.join(f'{name}={getattr(self, name)!r}' for name in self._shown)
 
     @property
     def loss_name(self) -> str:

@@ -36,6 +36,8 @@ class SoftmaxFocalLoss(PixelWeightingLoss):
         tensor(0.1733)
     """
 
+    _shown = ('gamma',)
+
     def __init__(self, gamma: float = 2.0, loss_name: str = 'loss_focal', **kwargs) -> None:
         super().__init__(loss_name=loss_name, **kwargs)
         if not 0 <= gamma < float('inf'):
@@ -52,7 +54,3 @@ class SoftmaxFocalLoss(PixelWeightingLoss):
         missing = -torch.expm1(-cross_entropy)
         loss = missing.clamp(min=1e-7) ** self.gamma * cross_entropy
         return PixelScores(loss, pred, num_classes)
-
-    def extra_repr(self) -> str:
-        """Describes the loss in a printed model."""
-        return f'gamma={self.gamma}'

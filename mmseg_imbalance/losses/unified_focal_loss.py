@@ -67,6 +67,8 @@ class UnifiedFocalLoss(RegionLoss):
         tensor(0.4233)
     """
 
+    _shown = ('balance', 'delta', 'gamma', 'rare')
+
     def __init__(
         self,
         balance: float = 0.5,
@@ -123,7 +125,3 @@ class UnifiedFocalLoss(RegionLoss):
         if self.class_weight is None:
             return of_class
         return of_class._replace(factor=of_class.factor * self.class_weight)
-
-    def extra_repr(self) -> str:
-        """Describes the loss in a printed model."""
-        return f'balance={self.balance}, delta={self.delta}, gamma={self.gamma}, rare={self.rare}'

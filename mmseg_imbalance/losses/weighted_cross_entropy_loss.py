@@ -48,6 +48,8 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
         tensor(1.7685)
     """
 
+    _shown = ('normalizer',)
+
     def __init__(
         self,
         class_weight=None,
@@ -72,7 +74,3 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
             return weight, pixels
         total = (weight * self._factor(seg_label, valid, None)).sum()[None]
         return weight, safe_divisor(total)
-
-    def extra_repr(self) -> str:
-        """Describes the loss in a printed model."""
-        return f'normalizer={self.normalizer!r}'

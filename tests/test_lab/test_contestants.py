@@ -7,7 +7,6 @@ from batches import draw_batch
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
-from lab.speed import measure
 from lab.speed.contestants import (
     COPY_LIMIT,
     EAGER_CROSS_ENTROPY,
@@ -15,6 +14,7 @@ from lab.speed.contestants import (
     loss_contestants,
     stage_contestants,
 )
+from lab.speed.measure import measure
 from lab.speed.sorting import sorted_max_pooling_loss
 from mmseg_imbalance.ops import stripes
 

@@ -3,8 +3,7 @@ import time
 import pytest
 import torch
 
-from lab.speed import measure
-from lab.speed.measure import Contestant, ContestantError
+from lab.speed.measure import Contestant, ContestantError, measure
 
 MIB = 1 << 20
 

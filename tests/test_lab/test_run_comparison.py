@@ -1,6 +1,5 @@
 """Figures, tables and files of compared runs, against numbers computed here."""
 
-import json
 import re
 
 import matplotlib.colors
@@ -9,7 +8,7 @@ import pytest
 from made_runs import made_run
 from squeezed import squeezed
 
-from lab.study.compared_runs import Comparison, compare_runs
+from lab.study.compared_runs import compare_runs
 from lab.study.run_figures import class_differences_figure, running_mean, training_curves_figure
 from lab.study.run_report import comparison_latex, comparison_markdown, write_run_comparison
 from lab.study.run_tables import run_tables
@@ -295,16 +294,6 @@ def test_left_out_and_warnings_are_named():
     markdown = squeezed(comparison_markdown(comparison))
     assert '## Left out\n\n- runs/\\*x: stopped at iteration 4 of 8\n' in markdown
     assert '## Warnings\n\n- mind \\| this\n' in markdown
-
-
-def test_tables_come_back_from_json(tmp_path):
-    comparison = made(['ce', 'lmp'], 3)
-    comparison.left_out.append(('x', 'gone'))
-    write_run_comparison(comparison, tmp_path)
-    again = Comparison.from_json((tmp_path / 'comparison.json').read_text())
-    assert comparison_markdown(again) == (tmp_path / 'comparison.md').read_text()
-    assert comparison_latex(again) == (tmp_path / 'comparison.tex').read_text()
-    assert json.loads((tmp_path / 'comparison.json').read_text())['baseline'] == 'ce'
 
 
 NAMES = [

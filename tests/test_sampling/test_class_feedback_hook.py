@@ -17,7 +17,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import HOOKS, MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import register_all_modules
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from scalars import Scalars
 from tiny_run import run, tiny_config
 from torch import nn
 from two_ranks import on_two_ranks
@@ -42,15 +42,6 @@ class Model(nn.Module):
         self.decode_head = nn.ModuleList([nn.Module(), head]) if cascade else head
         self.auxiliary_head = nn.Module()
         self.auxiliary_head.loss_decode = MODELS.build(dict(type='CrossEntropyLoss'))
-
-
-class Scalars:
-    def __init__(self):
-        self.written = {}
-
-    def add_scalars(self, scalars, step):
-        assert scalars.pop('iter') == step
-        self.written[step] = scalars
 
 
 class Sampler:
@@ -360,10 +351,8 @@ def test_training_is_the_same_with_and_without(tmp_path, loss):
 
 
 @pytest.mark.elsewhere
-def test_curves_reach_every_back_end(tmp_path):
+def test_curves_of_a_training(tmp_path):
     cfg = tiny_config(tmp_path)
-    cfg.vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-    cfg.visualizer.vis_backends = cfg.vis_backends
     trained = run(cfg)
     vis_data = next((tmp_path / 'run').glob('*/vis_data'))
     lines = [json.loads(line) for line in (vis_data / 'scalars.json').read_text().splitlines()]
@@ -373,10 +362,6 @@ def test_curves_reach_every_back_end(tmp_path):
         assert 0 <= curves[4][f'train/{kind}/common'] <= 1
     last = trained.train_dataloader.sampler.class_prob
     assert curves[4]['train/class_prob/rare'] == last['rare'] != curves[2]['train/class_prob/rare']
-    events = EventAccumulator(str(vis_data)).Reload()
-    for name in curves[4].keys() - {'step'}:
-        assert [event.step for event in events.Scalars(name)][-1] == 4
-        assert events.Scalars(name)[-1].value == pytest.approx(curves[4][name])
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
     assert 'train/recall' not in log and 'recall/rare' not in log  # the terminal stays readable
 

@@ -1,5 +1,4 @@
 import json
-import pickle
 
 import numpy as np
 import pytest
@@ -25,43 +24,6 @@ def test_files(tmp_path):
     (tmp_path / 'w.yaml').write_text('- 1.0\n- 0.25\n- 3\n')
     for name in ('w.npy', 'w.json', 'w.yaml'):
         assert load_class_weight(str(tmp_path / name)) == WEIGHTS
-
-
-def test_files_that_run_code_are_refused_and_never_run(tmp_path):
-    witness = tmp_path / 'witness'
-
-    class Attack:
-        def __reduce__(self):
-            return (witness.touch, ())
-
-    (tmp_path / 'w.pkl').write_bytes(pickle.dumps(Attack()))
-    np.save(tmp_path / 'w.npy', np.array([Attack()], dtype=object), allow_pickle=True)
-    call = f'!!python/object/apply:os.system ["touch {witness}"]'
-    (tmp_path / 'w.yaml').write_text(call)
-    (tmp_path / 'w.json').write_text(call)
-    for name in ('w.pkl', 'w.npy', 'w.yaml', 'w.json'):
-        with pytest.raises(ValueError, match=f'{name}.*'):
-            load_class_weight(str(tmp_path / name))
-    assert not witness.exists()
-
-
-@pytest.mark.parametrize(
-    'text, message',
-    (
-        ('{"road": 1}', 'must be a list of numbers'),
-        ('[]', 'one number per class'),
-        ('[[1, 2]]', 'one number per class'),
-        ('[1, "x"]', 'must be a list of numbers'),
-        ('[1, NaN]', 'class 1 is nan'),
-        ('[1, -2]', 'class 1 is -2'),
-        ('[1, ', 'cannot be read'),
-    ),
-)
-def test_bad_files_are_named(tmp_path, text, message):
-    path = tmp_path / 'weights.json'
-    path.write_text(text)
-    with pytest.raises(ValueError, match=rf'weights\.json.*{message}'):
-        load_class_weight(str(path))
 
 
 def test_missing_file(tmp_path):

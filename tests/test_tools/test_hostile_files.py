@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TOY_CONFIG
-from label_files import BAD, config, spoil, write_labels
+from label_files import BAD, spoil, write_labels
 from made_runs import train
 from PIL import Image
 
@@ -75,121 +75,6 @@ def npy_that_claims(shape):
     return file.getvalue() + bytes(80)
 
 
-# ---- label maps and statistics
-
-
-@pytest.fixture
-def camvid(tmp_path):
-    """A config of a data set whose files a test may spoil."""
-    labels = write_labels(tmp_path / 'data', len(BAD))
-    file = tmp_path / 'camvid.py'
-    file.write_text(f'train_dataloader = dict(dataset={config(tmp_path / "data")!r})\n')
-    return file, [tmp_path / 'data' / key for key in labels]
-
-
-def test_every_kind_of_bad_label_map_is_named_in_one_line(refuses, camvid, tmp_path, monkeypatch):
-    monkeypatch.setattr('mmseg_imbalance.datasets.count._NAMED', len(BAD))
-    for path, how in zip(camvid[1], BAD, strict=True):
-        write_labels(tmp_path / 'eight')  # of 9 x 8 pixels, as spoil wants it
-        size = 'frame 2.png'
-        for kind in ('labels', 'images'):
-            good = tmp_path / 'eight' / kind / 'train' / size
-            shutil.copyfile(good, tmp_path / 'data' / kind / 'train' / path.name)
-        spoil(path, how)
-    weights = f'enet={tmp_path}/weights.json'
-    (tmp_path / 'data/class_statistics').mkdir()
-    error = refuses(STATISTICS, camvid[0], '--nproc', 1, '--class-weight', weights)
-    for path, how in zip(camvid[1], BAD, strict=True):
-        assert re.search(rf'labels/train/{path.name}: {BAD[how]}', error), how
-
-
-def test_statistics_files(refuses, call_tool, camvid, tmp_path):
-    path = tmp_path / 'counts.npz'
-    options = (camvid[0], '--nproc', 1, '--out', path, '--figure', tmp_path / 'counts.png')
-    assert call_tool(STATISTICS, *options) == 0
-    data = path.read_bytes()
-    witness = tmp_path / 'witness'
-    contents = (
-        b'', data[: len(data) // 2], junk(), b'{"pixels": [[1]]}', b'[' * 100_000,
-        pickle.dumps(Witness(witness)), npy(np.arange(3)), npy_that_claims((1 << 40,)),
-    )  # fmt: skip
-    for content in contents:
-        path.write_bytes(content)
-        error = refuses(STATISTICS, *options)
-        assert f'error: {path}: cannot read the class statistics (' in error
-        assert 'allow_pickle' not in error and 'unsafe' not in error
-    path.unlink()
-    path.mkdir()
-    assert f'error: {path}: cannot read the class statistics' in refuses(STATISTICS, *options)
-    path.rmdir()
-    with path.open('wb') as file:
-        file.truncate(3 << 30)
-    assert 'larger than 1024 MiB' in refuses(STATISTICS, *options)
-    assert not witness.exists()
-
-
-def test_odd_names(run_process, refuses, tmp_path):
-    """Blanks, other alphabets, line breaks, and bytes that are no text at all."""
-    root = tmp_path / os.fsdecode(b'  Stra\xc3\x9fe \xff\n [red] ')
-    write_labels(root, folder='ночь  1')
-    cfg = tmp_path / 'odd  config.py'
-    cfg.write_text(f'train_dataloader = dict(dataset={config(root, "ночь  1")!r})\n')
-    done = run_process(STATISTICS, cfg, env={'PYTHONIOENCODING': 'ascii'})
-    assert done.returncode == 0, done.stderr
-    assert len(list(root.glob('class_statistics/*'))) == 2
-    spoil(root / 'labels/ночь  1/frame 2.png', 'empty')
-    error = refuses(STATISTICS, cfg, '--force', '--nproc', 1)
-    assert r'\udcff' in error and r'\n' not in error and 'frame 2.png: an empty file' in error
-
-
-@pytest.fixture
-def toy(toy_data, toy_options, tmp_path):
-    """A copy of the toy streets and the options for it."""
-    root = shutil.copytree(toy_data, tmp_path / 'toy')
-    options = [option.replace(str(toy_data), str(root)) for option in toy_options]
-    workers = ['train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False']
-    return root, [*options, *workers]
-
-
-def test_label_maps_that_change_after_counting(refuses, call_tool, toy):
-    """Another size of the file is noticed at once, other bytes when it is loaded."""
-    root, options = toy
-    draw = (SAMPLED, SAMPLING_CONFIG, '--draws', 40, *options)  # every image is among them
-    assert call_tool(STATISTICS, SAMPLING_CONFIG, '--nproc', 1, *options) == 0
-    label = sorted(root.glob('gtFine/train/*/*.png'))[3]
-    whole = label.read_bytes()
-    label.write_bytes(whole + b'0')
-    changed = f'have changed since they were counted: {label.relative_to(root)}'
-    assert changed in refuses(*draw)
-    label.write_bytes(flip(whole))
-    assert f'{SAMPLING_CONFIG}: {label} of {root}/leftImg8bit' in refuses(*draw)
-
-
-def flip(data):
-    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 4]) + data[len(data) // 2 + 1 :]
-
-
-def test_a_label_map_to_picture(refuses, toy, trained, tmp_path):
-    root, options = toy
-    label = sorted(root.glob('gtFine/val/*/*.png'))[0]
-    spoil(label, '16 bits')
-    pictures = (PIXEL_WEIGHTS, TOY_CONFIG, trained[0] / 'iter_2.pth', '--out-dir', tmp_path / 'new')
-    assert f'{label} of ' in refuses(*pictures, *options)
-
-
-@pytest.mark.slow
-def test_a_training_ends_with_the_name_of_the_label_map(run_fork, toy, tmp_path):
-    """Also if a worker reads it."""
-    root, options = toy
-    for label in root.glob('gtFine/train/*/*.png'):
-        spoil(label, '16 bits')
-    options += ['train_dataloader.num_workers=1']
-    done = run_fork('train.py', TOY_CONFIG, '--work-dir', tmp_path / 'run', *options)
-    assert done.returncode == 2 and 'Traceback' not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
-    assert f'train.py: error: {root}/gtFine/train/' in last and 'more than 8 bits deep' in last
-
-
 # ---- class weights and losses
 
 
@@ -226,6 +111,8 @@ def class_weight_files(witness):
         'nan.npy': (npy(np.array([1, np.nan])), 'class 1 is nan'),
         'weights.npz': (b'', 'pickles are refused'),
         'weights.pkl': (pickle.dumps([1.0]), 'pickles are refused'),
+        'none.json': (b'[]', 'without entries'),
+        'nan.json': (b'[1, NaN]', 'class 1 is nan'),
         'negative.json': (b'[1, -1e-9]', 'class 1 is -1e-09'),
         'infinite.json': (b'[1e400, 1]', 'class 0 is inf'),
         'huge.json': (b'[1%s]' % (b'0' * 400), 'class 0 is inf'),

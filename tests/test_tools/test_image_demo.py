@@ -154,32 +154,6 @@ def test_two_classes_in_one_channel(call_tool, checkpoint, pictures, tmp_path):
     np.testing.assert_array_equal(overlay, palette[label.astype(int)])
 
 
-def test_weights_of_trainings_alone_may_be_missing(
-    call_tool, capsys, checkpoint, pictures, overlays, tmp_path
-):
-    config = tmp_path / 'config.py'
-    config.write_text(
-        f'_base_ = {str(ROOT / TOY_CONFIG)!r}\n'
-        "model = dict(auxiliary_head=dict(_delete_=True, type='FCNHead', in_channels=64,\n"
-        '    in_index=2, channels=8, num_convs=1, num_classes=10))\n'
-    )
-    state = torch.load(checkpoint, weights_only=False)
-    weights = state['state_dict']
-    assert not any(key.startswith('auxiliary_head.') for key in weights)
-    for key in [key for key in weights if key.endswith('.num_batches_tracked')]:
-        del weights[key]
-    torch.save(state, tmp_path / 'bare.pth')
-    image = pictures / 'left/000.png'
-    command = (DEMO, image, config, tmp_path / 'bare.pth', '--out-dir', tmp_path)
-    assert call_tool(*command, '--opacity', 0.25) == 0
-    assert (tmp_path / '000.png').read_bytes() == (overlays[0] / 'left/000.png').read_bytes()
-
-    del weights[next(key for key in weights if key.endswith('.running_mean'))]
-    torch.save(state, tmp_path / 'bare.pth')
-    assert call_tool(*command) == 2
-    assert 'its weights are of another model: 1 are missing' in one_line(capsys)
-
-
 def test_images_are_loaded_as_the_config_says(call_tool, checkpoint, pictures, tmp_path):
     image = 100 * cv2.imread(str(pictures / 'left/000.png')).astype(np.uint16)
     path, out = tmp_path / 'deep.png', ('--out-dir', tmp_path / 'out', '--opacity', 1)

@@ -6,7 +6,6 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-import torch
 from checkpoint_files import load
 
 TOY_CONFIG = 'configs/recall_loss/recall_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
@@ -47,17 +46,7 @@ def test_tta_changes_the_score(trained, scored, run_tool, toy_options, tmp_path)
     assert miou(plain.stdout + plain.stderr) != miou(scored[1])
 
 
-def test_bad_input_is_one_line_and_exit_code_2(run_tool):
-    done = run_tool('test.py', TOY_CONFIG, 'none.pth')
-    assert done.returncode == 2
-    (line,) = [line for line in done.stderr.splitlines() if 'Warning' not in line]
-    assert line == 'test.py: error: checkpoint not found: none.pth'
-
-
-def test_other_bad_input(call_tool, capsys, trained):
-    assert call_tool('test.py', 'configs/none.py', 'none.pth') == 2
-    message = 'test.py: error: config file not found: configs/none.py\n'
-    assert capsys.readouterr().err == message
+def test_missing_data_are_named(call_tool, capsys, trained):
     nowhere = ['--cfg-options', 'test_dataloader.dataset.data_root=/none']
     assert call_tool('test.py', TOY_CONFIG, trained[0] / 'iter_2.pth', *nowhere) == 2
     assert 'data not found: /none' in capsys.readouterr().err
@@ -79,13 +68,6 @@ def test_weights_of_another_model_are_refused(
     expected = f'such as decode_head.conv_seg.weight {tuple(shape)} for {(11, *shape[1:])}, '
     assert f' are missing or of another shape, {expected}' in line
     assert line.endswith(f', that of {load(checkpoint)["meta"]["experiment_name"]}')
-
-    saved = load(checkpoint)
-    saved['state_dict']['neck.weight'] = torch.ones(1)
-    torch.save(saved, tmp_path / 'more.pth')
-    assert call_tool('test.py', TOY_CONFIG, tmp_path / 'more.pth', *options) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert 'another model: 1 are not in the model, such as neck.weight;' in line
 
 
 def test_a_damaged_checkpoint_is_named(call_tool, capsys, trained, tmp_path):

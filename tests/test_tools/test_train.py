@@ -1,6 +1,5 @@
 """tools/train.py as users run it."""
 
-import pickle
 import re
 import shutil
 
@@ -111,13 +110,7 @@ def refusal(call_tool, capsys):
     ('name', 'content', 'message'),
     [
         ('nan.json', b'[1, NaN, 1, 1]', ': that of class 1 is nan, not finite'),
-        (
-            'large.json',
-            b'[1, 1e39, 1, 1]',
-            ': that of class 1 is 1e+39, which is infinite in single',
-        ),
         ('short.json', b'[1, 1]', ' has 2 entries for 4 classes'),
-        ('pickle.npy', pickle.dumps([1.0]), ' cannot be read: '),
     ],
 )
 def test_bad_class_weights_are_one_line(tiny, refusal, name, content, message):

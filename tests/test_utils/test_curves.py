@@ -63,6 +63,7 @@ def assert_same(pictures, others):
         np.testing.assert_array_equal(picture, others[step])
 
 
+@pytest.mark.elsewhere
 def test_tensorboard(tmp_path):
     reader = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
     vis_data, scalars, pictures = train(tmp_path, type='TensorboardVisBackend')

@@ -122,7 +122,8 @@ def test_probing_of_single_pixels_is_not_kept(cfg):
     assert kept is None
     recorder = WeightingRecorder(loss)
     recorder.start()
-    loss(*draw_batch(1))
+    loss(*draw_batch(3))
+    loss(*draw_batch(1))  # the last one counts
     loss(*draw_batch(2), reduction_override='none')
     assert torch.equal(recorder.take().weight, record(cfg, *draw_batch(1))[2].weight)
 

@@ -19,9 +19,8 @@ from mmseg_imbalance.utils.machine import describe_machine
 
 find_lab(__file__)
 
-from lab.speed import measure  # noqa: E402
 from lab.speed.contestants import draw_label, loss_contestants, stage_contestants  # noqa: E402
-from lab.speed.measure import ContestantError, Measurement  # noqa: E402
+from lab.speed.measure import ContestantError, Measurement, measure  # noqa: E402
 from lab.speed.scaling import PLOTTED_BITS, scaling_figure  # noqa: E402
 from lab.speed.tables import losses_table, save_json, stages_table  # noqa: E402
 
