@@ -6,10 +6,15 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from mmengine_in_tests import no_earlier_runs, unformatted_configs
 
 # Doctests are looked for in every module, and modules of one name cannot be imported together.
 collect_ignore_glob = ['*conftest.py']
+
+# A machine may be busy with other things.
+settings.register_profile('patient', deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile('patient')
 
 
 def pytest_collection_modifyitems(items):

@@ -1,5 +1,6 @@
 # CamVid with a pre-trained network, trained for twice as long: cross-entropy's validation curve is
-# nearly flat then. The methods have the learning rates that were chosen with 1000 iterations.
+# nearly flat then. The methods have the learning rates that were chosen with 1000 iterations, those
+# that were not trained so the rate that was best for most.
 _base_ = './camvid_pretrained.py'
 title = 'CamVid, pre-trained, 2000 iterations'
 amp = False  # bfloat16 takes seven times longer on processors that have no instructions for it

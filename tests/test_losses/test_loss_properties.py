@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from batches import draw_batch, value_and_gradient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from loss_configs import DTYPES, LMP, any_loss, batches, loss_configs, max_pooling, name, recall
 from mmseg.registry import MODELS
@@ -20,11 +20,6 @@ FINE = (torch.float32, torch.float64)
 every_config = pytest.mark.parametrize('cfg', loss_configs(), ids=name)
 
 
-def sometimes(max_examples):
-    busy = [HealthCheck.too_slow]  # as a machine may be
-    return settings(max_examples=max_examples, deadline=None, suppress_health_check=busy)
-
-
 def gradient(cfg, logits, label, ignore_index, **kwargs):
     return value_and_gradient(MODELS.build(cfg), logits, label, ignore_index=ignore_index, **kwargs)
 
@@ -34,7 +29,7 @@ def epsilon(tensor):
 
 
 @pytest.mark.elsewhere
-@sometimes(200)
+@settings(max_examples=200)
 @given(batch=batches(ties=True))
 def test_value_and_gradient_are_those_of_the_weighted_pixel_losses(batch):
     cfg, logits, label, ignore_index = batch
@@ -56,7 +51,7 @@ def test_value_and_gradient_are_those_of_the_weighted_pixel_losses(batch):
     )
 
 
-@sometimes(100)
+@settings(max_examples=100)
 @given(batch=batches(dtypes=DOUBLE, most_classes=40), seed=st.integers(0, 2**32 - 1))
 def test_gradient_is_the_slope_of_the_value(batch, seed):
     """By finite differences of the float64 twin, whose weights change with the logits."""
@@ -94,7 +89,7 @@ def test_gradcheck_with_the_weights_held(cfg):
         )
 
 
-@sometimes(60)
+@settings(max_examples=60)
 @given(batch=batches(), seed=st.integers(0, 2**32 - 1))
 def test_order_of_pixels_and_images_does_not_matter(batch, seed):
     cfg, logits, label, ignore_index = batch
@@ -112,7 +107,7 @@ def test_order_of_pixels_and_images_does_not_matter(batch, seed):
     torch.testing.assert_close(other_grad, shuffle(grad), rtol=tolerance, atol=1e-6)
 
 
-@sometimes(60)
+@settings(max_examples=60)
 @given(batch=batches(losses=max_pooling))
 def test_pooling_per_image_is_the_mean_over_single_images(batch):
     cfg, logits, label, ignore_index = batch
@@ -130,7 +125,7 @@ def test_pooling_per_image_is_the_mean_over_single_images(batch):
     assert torch.equal(alone, singles[0][0])
 
 
-@sometimes(60)
+@settings(max_examples=60)
 @given(batch=batches(), factor=st.sampled_from([0.4, 1, 3]), seed=st.integers(0, 2**32 - 1))
 def test_reductions_agree(batch, factor, seed):
     cfg, logits, label, ignore_index = batch
@@ -158,7 +153,7 @@ def test_reductions_agree(batch, factor, seed):
     torch.testing.assert_close(value, factor * unscaled, **close)
 
 
-@sometimes(100)
+@settings(max_examples=100)
 @given(
     batch=batches(),
     junk=st.sampled_from([math.nan, math.inf, -math.inf, 6e4]),
@@ -192,7 +187,7 @@ def kept_for_backward(function, logits) -> list[torch.Tensor]:
 
 
 @pytest.mark.elsewhere
-@sometimes(40)
+@settings(max_examples=40)
 @given(
     loss=st.integers(40, 300).flatmap(lambda c: st.tuples(st.just(c), any_loss(c))),
     dtype=st.sampled_from(DTYPES),
@@ -217,7 +212,7 @@ def test_no_more_is_kept_for_the_backward_pass_than_by_cross_entropy(loss, dtype
 
 
 class TestLossMaxPooling:
-    @sometimes(100)
+    @settings(max_examples=100)
     @given(batch=batches(losses=max_pooling, dtypes=FINE))
     def test_lies_between_the_mean_and_its_bounds(self, batch):
         cfg, logits, label, ignore_index = batch
@@ -234,7 +229,7 @@ class TestLossMaxPooling:
         rounding = 1e-5 * largest
         assert mean - rounding <= value <= min(amplification * mean, largest) + rounding
 
-    @sometimes(60)
+    @settings(max_examples=60)
     @given(batch=batches(losses=max_pooling, dtypes=FINE), power=st.integers(-8, 8))
     def test_scales_with_the_pixel_losses(self, batch, power):
         cfg, logits, label, ignore_index = batch
@@ -243,7 +238,7 @@ class TestLossMaxPooling:
         expected = 2.0**power * gradient(*batch)[0]
         torch.testing.assert_close(scaled, expected, rtol=2e-6, atol=1e-30)
 
-    @sometimes(60)
+    @settings(max_examples=60)
     @given(batch=batches(max_pooling, FINE), ratio=st.floats(0.01, 1), p=st.floats(1, 20))
     def test_shrinks_towards_the_mean_as_p_and_ratio_grow(self, batch, ratio, p):
         cfg, logits, label, ignore_index = batch
@@ -253,7 +248,7 @@ class TestLossMaxPooling:
 
 
 class TestRecallLoss:
-    @sometimes(60)
+    @settings(max_examples=60)
     @given(batch=batches(losses=recall, dtypes=FINE))
     def test_multiplied_out_it_is_the_missed_pixels_times_each_class_s_mean(self, batch):
         """N L = Σ FN_c · mean cross-entropy of class c."""
@@ -269,7 +264,7 @@ class TestRecallLoss:
         value = gradient(cfg, logits, label, ignore_index)[0].item()
         assert value == pytest.approx(expected, rel=1e-5, abs=1e-12)
 
-    @sometimes(60)
+    @settings(max_examples=60)
     @given(batch=batches(losses=recall))
     def test_pixels_weigh_no_more_than_in_cross_entropy(self, batch):
         cfg, logits, label, ignore_index = batch
@@ -282,7 +277,7 @@ class TestRecallLoss:
             value = gradient(cfg, logits, label, ignore_index)[0]
             assert value <= plain.max() * (1 + 1e-6)
 
-    @sometimes(60)
+    @settings(max_examples=60)
     @given(data=st.data(), momentum=st.floats(0.01, 1), num_classes=st.integers(2, 300))
     def test_running_counts_over_many_batches(self, data, momentum, num_classes):
         loss = MODELS.build(dict(type='RecallLoss', momentum=momentum))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from batches import NoHostSync, draw_batch, value_and_gradient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmseg_imbalance.ops import lovasz, lovasz_softmax
@@ -92,7 +92,7 @@ def batches(draw):
     return logits, label, dict(classes=classes, class_weight=weight)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(batch=batches())
 def test_equals_the_sorted_twin(batch):
     logits, label, options = batch

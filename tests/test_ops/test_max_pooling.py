@@ -113,7 +113,7 @@ def test_values_computed_by_hand():
     np.testing.assert_allclose(weigh([5, 0, 1, 0, 0, 0, 0, 0], 2, 0.3)[[0, 2]], (1 / 0.3) ** 0.5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     losses=st.lists(st.floats(0, 1e6, width=32, allow_subnormal=False), min_size=1, max_size=60),
     p=st.floats(1, 20),

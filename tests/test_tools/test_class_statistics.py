@@ -206,7 +206,7 @@ def test_killed_while_counting_leaves_nothing(data):
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     writer = None
-    for _ in range(600):
+    for _ in range(3000):
         try:
             writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
             break
