@@ -24,9 +24,10 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(p for p in (ROOT / 'configs').glob('*/*.py') if p.parent.name != '_base_')
 SAMPLED = 'class_balanced_sampling'
 BASELINES = 'baselines'
-METHODS = {  # folder and loss of each
+METHODS = {  # folder and losses of each
     'ce': ('cross_entropy', 'CrossEntropyLoss'),
     'lmp': ('loss_max_pooling', 'LossMaxPooling'),
+    'lmp-lovasz': ('loss_max_pooling', 'LossMaxPooling + LovaszSoftmaxLoss'),
     'recall': ('recall_loss', 'RecallLoss'),
     'wce': (BASELINES, 'WeightedCrossEntropyLoss'),
     'focal': (BASELINES, 'SoftmaxFocalLoss'),
@@ -94,6 +95,17 @@ def heads(model):
     return [model[key] for key in ('decode_head', 'auxiliary_head') if model.get(key)]
 
 
+def losses(head):
+    """The configs of a head's losses, which are added if there are several."""
+    return head.loss_decode if isinstance(head.loss_decode, list) else [head.loss_decode]
+
+
+def check_losses(model, types):
+    for head, weight in zip(heads(model), (1.0, 0.4), strict=False):
+        assert ' + '.join(loss.type for loss in losses(head)) == types
+        assert {loss.get('loss_weight', 1.0) for loss in losses(head)} == {weight}
+
+
 def method(path):
     """Name, folder and loss of a config's method."""
     name = NAME.fullmatch(path.stem)['method']
@@ -127,18 +139,16 @@ CROSS_ENTROPY = [p for p in CONFIGS if method(p)[0] == 'ce']
 @pytest.mark.parametrize('name', WITH_LOSSES)
 def test_a_loss_goes_with_every_cross_entropy_config(name, tmp_path):
     """As the pages of the losses show it, in two lines."""
-    losses = ROOT / f'configs/_base_/losses/{name.replace("-", "_")}.py'
+    file_of_loss = ROOT / f'configs/_base_/losses/{name.replace("-", "_")}.py'
     file = tmp_path / 'config.py'
     for base in CROSS_ENTROPY:
         plain = load(base)
         model = '_base_.heads' if plain.model.auxiliary_head else (
             'dict(decode_head=_base_.heads.decode_head)'
         )  # fmt: skip
-        file.write_text(f'_base_ = [{str(base)!r}, {str(losses)!r}]\nmodel = {model}\n')
+        file.write_text(f'_base_ = [{str(base)!r}, {str(file_of_loss)!r}]\nmodel = {model}\n')
         cfg = load(file)
-        for head, weight in zip(heads(cfg.model), (1.0, 0.4), strict=False):
-            assert head.loss_decode.type == METHODS[name][1]
-            assert head.loss_decode.get('loss_weight', 1.0) == weight
+        check_losses(cfg.model, METHODS[name][1])
         for one in (cfg, plain):
             for head in heads(one.model):
                 head.pop('loss_decode')
@@ -174,11 +184,9 @@ def test_schedule_ends_with_training(path):
 
 
 def test_methods_differ_in_nothing_but_the_loss(path):
-    name, _, loss = method(path)
+    name, _, types = method(path)
     cfg = load(path)
-    for head, weight in zip(heads(cfg.model), (1.0, 0.4), strict=False):
-        assert head.loss_decode.type == loss
-        assert head.loss_decode.get('loss_weight', 1.0) == weight
+    check_losses(cfg.model, types)
     baseline = load(counterpart(path, 'ce-cbs' if name.endswith('-cbs') else 'ce'))
     for one in (cfg, baseline):
         for head in heads(one.model):
@@ -188,9 +196,9 @@ def test_methods_differ_in_nothing_but_the_loss(path):
 
 def test_losses_that_need_statistics_get_them(path):
     cfg = load(path)
-    losses = [MODELS.build(head.loss_decode) for head in heads(cfg.model)]
+    built = [MODELS.build(loss) for head in heads(cfg.model) for loss in losses(head)]
     counted = method(path)[0] in ('wce', 'balanced-softmax')
-    assert all(getattr(loss, 'needs_statistics', False) == counted for loss in losses)
+    assert all(getattr(loss, 'needs_statistics', False) == counted for loss in built)
     assert [hook.type for hook in cfg.custom_hooks].count('ClassStatisticsHook') == 1
 
 
@@ -329,6 +337,7 @@ def train_step(cfg):
 LOSS_KEYS = {
     'ce': 'loss_ce',
     'lmp': 'loss_lmp',
+    'lmp-lovasz': 'loss_lmp loss_lovasz',
     'recall': 'loss_recall',
     'wce': 'loss_ce',
     'focal': 'loss_focal',
@@ -342,8 +351,8 @@ FAMILIES = one_per_family(*LOSS_KEYS)  # sampling changes nothing about the step
 def test_family_trains(path):
     cfg = load(path)
     log = train_step(cfg)
-    key = LOSS_KEYS[method(path)[0]]
-    expected = {f'decode.{key}'} | ({f'aux.{key}'} if cfg.model.auxiliary_head else set())
+    parts = ('decode', 'aux') if cfg.model.auxiliary_head else ('decode',)
+    expected = {f'{part}.{key}' for part in parts for key in LOSS_KEYS[method(path)[0]].split()}
     assert {name for name in log if 'loss_' in name} == expected
     assert all(log[name] > 0 for name in expected)
 
@@ -397,9 +406,7 @@ def test_readme_shows_a_config_that_works(folder, tmp_path):
     file = tmp_path / 'config.py'
     file.write_text(snippet.replace('your_config.py', str(base)))
     model = load(file).model
-    loss = next(loss for place, loss in METHODS.values() if place == folder)
-    assert [head.loss_decode.type for head in heads(model)] == [loss] * 2
-    assert [head.loss_decode.get('loss_weight', 1.0) for head in heads(model)] == [1.0, 0.4]
+    check_losses(model, next(types for place, types in METHODS.values() if place == folder))
     assert not any('use_sigmoid' in head.loss_decode for head in heads(model))
     for head in heads(model):
         MODELS.build(head.loss_decode)

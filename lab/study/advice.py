@@ -13,7 +13,7 @@ from mmseg_imbalance.statistics.class_statistics import ClassStatistics
 from mmseg_imbalance.utils.errors import ToolError
 
 from .compared_runs import Spread
-from .plan import MEANS, Plan
+from .plan import MEANS, Plan, Trial
 from .results import Results
 from .run import Run
 
@@ -40,6 +40,7 @@ RULES = (
     Rule('few images', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
     Rule('few images', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
     Rule('few pixels', 'recall', _ALARMS, 'recall_loss'),
+    Rule('few pixels', 'lmp-lovasz', f'{_HARD}, and rare classes count', 'loss_max_pooling'),
     Rule('few pixels', 'lmp-balanced', f'{_HARD}, and rare classes count most', 'loss_max_pooling'),
     Rule('few pixels', 'lmp', _KEPT, 'loss_max_pooling'),
     Rule('few pixels', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
@@ -103,6 +104,17 @@ class Recommendation(NamedTuple):
             )
             for s in self.studies
         ]
+
+    @property
+    def trial(self) -> Trial:
+        """A trial of the method, with the values that were chosen for it."""
+        study, key = self.studies[0], self.rule.method
+        records = study.trained.get(key) or [
+            record
+            for record in study.tuned
+            if (record.trial.method, record.trial.choice) == (key, study.chosen.get(key))
+        ]
+        return records[0].trial
 
     def repeated(self, mean: str) -> dict[str, Spread]:
         """Returns the gains by plan of the studies with several runs: one has no deviation."""
@@ -199,8 +211,12 @@ def _few_images_recorded(evidence: Sequence[Results]) -> bool:
 
 
 def _studies(rule: Rule, evidence: Sequence[Results]) -> list[Results]:
-    """Returns the studies with a rule's method whose data are in the rule's situation."""
-    measured = [s for s in evidence if rule.method in s.trained and _judged(s, rule.method)]
+    """Returns the studies with a rule's method whose data are in the rule's situation.
+
+    Of those with one setting, which train for longer from name to name, the last one counts.
+    """
+    by_setting = {s.plan.setting: s for s in evidence if _is_judged(s, rule.method)}
+    measured = list(by_setting.values())
     if rule.situation == 'few images':  # one seed is too little to go by such studies alone
         return [s for s in measured if _has_classes_in_few_images(s) and _runs(s, rule.method) > 1]
     return measured
@@ -212,8 +228,11 @@ def _has_classes_in_few_images(study: Results) -> bool:
     return any(0 < share < 100 * FEW_IMAGES for share in shares)
 
 
-def _judged(study: Results, method: str) -> bool:
-    return method == study.plan.baseline or _runs(study, method) > 0
+def _is_judged(study: Results, method: str) -> bool:
+    if method == study.plan.baseline:
+        return True
+    measured = study.plan.methods if study.plan.in_turn else study.trained
+    return method in measured and _runs(study, method) > 0
 
 
 def _runs(study: Results, method: str) -> int:

@@ -53,6 +53,12 @@ def child(tmp_path, monkeypatch):
     return load
 
 
+def losses(head):
+    """The losses of a head, which are added if there are several."""
+    given = head.loss_decode if isinstance(head.loss_decode, list) else [head.loss_decode]
+    return [{'loss_weight': 1.0, **loss} for loss in given]
+
+
 @pytest.mark.parametrize('base', [TOY, TWO_HEADS], ids=['toy', 'two heads'])
 def test_loss_and_sampler_of_every_rule_are_those_of_the_trial(base, trials, child):
     register_all_modules(init_default_scope=True)
@@ -65,11 +71,13 @@ def test_loss_and_sampler_of_every_rule_are_those_of_the_trial(base, trials, chi
                 head, _, rest = option.partition('.')
                 measured.merge_from_dict({f'model.decode_head.{rest}': value} if head == 'head' else
                                          {option: value})  # fmt: skip
-            loss = {'loss_weight': 1.0, **measured.model.decode_head.loss_decode}
-            assert {'loss_weight': 1.0, **cfg.model.decode_head.loss_decode} == loss, key
-            MODELS.build(dict(cfg.model.decode_head.loss_decode))
+            expected = losses(measured.model.decode_head)
+            assert losses(cfg.model.decode_head) == expected, key
+            for loss in losses(cfg.model.decode_head):
+                MODELS.build(loss)
             if plain.model.auxiliary_head:
-                assert cfg.model.auxiliary_head.loss_decode == loss | {'loss_weight': 0.4}
+                weighted = [loss | {'loss_weight': 0.4} for loss in expected]
+                assert losses(cfg.model.auxiliary_head) == weighted
             assert {**cfg.train_dataloader.sampler} == {**measured.train_dataloader.sampler}
             assert cfg.optim_wrapper == plain.optim_wrapper
             assert cfg.train_dataloader.dataset.type == plain.train_dataloader.dataset.type
@@ -85,7 +93,7 @@ def test_a_config_with_lists_wrappers_and_imports_of_its_own(tmp_path, trials, c
         assert cfg.custom_imports.imports == ['my_data', 'mmseg_imbalance']
         first, second = cfg.model.decode_head
         assert (first.type, second.type) == ('A', 'B')
-        assert first.loss_decode == dict(second.loss_decode, loss_weight=0.7)
+        assert losses(first) == [loss | {'loss_weight': 0.7} for loss in losses(second)]
         assert cfg.model.auxiliary_head == dict(
             type='C', channels=8, loss_decode=second.loss_decode
         )

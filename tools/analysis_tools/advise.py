@@ -43,7 +43,7 @@ more. On photographs with classes in between there is one training of each of fi
 With --run, a class is missed if its recall there is below 50 %.
 A method is recommended only for results in lab/plans/results: mIoU rises by more than a standard
 deviation in more than half of the studies that have several runs of the method, and so does the IoU
-of the tail.
+of the tail. Of studies that differ only in their length, the longest counts.
 The runs of a study are trainings with several seeds, scored on the validation images. Where whole
 videos of the training set were held out in turn, they are the trainings without one of them, scored
 on this video: videos that the network has never seen tell more than the next frames of known ones.
@@ -111,7 +111,7 @@ def train_command(config: Path | str, args: argparse.Namespace, *more: str) -> s
 
 
 def show_config(cfg: Config, each: advice.Recommendation, args: argparse.Namespace) -> None:
-    path, trial = Path(args.config), each.studies[0].trained[each.rule.method][0].trial
+    path, trial = Path(args.config), each.trial
     if each.rule.situation == 'none' and has_plain_loss(cfg):
         print(f'The config trains number 1 as it is:\n\n{train_command(path, args)}\n')
         return
