@@ -48,7 +48,16 @@ class ClassOffsets:
                 raise ValueError(f'the offset of {name} is {str(value)[:80]}, no number below 1e6')
 
     def add_to(self, logits, axis: int = 1):
-        """Returns logits, an array or a tensor whose ``axis`` has the classes, with the offsets."""
+        """Returns logits, an array or a tensor whose ``axis`` has the classes, with the offsets.
+
+        Raises:
+            ValueError: If the axis has another size, such as the one channel of a binary network.
+        """
+        if logits.shape[axis] != len(self.offsets):
+            raise ValueError(
+                f'axis {axis} of the logits {tuple(logits.shape)} does not have the '
+                f'{len(self.offsets)} classes of the offsets'
+            )
         shape = [1] * logits.ndim
         shape[axis] = len(self.offsets)
         offsets = np.reshape(np.array(self.offsets, np.float32), shape)

@@ -34,7 +34,7 @@ class ClassCountLoss(PixelWeightingLoss):
             unless ``broadcast_buffers=False``, as MMEngine sets it). Each step updates them once,
             but not in evaluation, where classes without counts have those of the batch, and not
             with ``reduction_override='none'``. None: the counts of the batch.
-        sync: Whether to sum the counts over all processes, in one all-reduce per step.
+        sync: Whether to sum the counts over all processes, in one all-reduce per training step.
         num_classes: Number of classes. With ``momentum``, it is needed if something copies the
             model before the first batch, as MMEngine's EMAHook does; ``ConsistencyHook`` takes it
             from the head.
@@ -130,7 +130,8 @@ class ClassCountLoss(PixelWeightingLoss):
         counts = class_counts(scores.pred, label, num_classes, ignore_index=num_classes)
         counts = counts[: self.num_counts]
         counts = torch.cat([counts, counts.new_full((len(counts), 1), seg_label.numel())], 1)
-        if self.sync:
+        sync = self.sync and self.training  # an evaluation may be on one process alone
+        if sync:
             all_reduce(counts)
         counts, num_pixels = counts[:, :-1], counts[0, -1:]
 
@@ -138,7 +139,7 @@ class ClassCountLoss(PixelWeightingLoss):
         table = torch.cat([class_weight, class_weight.new_zeros(1)]).to(scores.loss.dtype)
         pixel_weight = table.index_select(0, label.flatten()).view_as(label)
         divisor = self._divisor(counts, num_pixels, class_weight)
-        if self.sync:  # every process divides by its share of the common divisor
+        if sync:  # every process divides by its share of the common divisor
             divisor = divisor / get_dist_info()[1]
         return pixel_weight, safe_divisor(divisor.to(scores.loss.dtype))
 

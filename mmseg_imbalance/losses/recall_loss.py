@@ -40,9 +40,9 @@ class RecallLoss(ClassCountLoss):
             process has its own, and those of the first are saved. Each step updates them once, but
             not in evaluation and not with ``reduction_override='none'``, see
             :class:`ClassCountLoss`. None: the recall of the batch.
-        sync: Whether to sum the counts over all processes, in one all-reduce per step. Recall,
-            divisor and the gradient that DistributedDataParallel averages are then those of all
-            batches together.
+        sync: Whether to sum the counts over all processes, in one all-reduce per training step.
+            Recall, divisor and the gradient that DistributedDataParallel averages are then those of
+            all batches together. In evaluation every process counts for itself.
         class_weight: See :class:`PixelWeightingLoss`, as for the arguments below; class weights
             enter the divisor ``'weight'``, as they do in MMSegmentation's cross-entropy.
         loss_weight: Factor of the whole loss.

@@ -203,6 +203,7 @@ class ClassBalancedInfiniteSampler(Sampler):
         """
         if not self.adaptive:
             return
+        self._fed = True
         probability = performance_probability(
             scores[self.score], self._available, self.gamma, self.floor
         )

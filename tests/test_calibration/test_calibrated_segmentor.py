@@ -210,3 +210,5 @@ def test_the_file_keeps_all_and_offsets_add_to_arrays_and_tensors(tmp_path):
     torch.testing.assert_close(offsets.add_to(logits), shifted)
     last = offsets.add_to(logits.movedim(1, -1).numpy(), axis=-1)
     np.testing.assert_array_equal(last, shifted.movedim(1, -1).numpy())
+    with pytest.raises(ValueError, match=r'axis 1 of the logits \(2, 1, 4, 5\) .* the 3 classes'):
+        offsets.add_to(logits[:, :1])

@@ -179,3 +179,16 @@ def test_running_counts_of_both_move_with_the_labels_of_one(name, ranks):
         start, moved, kept, _ = (step[2] for step in rank['first_without_labels', name])
         assert start.shape == (2, NUM_CLASSES)
         assert not torch.equal(moved, start) and torch.equal(kept, moved)
+
+
+def _evaluate(rank, folder):
+    """Only the first process evaluates, as loops of one's own do."""
+    loss = MODELS.build(SYNC).eval()
+    if rank == 0:
+        torch.save(loss(*draw_batch()), folder / 'loss.pt')
+
+
+def test_an_evaluation_on_one_process_does_not_wait_for_the_other(tmp_path):
+    on_two_ranks(_evaluate, tmp_path)
+    alone = MODELS.build(dict(SYNC, sync=False))(*draw_batch())
+    torch.testing.assert_close(torch.load(tmp_path / 'loss.pt'), alone)

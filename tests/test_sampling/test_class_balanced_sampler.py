@@ -244,11 +244,13 @@ def test_missing_feedback_is_noticed(dataset, monkeypatch):
     said = []
     target = 'mmseg_imbalance.sampling.class_balanced_sampler.log'
     monkeypatch.setattr(target, lambda message, *_: said.append(message))
-    fed, starved, fixed = (sampler(dataset, class_prob=p) for p in ('performance',) * 2 + ('rare',))
+    fed, updated, starved = (sampler(dataset, class_prob='performance') for _ in range(3))
+    fixed = sampler(dataset, class_prob='rare')
     said.clear()
     fed.expect_feedback()
-    take(fed, 5000)
-    take(fixed, 5000)
+    updated.update(scores(0.95, 0.9, 0.1, 0.5), 0)
+    for silent in (fed, updated, fixed):
+        take(silent, 5000)
     assert not said
     take(starved, 5000)
     assert len(said) == 1 and 'ClassFeedbackHook' in said[0]
