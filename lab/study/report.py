@@ -35,14 +35,15 @@ def write_report(results: Results, folder: Path) -> list[Path]:
 def write_figures(results: Results, folder: Path, prefix: str = '') -> list[Path]:
     """Draws ``pareto.png``, and of the highlights only ``classes.png`` and ``curves.png``.
 
-    ``equal_recall.png``, also of the highlights, is drawn of networks that were calibrated.
+    ``equal_recall.png`` is of the methods that were calibrated, as many as a figure can show.
     """
     comparison = highlighted_runs(results)
     figures = {'pareto': pareto_figure(results), 'curves': training_curves_figure(comparison)}
     if comparison.others:
         figures['classes'] = class_differences_figure(comparison)
     if equal_recall_table(results).rows:
-        figures['equal_recall'] = equal_recall_figure(results, highlighted_methods(results))
+        calibrated = [m for m in results.plan.methods.values() if results.tradeoffs(m)]
+        figures['equal_recall'] = equal_recall_figure(results, calibrated[:MOST_METHODS])
     files = []
     for name, figure in figures.items():
         files.append(folder / f'{prefix}{name}.png')
