@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from head_losses import losses_of
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import Runner
@@ -95,15 +96,10 @@ def heads(model):
     return [model[key] for key in ('decode_head', 'auxiliary_head') if model.get(key)]
 
 
-def losses(head):
-    """The configs of a head's losses, which are added if there are several."""
-    return head.loss_decode if isinstance(head.loss_decode, list) else [head.loss_decode]
-
-
 def check_losses(model, types):
     for head, weight in zip(heads(model), (1.0, 0.4), strict=False):
-        assert ' + '.join(loss.type for loss in losses(head)) == types
-        assert {loss.get('loss_weight', 1.0) for loss in losses(head)} == {weight}
+        assert ' + '.join(loss.type for loss in losses_of(head)) == types
+        assert {loss.get('loss_weight', 1.0) for loss in losses_of(head)} == {weight}
 
 
 def method(path):
@@ -196,7 +192,7 @@ def test_methods_differ_in_nothing_but_the_loss(path):
 
 def test_losses_that_need_statistics_get_them(path):
     cfg = load(path)
-    built = [MODELS.build(loss) for head in heads(cfg.model) for loss in losses(head)]
+    built = [MODELS.build(loss) for head in heads(cfg.model) for loss in losses_of(head)]
     counted = method(path)[0] in ('wce', 'balanced-softmax')
     assert all(getattr(loss, 'needs_statistics', False) == counted for loss in built)
     assert [hook.type for hook in cfg.custom_hooks].count('ClassStatisticsHook') == 1

@@ -109,12 +109,7 @@ class Recommendation(NamedTuple):
     def trial(self) -> Trial:
         """A trial of the method, with the values that were chosen for it."""
         study, key = self.studies[0], self.rule.method
-        records = study.trained.get(key) or [
-            record
-            for record in study.tuned
-            if (record.trial.method, record.trial.choice) == (key, study.chosen.get(key))
-        ]
-        return records[0].trial
+        return (study.trained.get(key) or study.tuned_as_chosen(key))[0].trial
 
     def repeated(self, mean: str) -> dict[str, Spread]:
         """Returns the gains by plan of the studies with several runs: one has no deviation."""

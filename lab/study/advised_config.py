@@ -1,6 +1,6 @@
 """The lines that make a user's config train with the method of a trial."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.config import Config
@@ -36,8 +36,8 @@ def config_lines(base: str, cfg: Config, trial: Trial, configs: Path) -> str:
     text += f'loss = {_call(loss)}\nmodel = dict(\n'
     for key in ('decode_head', 'auxiliary_head'):
         if cfg.model.get(key):
-            loss_of = _losses if isinstance(loss, list) else _loss
-            text += f'    {key}={_head(f"_base_.model.{key}", cfg.model[key], loss_of)},\n'
+            head = _head(f'_base_.model.{key}', cfg.model[key], isinstance(loss, list))
+            text += f'    {key}={head},\n'
     text += ')\n'
     hooks = ['ClassStatisticsHook']
     if 'ClassBalanced' in sampler.type:
@@ -73,23 +73,18 @@ def _call(value: object) -> str:
     return f'dict({", ".join(f"{key}={_call(inner)}" for key, inner in value.items())})'
 
 
-def _head(place: str, head: Mapping | list, loss_of: Callable) -> str:
-    """Writes a change of the loss of a head, or of each head of a list; weights stay."""
+def _head(place: str, head: Mapping | list, several: bool) -> str:
+    """Writes a change of the loss, or several, of a head or each of a list; weights stay."""
     if isinstance(head, list):
-        heads = (f'dict({place}[{i}], loss_decode={loss_of(h)})' for i, h in enumerate(head))
+        heads = (f'dict({place}[{i}], loss_decode={_loss(h, several)})' for i, h in enumerate(head))
         return f'[{", ".join(heads)}]'
     delete = ', _delete_=True' * ('loss_decode' in head)
-    return f'dict(loss_decode={loss_of(head, delete)})'
+    return f'dict(loss_decode={_loss(head, several, delete)})'
 
 
-def _loss(head: Mapping, delete: str = '') -> str:
-    return f'dict(loss{delete}, loss_weight={_weight(head)})'
-
-
-def _losses(head: Mapping, _: str = '') -> str:
-    return f'[dict(part, loss_weight={_weight(head)}) for part in loss]'  # replaces what was there
-
-
-def _weight(head: Mapping) -> float:
+def _loss(head: Mapping, several: bool, delete: str = '') -> str:
     given = head.get('loss_decode')
-    return given.get('loss_weight', 1.0) if isinstance(given, Mapping) else 1.0
+    weight = given.get('loss_weight', 1.0) if isinstance(given, Mapping) else 1.0
+    if several:  # a list replaces what was there
+        return f'[dict(part, loss_weight={weight}) for part in loss]'
+    return f'dict(loss{delete}, loss_weight={weight})'

@@ -120,14 +120,14 @@ class Results:
         """
         if not {method.key, self.plan.baseline} <= self.chosen.keys():
             return {}
-        choice = self.chosen[method.key]
-        found = {
-            record.trial.fold: record.run
-            for record in self.tuned
-            if (record.trial.method, record.trial.choice) == (method.key, choice)
-        }
+        found = {record.trial.fold: record.run for record in self.tuned_as_chosen(method.key)}
         parts = self.plan.parts
         return {part: found[part] for part in parts} if found.keys() >= set(parts) else {}
+
+    def tuned_as_chosen(self, key: str) -> list[Record]:
+        """Returns the records of the ``tune`` stage with a method's chosen values."""
+        choice = self.chosen.get(key)
+        return [r for r in self.tuned if (r.trial.method, r.trial.choice) == (key, choice)]
 
     def tradeoffs(self, method: Method) -> dict[str, list[dict[str, float]]]:
         """Returns the means of the held-out images over tau, by what these begin with.

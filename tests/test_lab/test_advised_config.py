@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from head_losses import losses_of
 from mmengine.config import Config
 from mmseg.registry import DATA_SAMPLERS, HOOKS, MODELS
 from mmseg.utils import register_all_modules
@@ -54,9 +55,8 @@ def child(tmp_path, monkeypatch):
 
 
 def losses(head):
-    """The losses of a head, which are added if there are several."""
-    given = head.loss_decode if isinstance(head.loss_decode, list) else [head.loss_decode]
-    return [{'loss_weight': 1.0, **loss} for loss in given]
+    """The losses of a head with their weights."""
+    return [{'loss_weight': 1.0, **loss} for loss in losses_of(head)]
 
 
 @pytest.mark.parametrize('base', [TOY, TWO_HEADS], ids=['toy', 'two heads'])

@@ -163,7 +163,7 @@ def test_warnings():
     assert warning.endswith('are both A, but differ in 4 settings: b, c, d, …')
 
 
-def test_json_holds_everything_and_comes_back():
+def test_json_holds_everything():
     runs = [made(m, s, pixels=[5, 6, 7, 0]) for m in ('ce', 'lmp') for s in (0, 1)]
     comparison = compare_runs([(None, run) for run in runs], left_out=[('x', 'it is gone')])
     text = comparison.to_json()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from head_losses import losses_of
 from made_runs import train
 from mmengine.config import Config
 from PIL import Image
@@ -32,10 +33,6 @@ def config_of(output, tmp_path):
     return Config.fromfile(tmp_path / 'child.py')
 
 
-def types(loss):
-    return [part.type for part in (loss if isinstance(loss, list) else [loss])]
-
-
 def test_classes_methods_and_a_config(run_tool, options, tmp_path):
     done = run_tool(TOOL, CONFIG, *options, env=WIDE)
     assert done.returncode == 0, done.stderr
@@ -56,10 +53,11 @@ def test_classes_methods_and_a_config(run_tool, options, tmp_path):
             assert row.removeprefix(f' {title}').split(maxsplit=1)[0] == str(gain.runs)
             assert f' {shown} ' in row
         trials += [record.trial for record in records]
-    loss = config_of(done.stdout, tmp_path).model.decode_head.loss_decode
+    head = config_of(done.stdout, tmp_path).model.decode_head
     measured = Config.fromfile(ROOT / 'configs' / trials[0].config)
     measured.merge_from_dict(head_options(trials[0].options, measured))
-    assert types(loss) == types(measured.model.decode_head.loss_decode)
+    types = [loss.type for loss in losses_of(measured.model.decode_head)]
+    assert [loss.type for loss in losses_of(head)] == types
     name = CONFIG.replace('/ce_', f'/{trials[0].method}_')
     assert f'save these lines as {name}:' in done.stdout
     assert f'python tools/train.py {name} --cfg-options {options[1]}\n' in done.stdout
