@@ -18,7 +18,10 @@ from mmseg_imbalance import registry
 
 MAKEFILE = (ROOT / 'Makefile').read_text()
 UPSTREAM = ROOT / '.ci/upstream'
-REQUIRED = [Requirement(line) for line in metadata.requires('mmseg-imbalance')]
+
+
+def required() -> list[Requirement]:
+    return [Requirement(line) for line in metadata.requires('mmseg-imbalance')]
 
 
 def import_with(modules: dict[str, str], tmp_path) -> subprocess.CompletedProcess:
@@ -123,7 +126,7 @@ def test_the_installed_stack_is_supported(tmp_path):
 
 def test_the_oldest_pytorch_that_is_allowed_is_tested():
     oldest = pinned('test-oldest')
-    (torch,) = [package for package in REQUIRED if package.name == 'torch']
+    (torch,) = [package for package in required() if package.name == 'torch']
     (lowest,) = [part.version for part in torch.specifier if part.operator == '>=']
     assert oldest.startswith(f'{lowest}.') and torch.specifier.contains(oldest)
 
@@ -148,7 +151,7 @@ def test_upstream_is_tested_in_releases_that_its_extra_allows():
     for name, version in pins:
         (allowed,) = [
             package.specifier
-            for package in REQUIRED
+            for package in required()
             if package.name == name.removesuffix('-lite')
             and package.marker.evaluate({'extra': 'openmmlab'})
         ]

@@ -20,9 +20,10 @@ from .measure import Measurement
 
 STEPS = 3  # per round, so that the CPU can run ahead of the device as in a training
 TRAINED_LOSSES = {
-    'cross-entropy': dict(type='CrossEntropyLoss'),
-    'LMP': dict(type='LossMaxPooling'),
-    'recall loss': dict(type='RecallLoss'),
+    'cross-entropy': [dict(type='CrossEntropyLoss')],
+    'LMP': [dict(type='LossMaxPooling')],
+    'recall loss': [dict(type='RecallLoss')],
+    'LMP and Lovász': [dict(type='LossMaxPooling'), dict(type='LovaszSoftmaxLoss')],
 }
 
 
@@ -50,6 +51,9 @@ class Training:
             wrapper |= dict(type='AmpOptimWrapper', dtype=dtype, loss_scale=1.0)
         self.optimizer = build_optim_wrapper(self.model, wrapper)
         self.heads = find_heads(self.model)
+        self.loss_weights = {
+            path: head.loss_decode.loss_weight for path, head in self.heads.items()
+        }
         self.size, self.device = size, device
         self.set_images(images)
 
@@ -78,10 +82,10 @@ class Training:
     def contestants(self) -> dict[str, Callable[[], None]]:
         """Returns the steps by name: each loss as in MMSegmentation, and fused with upsampling."""
         steps = {}
-        for name, loss in TRAINED_LOSSES.items():
+        for name, configs in TRAINED_LOSSES.items():
             losses = {
-                path: MODELS.build(loss | dict(loss_weight=head.loss_decode.loss_weight))
-                for path, head in self.heads.items()
+                path: nn.ModuleList(MODELS.build(loss | dict(loss_weight=w)) for loss in configs)
+                for path, w in self.loss_weights.items()
             }
             steps[name] = lambda losses=losses: self.step(losses, fused=False)
             steps[f'{name}, fused'] = lambda losses=losses: self.step(losses, fused=True)

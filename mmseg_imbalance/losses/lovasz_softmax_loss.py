@@ -1,8 +1,12 @@
 """Lovász-Softmax loss."""
 
+from contextlib import nullcontext
+
 from torch import Tensor
 
 from ..ops import lovasz_softmax
+from ..ops.compiling import is_compiling
+from ..ops.kernels import without_kernels
 from ..registry import MODELS
 from .region_loss import RegionLoss
 
@@ -30,6 +34,7 @@ class LovaszSoftmaxLoss(RegionLoss):
 
     Args:
         loss_name: Key of the loss in the log.
+        kernels: Whether to use the Triton kernels on a GPU, see :class:`PixelWeightingLoss`.
         **kwargs: ``classes``, ``per_image``, ``class_weight``, ``loss_weight``, ``num_classes`` and
             ``check_labels``, see :class:`RegionLoss`.
 
@@ -45,13 +50,15 @@ class LovaszSoftmaxLoss(RegionLoss):
 
     _shown = ('classes', 'per_image')
 
-    def __init__(self, loss_name: str = 'loss_lovasz', **kwargs) -> None:
+    def __init__(self, loss_name: str = 'loss_lovasz', kernels: bool = True, **kwargs) -> None:
         super().__init__(loss_name=loss_name, **kwargs)
+        self.kernels = kernels
 
     def region_loss(
         self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int, align_corners: bool | None
     ) -> Tensor:
         """Computes the loss of some images, see :meth:`RegionLoss.region_loss`."""
-        return lovasz_softmax(
-            seg_logits, seg_label, ignore_index, self.classes, self.class_weight, align_corners
-        )
+        with nullcontext() if self.kernels or is_compiling() else without_kernels():
+            return lovasz_softmax(
+                seg_logits, seg_label, ignore_index, self.classes, self.class_weight, align_corners
+            )

@@ -36,8 +36,7 @@ class BucketCounts(NamedTuple):
             >>> BucketCounts.of(one, two).union
             tensor([[4., 3., 2.]])
         """
-        reached = foreground.cumsum(1, dtype=torch.int32)
-        others = background.cumsum(1, dtype=torch.int32)
+        reached, others = _cumulative(foreground), _cumulative(background)
         above = others[:, -1:] - others
         total = reached[:, -1:].float().clamp(min=_NONE)
         intersection = reached.float().clamp_(min=_NONE)
@@ -54,6 +53,15 @@ class BucketCounts(NamedTuple):
         union = self.union + self.background
         foreground = (1 / self.union + 1 / union) / 2
         return foreground, (self.intersection - self.foreground / 2) / (self.union * union)
+
+
+def _cumulative(counts: Tensor) -> Tensor:
+    """Sums the counts (C, B) int32 of each class up to and with each bucket."""
+    if not counts.is_cuda:
+        return counts.cumsum(1, dtype=torch.int32)
+    # A GPU sums up a single long row much faster. If a sum overflows, differences are still right.
+    sums = counts.flatten().cumsum(0, dtype=torch.int32).view_as(counts)
+    return sums - (sums[:, :1] - counts[:, :1])
 
 
 def divide(

@@ -34,6 +34,7 @@ from torch import Tensor
 from .class_shares import class_shares
 from .compiling import is_compiling
 from .jaccard_steps import BucketCounts, divide
+from .kernels import kernels_apply
 from .row_stripes import (
     gradient_in_stripes,
     logits_of,
@@ -48,6 +49,7 @@ from .stripes import map_stripes
 # of them a bucket above the last.
 _SPAN = 1 - 2.0**-20
 _CPU_PIXELS = 1 << 17  # of a stripe; every stripe reads the tables anew, so they should be smaller
+_GPU_STRIPES = 8  # of resized logits: more of them would only take more launches
 # From this number of pixels on, float32 errors confuse more ranks than a single division does.
 _MANY = 1 << 18
 
@@ -100,7 +102,9 @@ class _LovaszSoftmax(torch.autograd.Function):
     def forward(
         ctx, seg_logits, seg_label, ignore_index, classes, class_weight, align_corners
     ) -> Tensor:
-        pixels = _Pixels(seg_logits, seg_label, ignore_index, align_corners)
+        in_kernels = kernels_apply(seg_logits) and seg_label.numel() > 0
+        read = _PixelsInKernels if in_kernels else _Pixels
+        pixels = read(seg_logits, seg_label, ignore_index, align_corners)
         buckets, more, divisions = _sizes(seg_label.numel(), working_dtype(seg_logits))
         start = torch.arange(buckets, dtype=torch.float32, device=seg_label.device) / buckets
         start = start.expand(pixels.num_classes, buckets)
@@ -117,15 +121,15 @@ class _LovaszSoftmax(torch.autograd.Function):
         losses = (upper + lower).mul_(width).sum(1, dtype=torch.float64) / (2 * _SPAN)
         steps = [(step * share[:, None]).flatten() for step in counts.steps()]
         ctx.save_for_backward(seg_logits, seg_label, *steps, *levels.firsts)
-        ctx.options = ignore_index, align_corners, buckets
+        ctx.options = read, ignore_index, align_corners, buckets
         return (losses * share).sum().to(working_dtype(seg_logits))
 
     @staticmethod
     def backward(ctx, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative('lovasz_softmax')
         seg_logits, seg_label, foreground, background, *firsts = ctx.saved_tensors
-        ignore_index, align_corners, buckets = ctx.options
-        pixels = _Pixels(seg_logits, seg_label, ignore_index, align_corners)
+        read, ignore_index, align_corners, buckets = ctx.options
+        pixels = read(seg_logits, seg_label, ignore_index, align_corners)
         steps = (step * grad_loss.float() for step in (foreground, background))
         return pixels.gradient(_Buckets(buckets, firsts), *steps), *[None] * 5
 
@@ -217,6 +221,52 @@ class _Pixels:
         label = label.masked_fill(~valid, 0)
         place = label.long() * len(label) + torch.arange(len(label), device=label.device)
         return probability, label, place, valid, (unknown & valid).any()
+
+
+class _PixelsInKernels:
+    """The pixels of a batch on a GPU, read at once, or in stripes if logits are resized."""
+
+    def __init__(self, seg_logits, seg_label, ignore_index, align_corners) -> None:
+        self.seg_logits, self.seg_label = seg_logits, seg_label.contiguous()
+        self.ignore_index = ignore_index
+        self.num_classes = seg_logits.shape[1]
+        self.resizing = resizing_of(seg_logits, seg_label, align_corners)
+        pixels = seg_label.numel() // _GPU_STRIPES
+        self.stripes = list(row_stripes(seg_logits, seg_label, pixels))
+
+    def count(self, buckets: '_Buckets', size: int) -> tuple[BucketCounts, Tensor]:
+        """Counts the pixels, see :meth:`_Pixels.count`."""
+        from .kernels import lovasz
+
+        ints = dict(dtype=torch.int32, device=self.seg_label.device)
+        counts = torch.zeros(2, self.num_classes, size, **ints)
+        unknown = torch.zeros((), **ints)
+        options = self.ignore_index, buckets.first, buckets.first * _SPAN, buckets.firsts
+        if self.resizing is None:
+            lovasz.count(self.seg_logits, self.seg_label, *options, counts, unknown)
+        else:
+            for part in self.stripes:
+                logits = logits_of(part, self.seg_logits, self.resizing)[None]
+                lovasz.count(logits, self.seg_label[part][None], *options, counts, unknown)
+        background, foreground = counts
+        own = foreground.sum(1, dtype=torch.int32)
+        # The kernel leaves out the background in a class's first bucket.
+        background[:, 0] = own.sum(dtype=torch.int32) - own - background.sum(1, dtype=torch.int32)
+        return BucketCounts.of(foreground, background), unknown > 0
+
+    def gradient(self, buckets: '_Buckets', foreground: Tensor, background: Tensor) -> Tensor:
+        """Returns the gradient, see :meth:`_Pixels.gradient`."""
+        from .kernels import lovasz
+
+        slopes = torch.stack([background, -foreground])
+        options = self.ignore_index, buckets.first, buckets.first * _SPAN, buckets.firsts, slopes
+        if self.resizing is None:
+            return lovasz.gradient(self.seg_logits, self.seg_label, *options)
+
+        def gradient_of(part: tuple[int, slice], logits: Tensor) -> Tensor:
+            return lovasz.gradient(logits[None], self.seg_label[part][None], *options)[0]
+
+        return gradient_in_stripes(gradient_of, self.stripes, self.seg_logits, self.resizing)
 
 
 class _Buckets(NamedTuple):

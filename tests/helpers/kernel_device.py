@@ -24,6 +24,7 @@ _USERS = (
     'mmseg_imbalance.ops.pixel_cross_entropy',
     'mmseg_imbalance.ops.max_pooling',
     'mmseg_imbalance.ops.class_counts',
+    'mmseg_imbalance.ops.lovasz',
     'mmseg_imbalance.losses.pixel_weighting_loss',
 )
 

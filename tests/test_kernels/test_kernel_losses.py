@@ -97,6 +97,7 @@ def test_without_a_valid_pixel_the_loss_is_0(make, monkeypatch):
 
 
 @pytest.mark.skipif(not ON_A_GPU, reason='counts what a GPU is told to do')
+@pytest.mark.filterwarnings('ignore::UserWarning')  # the profiler's
 @pytest.mark.parametrize(('name', 'most'), [('lmp', 17), ('lmp p = 1', 17), ('recall', 33)])
 def test_kernels_of_a_step(name, most):
     logits, label = draw()

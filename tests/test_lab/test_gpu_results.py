@@ -12,7 +12,7 @@ CASES = ('19-classes-float32', '19-classes-bfloat16', '150-classes-float32', '15
 
 def rows_of(part: str) -> dict[str, list[str]]:
     page = (ROOT / 'docs/performance.md').read_text()
-    table = re.search(rf'<!-- h100: {part} -->\n((?:\|.*\n)+)', page)[1]
+    table = re.search(rf'<!-- h200: {part} -->\n((?:\|.*\n)+)', page)[1]
     rows = [[cell.strip() for cell in line.strip('|\n').split('|')] for line in table.splitlines()]
     return {row[0]: row[1:] for row in rows[2:]}
 
@@ -27,7 +27,7 @@ def rows_of(part: str) -> dict[str, list[str]]:
 def test_table_is_that_of_the_results(part, base, time, digits):
     expected: dict[str, list[str]] = {}
     for case in CASES:
-        file = ROOT / f'lab/speed/results/h100/losses-{case}.json'
+        file = ROOT / f'lab/speed/results/h200/losses-{case}.json'
         measured = {row['name']: row for row in json.loads(file.read_text())[part]}
         for name, row in measured.items():
             ratio = row[time] / measured[base][time] if row[time] else float('nan')

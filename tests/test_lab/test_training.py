@@ -27,8 +27,10 @@ def test_every_step_trains_all_heads_with_its_loss(monkeypatch):
         step()
         changed = zip(before, training.model.parameters(), strict=True)
         assert not all(torch.equal(old, new) for old, new in changed), name
-    kinds = [type(loss).__name__ for loss in seen]
-    assert kinds == [k for k in ('CrossEntropyLoss', 'LossMaxPooling', 'RecallLoss') for _ in '12']
+    kinds = [[type(loss).__name__ for loss in losses] for losses in seen]
+    pair = ['LossMaxPooling', 'LovaszSoftmaxLoss']
+    expected = ['CrossEntropyLoss'], ['LossMaxPooling'], ['RecallLoss'], pair
+    assert kinds == [losses for losses in expected for _ in '12']
     assert 'loss_by_feat' not in vars(head)  # the fusion is undone
 
 
@@ -58,6 +60,6 @@ def test_largest_batch_is_the_last_that_fits(monkeypatch):
 
     monkeypatch.setattr(Training, 'step', step)
     found = largest_batches(training, tried=[2, 3, 4])
-    assert found == {name: 3 if 'fused' in name else 2 for name in found} and len(found) == 6
+    assert found == {name: 3 if 'fused' in name else 2 for name in found} and len(found) == 8
     none = largest_batches(training, tried=[9])
     assert set(none.values()) == {0}

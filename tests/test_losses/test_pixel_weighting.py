@@ -141,6 +141,7 @@ def test_losses_of_a_head_share_the_pass_over_upsampled_logits(monkeypatch):
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings('ignore::UserWarning')  # PyTorch's, of this mode and while compiling
 @pytest.mark.parametrize('compile', (False, True))
 @pytest.mark.parametrize('fused', (False, True))
 @all_losses

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmseg_imbalance.losses import RecallLoss
+from mmseg_imbalance.losses import LovaszSoftmaxLoss, RecallLoss
+from mmseg_imbalance.ops import lovasz
 from mmseg_imbalance.ops.kernels import available, kernels_apply, without_kernels
 
 
@@ -83,5 +84,16 @@ def test_an_argument_of_the_losses_turns_them_off(on_a_gpu, kernels, monkeypatch
         loss, 'weigh', lambda *args: used.append(kernels_apply(on_a_gpu)) or weigh(*args)
     )
     weigh = type(loss).weigh.__get__(loss)
+    loss(torch.zeros(1, 2, 1, 1), torch.zeros(1, 1, 1, dtype=torch.int64))
+    assert used == [kernels]
+
+
+@pytest.mark.parametrize('kernels', (True, False))
+def test_an_argument_of_lovasz_turns_them_off(on_a_gpu, kernels, monkeypatch):
+    used = []
+    monkeypatch.setattr(
+        lovasz, 'kernels_apply', lambda logits: used.append(kernels_apply(on_a_gpu))
+    )
+    loss = LovaszSoftmaxLoss(kernels=kernels)
     loss(torch.zeros(1, 2, 1, 1), torch.zeros(1, 1, 1, dtype=torch.int64))
     assert used == [kernels]

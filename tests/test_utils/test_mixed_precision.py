@@ -173,6 +173,7 @@ def test_fifty_iterations_on_a_gpu(loss, dtype, tmp_path):
     # the first loss scale may be too large for some gradients: their steps are left out
     assert len(seen.calls) == ITERATIONS and all(seen.finite[ITERATIONS // 2 :])
     for logits, label, value in seen.calls:
-        assert logits.dtype == getattr(torch, dtype)
+        # PyTorch 2.11 upsamples in float32 under autocast.
+        assert logits.dtype in (getattr(torch, dtype), torch.float32)
         expected = in_float64(loss, logits.cpu(), label.cpu())
         assert value == pytest.approx(expected, rel=1e-4)

@@ -35,18 +35,18 @@ def score(
     soft_max = loss.new_empty(2, *label.shape)
     pixels = _pixels(logits, _WARPS)
     with device_of(logits):
-        _score_kernel[_grid(label, pixels)](
+        _score_kernel[image_grid(label, pixels)](
             logits,
             label,
             shift,
             loss,
             pred,
             soft_max,
-            *_sizes(logits),
+            *image_sizes(logits),
             *logits.stride(),
             label.numel(),
             ignore_index,
-            FLAT=_is_flat(logits),
+            FLAT=is_flat(logits),
             K=_CLASSES,
             B=pixels,
             num_warps=_WARPS,
@@ -78,19 +78,19 @@ def gradient(
     grad = torch.empty_like(logits)
     pixels = _pixels(logits, _GRADIENT_WARPS)
     with device_of(logits):
-        _gradient_kernel[_grid(label, pixels)](
+        _gradient_kernel[image_grid(label, pixels)](
             logits,
             label,
             shift,
             soft_max,
             grad_loss,
             grad,
-            *_sizes(logits),
+            *image_sizes(logits),
             *logits.stride(),
             *grad.stride(),
             label.numel(),
             ignore_index,
-            FLAT=_is_flat(logits) and _is_flat(grad),
+            FLAT=is_flat(logits) and is_flat(grad),
             K=_CLASSES,
             B=pixels,
             num_warps=_GRADIENT_WARPS,
@@ -103,29 +103,29 @@ def _pixels(logits: Tensor, warps: int) -> int:
     return 32 * warps * 16 // logits.element_size()
 
 
-def _grid(label: Tensor, pixels: int) -> tuple[int, int]:
+def image_grid(label: Tensor, pixels: int) -> tuple[int, int]:
     return ceil_div(label[0].numel(), pixels), label.shape[0]
 
 
-def _sizes(logits: Tensor) -> tuple[int, int, int]:
+def image_sizes(logits: Tensor) -> tuple[int, int, int]:
     """Returns C, W and the number of pixels of an image."""
     return logits.shape[1], logits.shape[3], logits.shape[2] * logits.shape[3]
 
 
-def _is_flat(logits: Tensor) -> bool:
+def is_flat(logits: Tensor) -> bool:
     """Whether successive pixels are equally far apart in memory."""
     return logits.stride(2) == logits.shape[3] * logits.stride(3)
 
 
 @triton.jit
-def _places(pixel, W, row_stride, column_stride, FLAT: tl.constexpr):
+def pixel_places(pixel, W, row_stride, column_stride, FLAT: tl.constexpr):
     if FLAT:
         return pixel.to(tl.int64) * column_stride
     return (pixel // W).to(tl.int64) * row_stride + (pixel % W).to(tl.int64) * column_stride
 
 
 @triton.jit
-def _load(base, c, class_stride, place, inside, C: tl.constexpr):
+def load_logits(base, c, class_stride, place, inside, C: tl.constexpr):
     """Loads a tile (K, B) of logits in float32, -inf outside."""
     pointers = base + c.to(tl.int64)[:, None] * class_stride + place[None, :]
     mask = (c < C)[:, None] & inside[None, :]
@@ -183,7 +183,7 @@ def _score_kernel(
     inside = pixel < HW
     at = image * HW + pixel
     target = tl.load(label + at, mask=inside, other=0)
-    place = _places(pixel, W, row_stride, column_stride, FLAT)
+    place = pixel_places(pixel, W, row_stride, column_stride, FLAT)
     base = logits + image * image_stride
 
     largest = tl.full((B,), -float('inf'), tl.float32)
@@ -193,7 +193,7 @@ def _score_kernel(
     first = tl.zeros((B,), tl.int32)
     for start in range(0, C, K):
         c = start + tl.arange(0, K)
-        z = _load(base, c, class_stride, place, inside, C)
+        z = load_logits(base, c, class_stride, place, inside, C)
         if pred is not None:
             best, first = online_prediction(z, c, best, first, C)
         if shift is not None:
@@ -220,15 +220,15 @@ def _gradient_kernel(
     at = image * HW + pixel
     target = tl.load(label + at, mask=inside, other=0)
     factor = tl.load(grad_loss + at, mask=inside, other=0.0)
-    place = _places(pixel, W, row_stride, column_stride, FLAT)
-    grad_place = _places(pixel, W, grad_row_stride, grad_column_stride, FLAT)
+    place = pixel_places(pixel, W, row_stride, column_stride, FLAT)
+    grad_place = pixel_places(pixel, W, grad_row_stride, grad_column_stride, FLAT)
     base = logits + image * image_stride
     grad_base = grad + image * grad_image_stride
     largest = tl.load(soft_max + at, mask=inside, other=0.0)
     log_total = tl.load(soft_max + N_HW + at, mask=inside, other=0.0)
     for start in range(0, C, K):
         c = start + tl.arange(0, K)
-        z = _load(base, c, class_stride, place, inside, C)
+        z = load_logits(base, c, class_stride, place, inside, C)
         if shift is not None:
             z = add_shift(z, shift, c, C)
         probability = tl.exp(z - largest[None, :] - log_total[None, :])
