@@ -11,6 +11,7 @@ from mmseg.registry import HOOKS
 from ..datasets.wrappers import transforms_of
 from ..evaluation import ImbalanceMetric
 from ..losses.class_count_loss import ClassCountLoss
+from ..losses.region_loss import RegionLoss
 from ..utils.find_loss import unwrapped
 from ..utils.training_loop import metrics_of, samplers_of
 from .consistency import InconsistentConfigError, check_consistency
@@ -81,6 +82,7 @@ class ConsistencyHook(Hook):
             if 'train' in loops:
                 _check_best(runner)
                 _check_rotations(runner.train_dataloader.dataset)
+                _check_pixel_samplers(unwrapped(runner.model))
             _compare(runner, loops, trained_on)
         except InconsistentConfigError as error:
             if self.refuse:
@@ -123,6 +125,20 @@ def _check_rotations(dataset) -> None:
                 'RandomRotFlip of train_dataloader interpolates between class ids when it rotates, '
                 'which makes other ids of them: use RandomRotate and RandomFlip instead'
             )
+
+
+def _check_pixel_samplers(model) -> None:
+    for path, head in model.named_modules():
+        sampler = getattr(head, 'sampler', None)
+        if sampler is None or not hasattr(head, 'loss_decode'):
+            continue
+        for loss in head.loss_decode.modules():
+            if isinstance(loss, RegionLoss):
+                raise InconsistentConfigError(
+                    f'model.{path}.sampler is {type(sampler).__name__}, which chooses pixels by '
+                    f'their losses, but {type(loss).__name__} has no losses of single pixels: '
+                    'leave the sampler out, or this loss'
+                )
 
 
 def _check_best(runner) -> None:

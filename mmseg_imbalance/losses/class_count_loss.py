@@ -51,6 +51,7 @@ class ClassCountLoss(PixelWeightingLoss):
     """
 
     needs_predictions = True
+    needs_float64 = True
     num_counts = 3
 
     def __init__(
@@ -83,17 +84,6 @@ class ClassCountLoss(PixelWeightingLoss):
         """Gives the running counts their size, as the argument ``num_classes`` does."""
         self.num_classes = num_classes
         self.running_counts = self.running_counts.new_zeros(self.num_counts, num_classes)
-
-    def _apply(self, fn, *args, **kwargs) -> 'ClassCountLoss':
-        """Moves the running counts to the model's device, but keeps their double precision.
-
-        ``model.half()`` would make them overflow, and ``bfloat16`` would round small steps away.
-        """
-        counts = None if self.momentum is None else self.running_counts
-        super()._apply(fn, *args, **kwargs)
-        if counts is not None and self.running_counts.dtype != torch.float64:
-            self.running_counts = counts.to(self.running_counts.device, torch.float64)
-        return self
 
     def __deepcopy__(self, memo: dict) -> 'ClassCountLoss':
         """Copies the loss.

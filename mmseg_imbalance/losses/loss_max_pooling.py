@@ -74,6 +74,7 @@ class LossMaxPooling(PixelWeightingLoss):
         tensor(0.6931)
     """
 
+    needs_float64 = True
     _shown = ('p', 'ratio', 'pool')
 
     def __init__(

@@ -34,6 +34,8 @@ class RegionLoss(SegmentationLoss):
         ValueError: For unknown or no classes, and as in :class:`PixelWeightingLoss`.
     """
 
+    needs_float64 = True
+
     def __init__(
         self,
         classes: str | Sequence[int] = 'present',

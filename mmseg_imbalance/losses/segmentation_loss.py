@@ -14,6 +14,7 @@ from ..statistics.given_class_weights import load_class_weight, names_a_method
 from .upsampled_logits import UpsampledLogits
 
 _REDUCTIONS = ('none', 'mean', 'sum')
+_WITHOUT_FLOAT64 = ('mps',)  # Apple's GPUs
 _ONE_CHANNEL = (
     'over one channel the soft-max is always 1, so nothing would be trained; for one foreground '
     'class give the network two, in MMSegmentation by num_classes=2 and out_channels=2 in the head'
@@ -37,6 +38,7 @@ class SegmentationLoss(nn.Module):
             ``loss_name`` without ``loss`` or one class.
     """
 
+    needs_float64 = False  # on the device of the labels
     _shown: tuple[str, ...] = ()  # the attributes that describe the loss in a printed model
 
     def __init__(
@@ -77,6 +79,19 @@ class SegmentationLoss(nn.Module):
     def extra_repr(self) -> str:
         """Describes the loss in a printed model."""
         return ', '.join(f'{name}={getattr(self, name)!r}' for name in self._shown)
+
+    def _apply(self, fn, *args, **kwargs) -> 'SegmentationLoss':
+        """Moves the buffers to the model's device and dtype, unless they would lose precision.
+
+        ``model.half()`` would round class weights, and make counts overflow.
+        """
+        before = dict(self._buffers)
+        super()._apply(fn, *args, **kwargs)
+        for name, buffer in before.items():
+            moved = self._buffers[name]
+            if buffer is not None and moved.element_size() < buffer.element_size():
+                self._buffers[name] = buffer.to(moved.device)
+        return self
 
     @property
     def loss_name(self) -> str:
@@ -140,6 +155,12 @@ class SegmentationLoss(nn.Module):
         if weight is not None and weight.shape != seg_label.shape:
             raise ValueError(
                 f'weight must be {tuple(seg_label.shape)} as seg_label, got {tuple(weight.shape)}'
+            )
+        if self.needs_float64 and seg_label.device.type in _WITHOUT_FLOAT64:
+            raise RuntimeError(
+                f'{type(self).__name__} computes some numbers in float64, which a device of type '
+                f'{seg_label.device.type} does not have: compute it on the CPU, '
+                'loss(logits.cpu(), label.cpu()); the gradient flows back to the device'
             )
         if self.num_classes is not None and channels != self.num_classes:
             raise ValueError(

@@ -16,6 +16,7 @@ from mmseg_imbalance.datasets import class_statistics
 from mmseg_imbalance.hooks.consistency import InconsistentConfigError, check_consistency
 from mmseg_imbalance.utils.errors import ToolError
 
+LOVASZ = dict(type='LovaszSoftmaxLoss')
 HOOK = dict(
     custom_hooks=[dict(type='ConsistencyHook')], train_dataloader__sampler__class_prob='rare'
 )
@@ -300,6 +301,16 @@ def test_ids_that_a_rotation_interpolates(tmp_path):
     cfg = tiny_config(tmp_path, iters=1, augment=False, **HOOK)
     cfg.train_dataloader.dataset.pipeline.insert(-1, dict(type='RandomRotFlip'))
     assert 'RandomRotFlip of train_dataloader interpolates' in refused(cfg)
+
+
+@pytest.mark.parametrize('losses', ([LOVASZ], [dict(type='CrossEntropyLoss'), LOVASZ]))
+def test_pixels_that_a_loss_of_regions_cannot_choose(losses, tmp_path):
+    cfg = tiny_config(tmp_path, iters=1, augment=False, **HOOK)
+    cfg.model.decode_head.loss_decode = losses
+    cfg.model.decode_head.sampler = dict(type='OHEMPixelSampler', min_kept=10)
+    sentence = refused(cfg)
+    assert 'model.decode_head.sampler is OHEMPixelSampler' in sentence
+    assert 'LovaszSoftmaxLoss has no losses of single pixels' in sentence
 
 
 def test_transforms_of_others_with_names_that_mmseg_has(tmp_path):

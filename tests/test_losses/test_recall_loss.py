@@ -97,14 +97,15 @@ class TestMomentum:
         np.testing.assert_allclose(loss.running_counts.numpy(), expected)
 
     @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-    def test_running_counts_stay_exact_in_a_model_of_half_precision(self, dtype):
-        loss, model = RecallLoss(momentum=0.25), nn.Module()
+    def test_buffers_stay_exact_in_a_model_of_half_precision(self, dtype):
+        loss, model = RecallLoss(momentum=0.25, class_weight=[1.0, 2.0, 3.0, 4.0, 0.3]), nn.Module()
         model.loss = loss
         loss(*draw_batch(1))
         loss.running_counts += 100_000.3  # more than float16 holds
-        counts = loss.running_counts.clone()
+        before = {name: buffer.clone() for name, buffer in loss.named_buffers()}
         model.to(dtype)
-        assert torch.equal(loss.running_counts, counts)
+        after = dict(loss.named_buffers())
+        assert len(before) == 2 and all(torch.equal(after[name], before[name]) for name in before)
 
     def test_the_recall_is_that_of_the_running_counts(self):
         loss = RecallLoss(momentum=0.25, floor=0)
