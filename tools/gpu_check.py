@@ -22,6 +22,7 @@ find_lab(__file__)
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = {'19-classes': '2 19 512 1024', '150-classes': '4 150 512 512'}
 STREETS = [ROOT / 'tools/dataset_converters/toy_streets.py', ROOT / 'data/toy_streets']
+CAMVID = 'deeplabv3-mobilenet-v2-d16_1xb4-1k_camvid-240x320.py'
 TRAININGS = {'cityscapes': '--images 2 --size 512 1024', 'camvid': '--images 8 --size 240 320'}
 EXAMPLE = """examples:
   python tools/gpu_check.py
@@ -29,8 +30,9 @@ EXAMPLE = """examples:
 
 Parts: "tests" runs the tests marked gpu. "losses" measures time and memory of the losses (two
 shapes, two dtypes). "trainings" measures time and memory of training steps. "amp" trains each
-method for 200 iterations on toy streets in mixed precision. Every command has a time limit. When it
-ends, the work dir has its output in NAME.log and its numbers, if any, in NAME.json.
+method for 200 iterations on toy streets in mixed precision, and "camvid" some of them for 1000 on
+CamVid, if data/camvid is there, with MobileNetV2 from random weights. Every command has a time
+limit. When it ends, the work dir has its output in NAME.log and its numbers, if any, in NAME.json.
 """
 
 
@@ -63,8 +65,19 @@ def commands(folder: Path) -> dict[str, dict[str, tuple[int, list[str]]]]:
         for config in sorted((ROOT / 'configs').glob('*/*_toy-streets-128x256.py'))
         for dtype in ('float16', 'bfloat16')
     }  # fmt: skip
-    tests = {'tests': (240, ['-m', 'pytest', ROOT / 'tests', '-q', '-m', 'gpu'])}
-    return {'tests': tests, 'losses': losses, 'trainings': trainings, 'amp': amp}
+    camvid = {
+        f'camvid-{Path(method).name}': (240, [
+            ROOT / 'tools/train.py', ROOT / f'configs/{method}_{CAMVID}', '--amp', '--work-dir',
+            folder / 'camvid' / Path(method).name, '--cfg-options', 'model.backbone.init_cfg=None',
+        ])
+        for method in ('cross_entropy/ce', 'recall_loss/recall', 'loss_max_pooling/lmp',
+                       'loss_max_pooling/lmp-lovasz')
+        if (ROOT / 'data/camvid').is_dir()
+    }  # fmt: skip
+    # A plug-in for benchmarks, where there is one, would warn of tests in several processes.
+    options = ['-q', '-m', 'gpu', '-n', str(min(8, usable_cores())), '-p', 'no:benchmark']
+    tests = {'tests': (240, ['-m', 'pytest', ROOT / 'tests', *options])}
+    return {'tests': tests, 'losses': losses, 'trainings': trainings, 'amp': amp, 'camvid': camvid}
 
 
 def parse_args() -> argparse.Namespace:
@@ -114,7 +127,7 @@ def main() -> int:
         if part == 'amp':
             results.append(run('toy-streets', 120, STREETS, folder))
         # Only the short trainings run at the same time, because their times do not matter.
-        together = max(1, usable_cores() // 3) if part == 'amp' else 1
+        together = max(1, usable_cores() // 2) if part in ('amp', 'camvid') else 1
         with ThreadPoolExecutor(together) as pool:
             results += pool.map(lambda item: run(item[0], *item[1], folder), named.items())
         write_atomically(

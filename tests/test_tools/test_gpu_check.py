@@ -27,7 +27,8 @@ def test_without_a_gpu_it_says_so(run_tool, name):
 
 def test_every_command_is_there(tool, tmp_path):
     parts = tool.commands(tmp_path)
-    assert list(parts) == ['tests', 'losses', 'trainings', 'amp']
+    assert list(parts) == ['tests', 'losses', 'trainings', 'amp', 'camvid']
+    assert not parts['camvid'] or (ROOT / 'data/camvid').is_dir()
     for named in parts.values():
         for name, (seconds, arguments) in named.items():
             assert 0 < seconds <= 240
