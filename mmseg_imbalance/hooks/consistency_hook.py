@@ -12,7 +12,7 @@ from ..datasets.wrappers import transforms_of
 from ..evaluation import ImbalanceMetric
 from ..losses.class_count_loss import ClassCountLoss
 from ..losses.region_loss import RegionLoss
-from ..utils.find_loss import unwrapped
+from ..utils.find_loss import losses_of, unwrapped
 from ..utils.training_loop import metrics_of, samplers_of
 from .consistency import InconsistentConfigError, check_consistency
 from .suspicious_settings import suspicious_settings
@@ -25,9 +25,10 @@ class ConsistencyHook(Hook):
     It compares heads, losses, data sets, crops and other transforms, padding, metrics and the
     checkpoint that is resumed or tested: the ignored label, the number of classes, their names and
     their order, and ``reduce_zero_label``. A run with a contradiction would go on, and be wrong
-    without a word. It also refuses samplers without an end where an end is needed, warns of
-    settings that are rarely meant, such as a schedule that does not fit the length of the training,
-    and tells losses with running counts how many classes there are::
+    without a word. It also refuses samplers without an end where an end is needed, and losses of
+    regions in a head with a pixel sampler. It warns of settings that are rarely meant, such as a
+    schedule that does not fit the length of the training, and tells losses with running counts how
+    many classes there are::
 
         custom_hooks = [*_base_.custom_hooks, dict(type='ConsistencyHook')]
 
@@ -132,12 +133,12 @@ def _check_pixel_samplers(model) -> None:
         sampler = getattr(head, 'sampler', None)
         if sampler is None or not hasattr(head, 'loss_decode'):
             continue
-        for loss in head.loss_decode.modules():
+        for loss in losses_of(head):
             if isinstance(loss, RegionLoss):
                 raise InconsistentConfigError(
-                    f'model.{path}.sampler is {type(sampler).__name__}, which chooses pixels by '
-                    f'their losses, but {type(loss).__name__} has no losses of single pixels: '
-                    'leave the sampler out, or this loss'
+                    f'model.{path}.sampler is {type(sampler).__name__}, which gives every pixel a '
+                    f'weight, but {type(loss).__name__} has no losses of single pixels that could '
+                    'be weighed: leave the sampler out, or this loss'
                 )
 
 

@@ -13,6 +13,7 @@ from ..losses.loss_max_pooling import LossMaxPooling
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..losses.region_loss import RegionLoss
 from ..losses.upsampled_logits import UpsampledLogits
+from ..utils.find_loss import losses_of
 
 _EPS = torch.finfo(torch.float32).eps
 
@@ -56,7 +57,7 @@ def fuse(head: BaseDecodeHead, compile: bool = False) -> Callable[[], None]:
         A function that restores the head.
     """
     replaced = {head: ('loss_by_feat', partial(_loss_by_feat, head, compile))}
-    for loss in _losses(head):
+    for loss in losses_of(head):
         if isinstance(loss, CrossEntropyLoss):
             replaced[loss] = ('forward', partial(_cross_entropy, loss))
     for module, (method, function) in replaced.items():
@@ -76,7 +77,7 @@ def _loss_by_feat(
     seg_label = head._stack_batch_gt(batch_data_samples).squeeze(1)
     logits = UpsampledLogits(seg_logits, seg_label.shape[1:], head.align_corners, compile)
     log: dict[str, Tensor] = {}
-    for loss in _losses(head):
+    for loss in losses_of(head):
         value = loss(logits, seg_label, weight=None, ignore_index=head.ignore_index)
         log[loss.loss_name] = log.get(loss.loss_name, 0) + value
     pred = logits.predictions(seg_label, head.ignore_index)
@@ -112,11 +113,6 @@ def _accuracy(pred: Tensor, label: Tensor, ignore_index: int) -> Tensor:
     return (100 * (right + _EPS) / (valid.sum() + _EPS))[None]
 
 
-def _losses(head: BaseDecodeHead) -> list[nn.Module]:
-    losses = head.loss_decode
-    return list(losses) if isinstance(losses, nn.ModuleList) else [losses]
-
-
 def _fault_of_head(head: BaseDecodeHead) -> str | None:
     """Returns why a head cannot be fused without changing its loss, None if it can."""
     kind = type(head)
@@ -125,7 +121,7 @@ def _fault_of_head(head: BaseDecodeHead) -> str | None:
         return 'computes its loss in a way of its own'
     if head.sampler is not None:
         return f'samples pixels by the upsampled logits ({type(head.sampler).__name__})'
-    return next(filter(None, map(_fault_of_loss, _losses(head))), None)
+    return next(filter(None, map(_fault_of_loss, losses_of(head))), None)
 
 
 def _fault_of_loss(loss: nn.Module) -> str | None:

@@ -52,6 +52,7 @@ class ClassCountLoss(PixelWeightingLoss):
 
     needs_predictions = True
     needs_float64 = True
+    _in_float64 = ('running_counts',)
     num_counts = 3
 
     def __init__(

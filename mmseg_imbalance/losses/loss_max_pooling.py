@@ -74,7 +74,6 @@ class LossMaxPooling(PixelWeightingLoss):
         tensor(0.6931)
     """
 
-    needs_float64 = True
     _shown = ('p', 'ratio', 'pool')
 
     def __init__(
@@ -109,6 +108,12 @@ class LossMaxPooling(PixelWeightingLoss):
                 'pixel_loss has momentum, but its running counts are only updated where it is the '
                 'loss itself: leave its momentum out'
             )
+
+    @property
+    def needs_float64(self) -> bool:
+        """Whether it computes some numbers in float64; a mean does not."""
+        pools = self.p < float('inf') and self.ratio < 1
+        return pools or getattr(self.pixel_loss, 'needs_float64', False)
 
     @property
     def needs_statistics(self) -> bool:

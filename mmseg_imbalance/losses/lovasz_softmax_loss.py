@@ -1,12 +1,9 @@
 """Lovász-Softmax loss."""
 
-from contextlib import nullcontext
-
 from torch import Tensor
 
 from ..ops import lovasz_softmax
-from ..ops.compiling import is_compiling
-from ..ops.kernels import without_kernels
+from ..ops.kernels import kernels_if
 from ..registry import MODELS
 from .region_loss import RegionLoss
 
@@ -58,7 +55,7 @@ class LovaszSoftmaxLoss(RegionLoss):
         self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int, align_corners: bool | None
     ) -> Tensor:
         """Computes the loss of some images, see :meth:`RegionLoss.region_loss`."""
-        with nullcontext() if self.kernels or is_compiling() else without_kernels():
+        with kernels_if(self.kernels):
             return lovasz_softmax(
                 seg_logits, seg_label, ignore_index, self.classes, self.class_weight, align_corners
             )

@@ -1,15 +1,13 @@
 """The base of every loss here: pixel loss → weights without a gradient → reduction."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..ops import pixel_cross_entropy, plain_tensor
-from ..ops.compiling import is_compiling
-from ..ops.kernels import kernels_apply, without_kernels
+from ..ops.kernels import kernels_apply, kernels_if
 from ..ops.pixel_cross_entropy import PixelScores
 from .segmentation_loss import SegmentationLoss
 from .upsampled_logits import UpsampledLogits
@@ -218,7 +216,7 @@ class PixelWeightingLoss(SegmentationLoss):
         seg_logits, seg_label = plain_tensor(seg_logits), plain_tensor(seg_label)
         self._check_input(seg_logits, seg_label, weight, ignore_index)
         valid = seg_label != ignore_index
-        with nullcontext() if self.kernels or is_compiling() else without_kernels():
+        with kernels_if(self.kernels):
             scores = self.score(seg_logits, seg_label, ignore_index)
             pixel_loss = scores.loss
             factor = self._factor(seg_label, valid, weight)

@@ -33,12 +33,16 @@ class SegmentationLoss(nn.Module):
         num_classes: Number of classes, to be checked against the logits; None: not checked.
         check_labels: Whether to check the values of the labels; None: only on a CPU.
 
+    Attributes:
+        needs_float64: Whether it computes some numbers in float64 on the device of the labels.
+
     Raises:
         ValueError: For class weights that cannot be read, are negative or not finite; for a
             ``loss_name`` without ``loss`` or one class.
     """
 
-    needs_float64 = False  # on the device of the labels
+    needs_float64 = False
+    _in_float64: tuple[str, ...] = ()  # buffers; others are float32
     _shown: tuple[str, ...] = ()  # the attributes that describe the loss in a printed model
 
     def __init__(
@@ -81,7 +85,7 @@ class SegmentationLoss(nn.Module):
         return ', '.join(f'{name}={getattr(self, name)!r}' for name in self._shown)
 
     def _apply(self, fn, *args, **kwargs) -> 'SegmentationLoss':
-        """Moves the buffers to the model's device and dtype, unless they would lose precision.
+        """Moves the buffers to the model's device, and to its dtype if that is more precise.
 
         ``model.half()`` would round class weights, and make counts overflow.
         """
@@ -89,8 +93,9 @@ class SegmentationLoss(nn.Module):
         super()._apply(fn, *args, **kwargs)
         for name, buffer in before.items():
             moved = self._buffers[name]
-            if buffer is not None and moved.element_size() < buffer.element_size():
-                self._buffers[name] = buffer.to(moved.device)
+            dtype = torch.float64 if name in self._in_float64 else torch.float32
+            if buffer is not None and moved.element_size() < dtype.itemsize:
+                self._buffers[name] = buffer.to(moved.device, dtype)
         return self
 
     @property
@@ -159,8 +164,8 @@ class SegmentationLoss(nn.Module):
         if self.needs_float64 and seg_label.device.type in _WITHOUT_FLOAT64:
             raise RuntimeError(
                 f'{type(self).__name__} computes some numbers in float64, which a device of type '
-                f'{seg_label.device.type} does not have: compute it on the CPU, '
-                'loss(logits.cpu(), label.cpu()); the gradient flows back to the device'
+                f'{seg_label.device.type} does not have: leave the loss on '
+                'the CPU and call loss(logits.cpu(), label.cpu()); the gradient flows back'
             )
         if self.num_classes is not None and channels != self.num_classes:
             raise ValueError(

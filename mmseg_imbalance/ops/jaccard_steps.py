@@ -57,9 +57,12 @@ class BucketCounts(NamedTuple):
 
 def _cumulative(counts: Tensor) -> Tensor:
     """Sums the counts (C, B) int32 of each class up to and with each bucket."""
-    if not counts.is_cuda:
-        return counts.cumsum(1, dtype=torch.int32)
-    # A GPU sums up a single long row much faster. If a sum overflows, differences are still right.
+    # A GPU sums up a single long row much faster.
+    return _cumulative_in_one(counts) if counts.is_cuda else counts.cumsum(1, dtype=torch.int32)
+
+
+def _cumulative_in_one(counts: Tensor) -> Tensor:
+    # If a sum of several classes overflows, the differences are still right.
     sums = counts.flatten().cumsum(0, dtype=torch.int32).view_as(counts)
     return sums - (sums[:, :1] - counts[:, :1])
 

@@ -49,7 +49,7 @@ from .stripes import map_stripes
 # of them a bucket above the last.
 _SPAN = 1 - 2.0**-20
 _CPU_PIXELS = 1 << 17  # of a stripe; every stripe reads the tables anew, so they should be smaller
-_GPU_STRIPES = 8  # of resized logits: more of them would only take more launches
+_GPU_STRIPES = 8  # of resized logits: few, since each takes a dozen launches in every pass
 # From this number of pixels on, float32 errors confuse more ranks than a single division does.
 _MANY = 1 << 18
 
@@ -228,11 +228,9 @@ class _PixelsInKernels:
 
     def __init__(self, seg_logits, seg_label, ignore_index, align_corners) -> None:
         self.seg_logits, self.seg_label = seg_logits, seg_label.contiguous()
-        self.ignore_index = ignore_index
+        self.ignore_index = int(ignore_index)
         self.num_classes = seg_logits.shape[1]
         self.resizing = resizing_of(seg_logits, seg_label, align_corners)
-        pixels = seg_label.numel() // _GPU_STRIPES
-        self.stripes = list(row_stripes(seg_logits, seg_label, pixels))
 
     def count(self, buckets: '_Buckets', size: int) -> tuple[BucketCounts, Tensor]:
         """Counts the pixels, see :meth:`_Pixels.count`."""
@@ -245,7 +243,7 @@ class _PixelsInKernels:
         if self.resizing is None:
             lovasz.count(self.seg_logits, self.seg_label, *options, counts, unknown)
         else:
-            for part in self.stripes:
+            for part in self._stripes():
                 logits = logits_of(part, self.seg_logits, self.resizing)[None]
                 lovasz.count(logits, self.seg_label[part][None], *options, counts, unknown)
         background, foreground = counts
@@ -266,7 +264,11 @@ class _PixelsInKernels:
         def gradient_of(part: tuple[int, slice], logits: Tensor) -> Tensor:
             return lovasz.gradient(logits[None], self.seg_label[part][None], *options)[0]
 
-        return gradient_in_stripes(gradient_of, self.stripes, self.seg_logits, self.resizing)
+        return gradient_in_stripes(gradient_of, self._stripes(), self.seg_logits, self.resizing)
+
+    def _stripes(self) -> Iterator[tuple[int, slice]]:
+        pixels = self.seg_label.numel() // _GPU_STRIPES
+        return row_stripes(self.seg_logits, self.seg_label, pixels)
 
 
 class _Buckets(NamedTuple):

@@ -9,6 +9,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
+def losses_of(head: nn.Module) -> list[nn.Module]:
+    """Returns the one or more losses that a head adds up."""
+    losses = head.loss_decode
+    return list(losses) if isinstance(losses, nn.ModuleList) else [losses]
+
+
 def find_losses(model: nn.Module, path: str | None, who: str) -> list[nn.Module]:
     """Returns the one or more modules whose sum is the loss of a segmentor.
 

@@ -310,7 +310,7 @@ def test_pixels_that_a_loss_of_regions_cannot_choose(losses, tmp_path):
     cfg.model.decode_head.sampler = dict(type='OHEMPixelSampler', min_kept=10)
     sentence = refused(cfg)
     assert 'model.decode_head.sampler is OHEMPixelSampler' in sentence
-    assert 'LovaszSoftmaxLoss has no losses of single pixels' in sentence
+    assert 'weight, but LovaszSoftmaxLoss has no losses of single pixels' in sentence
 
 
 def test_transforms_of_others_with_names_that_mmseg_has(tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from batches import draw_batch, value_and_gradient
@@ -129,6 +130,18 @@ def test_a_bad_pixel_is_visible(bad):
         logits[0, slice(None) if bad == -math.inf else 1, 0, 0] = bad
     value, grad = compute(logits, label)
     assert value.isnan() and grad.isnan().any()
+
+
+def test_without_a_label_in_range_the_loss_is_nan():
+    logits, label = draw_batch()
+    value, _ = compute(logits, label.clamp(min=5))
+    assert value.isnan()
+
+
+def test_ignored_label_of_numpy():
+    logits, label = (tensor.to(DEVICE) for tensor in draw_batch())
+    expected = lovasz_softmax(logits, label, 255)
+    assert lovasz_softmax(logits, label, np.int64(255)) == expected
 
 
 def test_without_a_valid_pixel_the_loss_is_0():

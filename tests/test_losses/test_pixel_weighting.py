@@ -251,6 +251,7 @@ def test_computed_class_weights_follow_the_model():
     loss = build(LOSSES[0], class_weight='enet').double()
     loss.use_statistics(STATISTICS)
     assert loss.class_weight.dtype == torch.float64
+    assert loss.float().class_weight.dtype == torch.float32
     assert loss.to('meta').class_weight.device.type == 'meta'
 
 

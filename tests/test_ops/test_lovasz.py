@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmseg_imbalance.ops import lovasz, lovasz_softmax
-from mmseg_imbalance.ops.jaccard_steps import BucketCounts, divide
+from mmseg_imbalance.ops.jaccard_steps import BucketCounts, _cumulative_in_one, divide
 
 
 def class_twin(error, foreground):
@@ -246,6 +246,11 @@ def test_divides_buckets_where_their_order_matters():
     torch.testing.assert_close(new_width.sum(1), torch.ones(1))
     ends = new_start + new_width
     torch.testing.assert_close(ends[:, :-1], new_start[:, 1:])
+
+
+def test_cumulative_sums_of_a_gpu_survive_an_overflow():
+    counts = torch.tensor([[1, 2_000_000_000, 3], [4, 2_000_000_000, 5], [6, 7, 2_000_000_000]])
+    assert torch.equal(_cumulative_in_one(counts.int()), counts.cumsum(1, dtype=torch.int32))
 
 
 def test_in_a_compiled_graph():

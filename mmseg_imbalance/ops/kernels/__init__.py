@@ -3,6 +3,6 @@
 Their modules are imported where they are used, since Triton may be missing.
 """
 
-from .available import kernels_apply, without_kernels
+from .available import kernels_apply, kernels_if, without_kernels
 
-__all__ = ['kernels_apply', 'without_kernels']
+__all__ = ['kernels_apply', 'kernels_if', 'without_kernels']

@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from ..compiling import is_compiling
 
@@ -23,7 +24,8 @@ _thread = threading.local()
 def kernels_apply(tensor: Tensor) -> bool:
     """Whether the kernels are used for a tensor: on an NVIDIA GPU, not in float64.
 
-    They are not used in code that is being compiled or if the environment variable
+    They are not used in code that is being compiled, under a dispatch mode such as that of fake
+    tensors, or if the environment variable
     ``MMSEG_IMBALANCE_KERNELS`` is 0. The GPU needs compute capability 8.0. Triton has to be able
     to build a kernel, for which it needs a C compiler; if it cannot, a warning says so.
 
@@ -35,7 +37,7 @@ def kernels_apply(tensor: Tensor) -> bool:
         and tensor.dtype != torch.float64
         and tensor.numel() > 0
         and tensor.shape[0] <= _MOST_IMAGES
-        and not is_compiling()
+        and not (is_compiling() or _get_current_dispatch_mode())
         and not getattr(_thread, 'without_kernels', False)
         and os.environ.get(SWITCH) != '0'
         and _work_on(tensor.device.index)
@@ -51,6 +53,11 @@ def without_kernels() -> Iterator[None]:
         yield
     finally:
         _thread.without_kernels = before
+
+
+def kernels_if(wanted: bool):
+    """A context in which the kernels are used only if they are wanted."""
+    return nullcontext() if wanted or is_compiling() else without_kernels()
 
 
 def device_of(tensor: Tensor):

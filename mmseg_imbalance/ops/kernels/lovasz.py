@@ -169,12 +169,13 @@ def _count_kernel(
     pixel = tl.program_id(0) * B + tl.arange(0, B)
     inside = pixel < HW
     target = tl.load(label + image * HW + pixel, mask=inside, other=ignore_index)
-    valid = target != ignore_index
+    is_class = (target >= 0) & (target < C)
+    valid = (target != ignore_index) & is_class
     place = pixel_places(pixel, W, row_stride, column_stride, FLAT)
     base = logits + image * image_stride
     largest, share = _soft_max(base, place, valid, target, class_stride, C, K, B)
-    known = (share > 0) & (share <= 1) & (target >= 0) & (target < C)
-    is_unknown = tl.max((valid & (known == 0)).to(tl.int32), 0)
+    known = (share > 0) & (share <= 1) & is_class
+    is_unknown = tl.max(((target != ignore_index) & (known == 0)).to(tl.int32), 0)
     tl.store(unknown, 1, mask=is_unknown > 0)
     for start in range(0, C, K):
         c = start + tl.arange(0, K)
