@@ -264,7 +264,9 @@ class _PixelsInKernels:
         def gradient_of(part: tuple[int, slice], logits: Tensor) -> Tensor:
             return lovasz.gradient(logits[None], self.seg_label[part][None], *options)[0]
 
-        return gradient_in_stripes(gradient_of, self._stripes(), self.seg_logits, self.resizing)
+        return gradient_in_stripes(
+            gradient_of, self._stripes(), self.seg_logits, self.resizing, on_threads=False
+        )
 
     def _stripes(self) -> Iterator[tuple[int, slice]]:
         pixels = self.seg_label.numel() // _GPU_STRIPES
