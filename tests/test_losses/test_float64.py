@@ -6,7 +6,7 @@ from batches import draw_batch
 from loss_configs import LMP, loss_configs, name, region_configs
 from mmseg.registry import MODELS
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from mmseg_imbalance.losses import segmentation_loss
 
@@ -18,7 +18,7 @@ class SeesFloat64(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         results = func(*args, **(kwargs or {}))
-        tensors = (x for x in tree_leaves(results) if isinstance(x, torch.Tensor))
+        tensors = (x for x in tree_flatten(results)[0] if isinstance(x, torch.Tensor))
         self.seen |= any(tensor.dtype == torch.float64 for tensor in tensors)
         return results
 
