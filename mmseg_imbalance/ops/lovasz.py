@@ -239,7 +239,7 @@ class _PixelsInKernels:
         ints = dict(dtype=torch.int32, device=self.seg_label.device)
         counts = torch.zeros(2, self.num_classes, size, **ints)
         unknown = torch.zeros((), **ints)
-        options = self.ignore_index, buckets.first, buckets.first * _SPAN, buckets.firsts
+        options = self.ignore_index, buckets.first, buckets.scale, buckets.firsts
         if self.resizing is None:
             lovasz.count(self.seg_logits, self.seg_label, *options, counts, unknown)
         else:
@@ -257,7 +257,7 @@ class _PixelsInKernels:
         from .kernels import lovasz
 
         slopes = torch.stack([background, -foreground])
-        options = self.ignore_index, buckets.first, buckets.first * _SPAN, buckets.firsts, slopes
+        options = self.ignore_index, buckets.first, buckets.scale, buckets.firsts, slopes
         if self.resizing is None:
             return lovasz.gradient(self.seg_logits, self.seg_label, *options)
 
@@ -279,11 +279,16 @@ class _Buckets(NamedTuple):
     first: int
     firsts: list[Tensor]
 
+    @property
+    def scale(self) -> float:
+        """Factor of errors, whose whole part is then the first bucket."""
+        return self.first * _SPAN
+
     def scaled(
         self, probability: Tensor, place: Tensor, valid: Tensor, out: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Returns the errors of all classes (C, P) and of the label (P,), in first buckets."""
-        factor = valid.to(probability.dtype) * (self.first * _SPAN)
+        factor = valid.to(probability.dtype) * self.scale
         # The soft-max may round to more than 1.
         own = (1 - probability.view(-1).index_select(0, place)).clamp_(min=0) * factor
         errors = torch.mul(probability, factor, out=out)

@@ -11,7 +11,10 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 def losses_of(head: nn.Module) -> list[nn.Module]:
     """Returns the one or more losses that a head adds up."""
-    losses = head.loss_decode
+    return _listed(head.loss_decode)
+
+
+def _listed(losses: nn.Module) -> list[nn.Module]:
     return list(losses) if isinstance(losses, nn.ModuleList) else [losses]
 
 
@@ -38,7 +41,7 @@ def find_losses(model: nn.Module, path: str | None, who: str) -> list[nn.Module]
             module = model.get_submodule(path)
         except AttributeError as error:
             raise ValueError(f'{who}: the model has no module {path!r}') from error
-    losses = list(module) if isinstance(module, nn.ModuleList) else [module]
+    losses = _listed(module)
     if not losses or not isinstance(losses[0], nn.Module):
         raise ValueError(
             f'{who}: the model has no decode_head.loss_decode to listen at; name the module of its '
