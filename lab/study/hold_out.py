@@ -81,7 +81,10 @@ def hold_out_options(cfg: Config, folder: Path, way: Mapping[str, object]) -> di
         PlanError: If the training set cannot be split.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    dataset = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))
+    place, inner = 'dataset', cfg.train_dataloader.dataset
+    while 'dataset' in inner:  # of a wrapper such as MultiImageMixDataset
+        place, inner = f'{place}.dataset', inner.dataset
+    dataset = DATASETS.build(dict(inner, pipeline=[]))
     image_dir = dataset.data_prefix['img_path']
     suffix = dataset.img_suffix or ''
     names = [
@@ -100,7 +103,8 @@ def hold_out_options(cfg: Config, folder: Path, way: Mapping[str, object]) -> di
     for stage, chosen in (('train', kept), ('val', held)):
         path = folder.resolve() / f'{stage}.txt'
         write_atomically(path, ''.join(f'{name}\n' for name in chosen).encode())
-        options[f'{stage}_dataloader.dataset.ann_file'] = str(path)
-    for key, prefix in cfg.train_dataloader.dataset.data_prefix.items():
+        of = place if stage == 'train' else 'dataset'
+        options[f'{stage}_dataloader.{of}.ann_file'] = str(path)
+    for key, prefix in inner.data_prefix.items():
         options[f'val_dataloader.dataset.data_prefix.{key}'] = prefix
     return options

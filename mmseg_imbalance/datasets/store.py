@@ -26,13 +26,16 @@ class StaleStatisticsError(FileError):
 
 
 def class_statistics(
-    dataset, path: str | Path | ClassStatistics | None = None, nproc: int | None = None
+    dataset,
+    path: str | Path | ClassStatistics | None = None,
+    nproc: int | None = None,
+    alone: bool = False,
 ) -> ClassStatistics:
     """Loads a data set's class statistics; if the file is missing, counts and saves them.
 
-    In a distributed run, every process must call this function. Rank 0 loads or counts and sends
-    the result to the others. They wait no longer than the process group's timeout (by default 10
-    minutes with NCCL), so it is best to count large data sets beforehand.
+    In a distributed run, every process must call this function, unless ``alone`` is set. Rank 0
+    loads or counts and sends the result to the others. They wait no longer than the process group's
+    timeout (by default 10 minutes with NCCL), so it is best to count large data sets beforehand.
 
     Args:
         dataset: As in :func:`find_label_maps`. If it repeats images, the statistics count their
@@ -40,6 +43,7 @@ def class_statistics(
         path: The file; None means :func:`default_path`. Or statistics that were loaded already,
             which are only checked.
         nproc: Number of worker processes that count, one per CPU core if None.
+        alone: Whether only this process needs them, which then loads or counts by itself.
 
     Raises:
         StaleStatisticsError: If the file was made from other label maps or with other settings, or
@@ -54,7 +58,8 @@ def class_statistics(
     if isinstance(path, ClassStatistics):
         return _checked(path, labels, 'the given class statistics').drawn(labels.repetitions)
     path = Path(path or default_path(labels))
-    return _on_all_ranks(labels, path, nproc).drawn(labels.repetitions)
+    get = load_or_count if alone else _on_all_ranks
+    return get(labels, path, nproc).drawn(labels.repetitions)
 
 
 def _on_all_ranks(labels: LabelMaps, path: Path, nproc: int | None) -> ClassStatistics:

@@ -6,6 +6,7 @@ from .class_balanced_sampler import ClassBalancedInfiniteSampler
 from .class_probability import frequency_probability, performance_probability
 from .draw_stream import DrawStream
 from .drawn_index import DrawnIndex
+from .paste_class import paste_class
 
 __all__ = [
     'ClassBalancedInfiniteSampler',
@@ -13,11 +14,13 @@ __all__ = [
     'DrawnIndex',
     'class_aware_window',
     'frequency_probability',
+    'paste_class',
     'performance_probability',
 ]
 
 if HAS_STACK:
     from .class_aware_random_crop import ClassAwareRandomCrop
     from .class_feedback_hook import ClassFeedbackHook
+    from .rare_class_copy_paste import RareClassCopyPaste
 
-    __all__ += ['ClassAwareRandomCrop', 'ClassFeedbackHook']
+    __all__ += ['ClassAwareRandomCrop', 'ClassFeedbackHook', 'RareClassCopyPaste']

@@ -15,6 +15,7 @@ from .class_probability import FREQUENCY_MODES, frequency_probability, performan
 from .draw_stream import BLOCK, UNIFORM, DrawStream
 from .drawn_index import DrawnIndex
 from .epochs import current_epoch, is_over
+from .image_statistics import image_statistics
 
 PERFORMANCE = 'performance'
 
@@ -105,7 +106,7 @@ class ClassBalancedInfiniteSampler(Sampler):
         self.score, self.gamma, self.floor = score, gamma, floor
         self.adaptive = class_prob == PERFORMANCE
 
-        counted, rows = _count(dataset, statistics)
+        counted, rows = image_statistics(dataset, statistics)
         holds = (counted.pixels >= min_pixels)[rows]
         self.classes = counted.classes
         self._available = holds.any(0)
@@ -295,28 +296,3 @@ def _check(uniform_ratio, class_prob, score, gamma, floor, min_pixels) -> None:
         raise ValueError(f'gamma must be ≥ 0, got {gamma}')
     if not min_pixels >= 1:
         raise ValueError(f'min_pixels must be ≥ 1, got {min_pixels}')
-
-
-def _count(dataset: Sized, statistics: str | ClassStatistics | None):
-    """Returns the statistics of a data set, and every image's row in them."""
-    listed = hasattr(dataset, 'metainfo')  # a data set of MMEngine knows its label maps
-    if not listed:
-        if statistics is None:
-            raise ValueError(
-                'statistics are missing: count_label_maps of mmseg_imbalance.statistics makes them'
-            )
-        if not isinstance(statistics, ClassStatistics):
-            statistics = ClassStatistics.load(statistics)
-    loaded = isinstance(statistics, ClassStatistics)
-    if loaded and not (listed and statistics.fingerprint):  # rows in the order of the data set
-        if len(statistics.keys) != len(dataset):
-            raise ValueError(
-                f'the statistics have {len(statistics.keys)} label maps, the data set '
-                f'{len(dataset)} images; count the label maps of the data set in its order'
-            )
-        return statistics, np.arange(len(dataset))
-    from ..datasets import class_statistics, find_label_maps, label_rows  # imported late
-
-    labels = find_label_maps(dataset)  # once, since large data sets take a while
-    counted = class_statistics(labels, statistics)
-    return counted, label_rows(labels, counted)

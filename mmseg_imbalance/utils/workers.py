@@ -43,6 +43,8 @@ def run_in_workers(
     Raises:
         ToolError: If a worker process dies.
     """
+    if multiprocessing.current_process().daemon:  # such as a data loader's worker
+        return _run(function, jobs)  # it may have no processes of its own
     chunks = [jobs[i : i + chunk_size] for i in range(0, len(jobs), chunk_size)]
     nproc = max(1, min(nproc or usable_cores(), len(chunks)))
     results: dict[int, list[Result]] = {}

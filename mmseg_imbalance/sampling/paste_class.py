@@ -1,0 +1,133 @@
+"""Pastes the pixels of a class from one image into another."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..utils.label_values import whole_numbers
+
+
+def paste_class(
+    image: np.ndarray,
+    label: np.ndarray,
+    other_image: np.ndarray,
+    other_label: np.ndarray,
+    pasted_class: int,
+    scale: tuple[float, float] = (0.5, 1.5),
+    flip_prob: float = 0.5,
+    max_shift: tuple[float, float] = (0.1, 0.5),
+    blend: int = 0,
+    random=np.random,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pastes all pixels that another image shows of a class, enlarged, mirrored and shifted.
+
+    The idea is from G. Ghiasi et al., *Simple Copy-Paste*, CVPR 2021, arXiv 2012.07177, who paste
+    instances. Label maps have none, so that the class's pixels keep their arrangement here, as in
+    V. Olsson et al., *ClassMix*, WACV 2021, arXiv 2007.07936. What is pasted stays near its place:
+    a car lands at the height of the other image's cars.
+
+    Args:
+        image: (H, W, 3) or (H, W), uint8 or floating-point.
+        label: (H, W), whole numbers.
+        other_image: Image with the class, of any size, with as many channels.
+        other_label: Its label map. Without a pixel of the class nothing is pasted.
+        pasted_class: The class.
+        scale: Least and largest factor by which the pixels are enlarged, beside the ratio of the
+            images' heights.
+        flip_prob: Probability in [0, 1] of mirroring left and right.
+        max_shift: Largest vertical and horizontal shift, as shares of the image's height and width.
+        blend: Width in pixels of the border that fades into the image; 0: none.
+        random: Generator: a ``np.random.RandomState``, or NumPy's global one, which PyTorch's data
+            loader seeds in its workers.
+
+    Returns:
+        Image and label map with what was pasted, in their dtypes; the arguments are not changed.
+
+    Raises:
+        ValueError: If an image and its label map differ in size.
+
+    Example:
+        >>> image, label = np.zeros((4, 6), np.uint8), np.zeros((4, 6), np.uint8)
+        >>> other, mask = np.full((4, 6), 9, np.uint8), np.zeros((4, 6), np.uint8)
+        >>> mask[1:3, 2] = 7
+        >>> fixed = dict(scale=(1, 1), flip_prob=0, max_shift=(0, 0))
+        >>> paste_class(image, label, other, mask, pasted_class=7, **fixed)[1][:, :4]
+        array([[0, 0, 0, 0],
+               [0, 0, 7, 0],
+               [0, 0, 7, 0],
+               [0, 0, 0, 0]], dtype=uint8)
+    """
+    for picture, classes in ((image, label), (other_image, other_label)):
+        if picture.shape[:2] != classes.shape:
+            raise ValueError(
+                f'an image of shape {picture.shape} has a label map of shape {classes.shape}'
+            )
+    factor = random.uniform(*scale) * len(image) / len(other_image)
+    flipped = random.uniform() < flip_prob
+    shift = [random.uniform(-most, most) for most in max_shift]
+    mask = whole_numbers(other_label) == pasted_class
+    box = tuple(map(_extent, (mask.any(1), mask.any(0))))
+    if None in box:
+        return image, label
+    middle = [
+        ((part.start + part.stop) / 2 / old + by) * new
+        for part, old, by, new in zip(box, mask.shape, shift, label.shape, strict=True)
+    ]
+    pasted, mask = _resized(other_image[box], mask[box], factor)
+    if flipped:
+        pasted, mask = pasted[:, ::-1], mask[:, ::-1]
+    share = _faded(mask, blend)
+    whole, part = _overlap(middle, mask.shape, label.shape)
+    image, label = image.copy(), label.copy()
+    label[whole][mask[part]] = pasted_class
+    image[whole] = _mixed(image[whole], pasted[part], share[part])
+    return image, label
+
+
+def _extent(shown: np.ndarray) -> slice | None:
+    """Returns the part of a row or column from the first to the last pixel shown, if any."""
+    places = np.flatnonzero(shown)
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else None
+
+
+def _resized(image: np.ndarray, mask: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Resizes an image, to (h, w, channels) float32, and a mask."""
+    size = [max(1, round(factor * length)) for length in mask.shape]
+    pixels = _tensor(image).reshape(*mask.shape, -1)
+    resized = F.interpolate(pixels.permute(2, 0, 1)[None], size, mode='bilinear', antialias=True)
+    # Thin objects would lose more with another interpolation.
+    bits = F.interpolate(_tensor(mask)[None, None], size, mode='nearest-exact')[0, 0]
+    return resized[0].permute(1, 2, 0).numpy(), bits.bool().numpy()
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    # PyTorch refuses arrays that are mirrored without a copy.
+    return torch.from_numpy(values.astype(np.float32, order='C'))
+
+
+def _faded(mask: np.ndarray, blend: int) -> np.ndarray:
+    """Returns the share (h, w) in [0, 1] of what is pasted, which falls off within the border."""
+    bits = _tensor(mask)
+    smooth = F.avg_pool2d(bits[None], 2 * blend + 1, stride=1, padding=blend)[0]
+    return (smooth * bits).numpy()
+
+
+def _overlap(middle, size, whole_size) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Returns where a part lies in the whole, and which part of it does not lie outside."""
+    whole, part = [], []
+    for centre, length, limit in zip(middle, size, whole_size, strict=True):
+        first = round(centre - length / 2)
+        start = min(max(first, 0), limit)
+        stop = max(min(first + length, limit), start)
+        whole.append(slice(start, stop))
+        part.append(slice(start - first, stop - first))
+    return tuple(whole), tuple(part)
+
+
+def _mixed(image: np.ndarray, pasted: np.ndarray, share: np.ndarray) -> np.ndarray:
+    share = share[..., None] if image.ndim == 3 else share
+    mixed = image + share * (pasted.reshape(image.shape) - image.astype(np.float32))
+    if image.dtype.kind in 'iu':
+        limits = np.iinfo(image.dtype)
+        mixed = np.clip(np.rint(mixed), limits.min, limits.max)
+    return mixed.astype(image.dtype)
