@@ -33,10 +33,12 @@ METHODS = {  # folder and losses of each
     'wce': (BASELINES, 'WeightedCrossEntropyLoss'),
     'focal': (BASELINES, 'SoftmaxFocalLoss'),
     'lovasz': (BASELINES, 'LovaszSoftmaxLoss'),
+    'ce-lovasz': (BASELINES, 'CrossEntropyLoss + LovaszSoftmaxLoss'),
     'balanced-softmax': (BASELINES, 'LogitAdjustedLoss'),
     'ce-cbs': (SAMPLED, 'CrossEntropyLoss'),
     'lmp-cbs': (SAMPLED, 'LossMaxPooling'),
     'recall-cbs': (SAMPLED, 'RecallLoss'),
+    'ce-paste': (SAMPLED, 'CrossEntropyLoss'),
 }
 FOLDERS = sorted({folder for folder, _ in METHODS.values()})
 DATA = {
@@ -334,6 +336,7 @@ LOSS_KEYS = {
     'ce': 'loss_ce',
     'lmp': 'loss_lmp',
     'lmp-lovasz': 'loss_lmp loss_lovasz',
+    'ce-lovasz': 'loss_ce loss_lovasz',
     'recall': 'loss_recall',
     'wce': 'loss_ce',
     'focal': 'loss_focal',

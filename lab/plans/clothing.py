@@ -17,6 +17,8 @@ __methods = (
     'recall',
     'recall-cbs',
     'lovasz',
+    'ce-lovasz',
+    'lmp-lovasz',
 )
 __lr = {'ce': 1e-3, 'lmp-balanced': 1e-3}  # of the others: 5e-4
 methods = {

@@ -82,7 +82,7 @@ def _note(sampler, dataset) -> str:
     note = '' if sampler is None else '\nas the class-balanced sampler is expected to draw images'
     if crops:
         note += (
-            f'\nshares in whole images; {", ".join(crops)} changes those in crops, which '
+            f'\nshares in whole images; {", ".join(crops)} changes those in training, which '
             'tools/analysis_tools/sampled_classes.py measures'
         )
     return note

@@ -88,6 +88,23 @@ def test_a_config_is_validated_on_a_part_of_its_training_set(tmp_path, way):
     assert found['train'] == [f'{v}_{i:02}.png' for v in ('A', 'B') for i in range(4)]
 
 
+def test_in_a_mixed_data_set_the_inner_one_is_split(tmp_path):
+    cfg = camvid(tmp_path / 'data', [f'A_{i}' for i in range(5)])
+    inner = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(
+        type='MultiImageMixDataset',
+        dataset=dict(inner, pipeline=inner.pipeline[:2]),
+        pipeline=[dict(type='RareClassCopyPaste'), *inner.pipeline[2:]],
+    )
+    options = hold_out_options(cfg, tmp_path / 'lists', {'share': 0.2, 'group': 'A'})
+    assert options == {
+        'train_dataloader.dataset.dataset.ann_file': str(tmp_path / 'lists/train.txt'),
+        'val_dataloader.dataset.ann_file': str(tmp_path / 'lists/val.txt'),
+        'val_dataloader.dataset.data_prefix.img_path': 'images/train',
+        'val_dataloader.dataset.data_prefix.seg_map_path': 'labels/train',
+    }
+
+
 def test_too_few_images_are_named(tmp_path):
     cfg = camvid(tmp_path / 'data', ['A_1', 'B_1'])
     with pytest.raises(PlanError, match='images/train: 0 of 2 images are held out'):

@@ -55,6 +55,7 @@ def test_classes_are_drawn_by_frequency_and_images_among_those_that_show_them(tm
         assert counts.min() > 0.8 * counts.mean()
 
 
+@pytest.mark.elsewhere
 def test_the_drawn_class_is_pasted(tmp_path):
     dataset = mixed(tmp_path, temperature=1e-3, flip_prob=0, scale=(1, 1), max_shift=(0, 0))
     for _ in range(20):
