@@ -38,7 +38,6 @@ METHODS = {  # folder and losses of each
     'ce-cbs': (SAMPLED, 'CrossEntropyLoss'),
     'lmp-cbs': (SAMPLED, 'LossMaxPooling'),
     'recall-cbs': (SAMPLED, 'RecallLoss'),
-    'ce-paste': (SAMPLED, 'CrossEntropyLoss'),
 }
 FOLDERS = sorted({folder for folder, _ in METHODS.values()})
 DATA = {

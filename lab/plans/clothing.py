@@ -35,5 +35,7 @@ methods = {
         for key in __methods
     },
 }
-highlights = [key for key in __methods if key != 'balanced-softmax']  # a figure has eight colours
+highlights = [  # a figure has eight colours
+    key for key in __methods if key not in ('balanced-softmax', 'lmp', 'lmp-balanced')
+]
 targets = [target for target in _base_.targets if target['method'] in __methods]

@@ -91,7 +91,6 @@ methods = {
     'ce-cbs': dict(
         name='CE + sampling', config='class_balanced_sampling/ce-cbs', grid=__sampling, ours=True
     ),
-    'ce-paste': dict(name='CE + copy-paste', config='class_balanced_sampling/ce-paste', ours=True),
     'lmp': dict(
         name='LMP',
         config='loss_max_pooling/lmp',

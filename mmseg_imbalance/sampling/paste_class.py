@@ -1,5 +1,7 @@
 """Pastes the pixels of a class from one image into another."""
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -36,7 +38,9 @@ def paste_class(
             images' heights.
         flip_prob: Probability in [0, 1] of mirroring left and right.
         max_shift: Largest vertical and horizontal shift, as shares of the image's height and width.
-        blend: Width in pixels of the border that fades into the image; 0: none.
+            What then lies outside is cut off.
+        blend: Width in pixels of the border that fades into the image; 0: none. The middle of
+            what is pasted always covers the image, however thin it is.
         random: Generator: a ``np.random.RandomState``, or NumPy's global one, which PyTorch's data
             loader seeds in its workers.
 
@@ -66,9 +70,11 @@ def paste_class(
     flipped = random.uniform() < flip_prob
     shift = [random.uniform(-most, most) for most in max_shift]
     mask = whole_numbers(other_label) == pasted_class
-    box = tuple(map(_extent, (mask.any(1), mask.any(0))))
-    if None in box:
+    if not mask.any():
         return image, label
+    # Made smaller, every pixel is as likely to be left out, also those at the sides of the box.
+    margin = math.ceil(1 / factor) - 1
+    box = tuple(_extent(mask.any(axis), margin, random) for axis in (1, 0))
     middle = [
         ((part.start + part.stop) / 2 / old + by) * new
         for part, old, by, new in zip(box, mask.shape, shift, label.shape, strict=True)
@@ -84,10 +90,11 @@ def paste_class(
     return image, label
 
 
-def _extent(shown: np.ndarray) -> slice | None:
-    """Returns the part of a row or column from the first to the last pixel shown, if any."""
+def _extent(shown: np.ndarray, margin: int, random) -> slice:
+    """Returns the part from the first to the last pixel shown, and a random margin."""
     places = np.flatnonzero(shown)
-    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else None
+    before, after = random.randint(margin + 1, size=2)
+    return slice(max(int(places[0] - before), 0), min(int(places[-1] + 1 + after), len(shown)))
 
 
 def _resized(image: np.ndarray, mask: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +102,7 @@ def _resized(image: np.ndarray, mask: np.ndarray, factor: float) -> tuple[np.nda
     size = [max(1, round(factor * length)) for length in mask.shape]
     pixels = _tensor(image).reshape(*mask.shape, -1)
     resized = F.interpolate(pixels.permute(2, 0, 1)[None], size, mode='bilinear', antialias=True)
-    # Thin objects would lose more with another interpolation.
+    # Thin objects keep their area in the mean, which with bilinear interpolation are lost.
     bits = F.interpolate(_tensor(mask)[None, None], size, mode='nearest-exact')[0, 0]
     return resized[0].permute(1, 2, 0).numpy(), bits.bool().numpy()
 
@@ -107,9 +114,15 @@ def _tensor(values: np.ndarray) -> torch.Tensor:
 
 def _faded(mask: np.ndarray, blend: int) -> np.ndarray:
     """Returns the share (h, w) in [0, 1] of what is pasted, which falls off within the border."""
-    bits = _tensor(mask)
-    smooth = F.avg_pool2d(bits[None], 2 * blend + 1, stride=1, padding=blend)[0]
-    return (smooth * bits).numpy()
+    if blend == 0:
+        return mask.astype(np.float32)
+    bits = _tensor(mask)[None]
+    share = bits
+    for width in ((2 * blend + 1, 1), (1, 2 * blend + 1)):
+        share = F.avg_pool2d(share, width, stride=1, padding=[length // 2 for length in width])
+    share = share * bits
+    most = F.max_pool2d(share, 2 * blend + 1, stride=1, padding=blend)
+    return (share / most.clamp(min=torch.finfo(most.dtype).tiny))[0].numpy()
 
 
 def _overlap(middle, size, whole_size) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

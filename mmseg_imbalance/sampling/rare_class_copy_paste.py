@@ -15,8 +15,9 @@ class RareClassCopyPaste(BaseTransform):
     """Pastes the pixels of rare classes from other training images, see :func:`paste_class`.
 
     It draws classes as :class:`ClassBalancedInfiniteSampler` does, and for each of them one of the
-    images that show it. It belongs in the pipeline of MMSegmentation's ``MultiImageMixDataset``,
-    whose inner data set loads images and label maps::
+    images that show it. It is meant for classes that few images show, and comes first in the
+    pipeline of MMSegmentation's ``MultiImageMixDataset``, before crops and mosaics, which change
+    the size of the image that it pastes into. The inner data set loads images and label maps::
 
         load, augment = train_pipeline[:2], train_pipeline[2:]
         train_dataloader = dict(
@@ -28,10 +29,11 @@ class RareClassCopyPaste(BaseTransform):
         )
 
     Random numbers are from NumPy's global generator, as for MMSegmentation's transforms. So a
-    resumed training draws the same ones under the same conditions, see ``IterSeedHook``.
+    resumed training pastes the same with ``IterSeedHook`` and ``num_workers=0``; in worker
+    processes all random augmentation starts anew.
 
     Args:
-        prob: Probability in [0, 1] that anything is pasted into an image.
+        prob: Probability in [0, 1] of pasting into an image.
         max_pasted: Largest number ≥ 1 of other images to paste from; all numbers from 1 are equally
             likely.
         class_prob: Class probabilities by pixel share, see :func:`frequency_probability`.
@@ -62,7 +64,8 @@ class RareClassCopyPaste(BaseTransform):
         max_shift: tuple[float, float] = (0.1, 0.5),
         blend: int = 0,
     ) -> None:
-        _check(prob, flip_prob, max_pasted, class_prob, min_pixels, scale, max_shift, blend)
+        _check(prob, flip_prob, max_pasted, class_prob, temperature, min_pixels, blend)
+        _check_pairs(scale, max_shift)
         self.prob, self.max_pasted = prob, max_pasted
         self.class_prob, self.temperature = class_prob, temperature
         self.statistics, self.min_pixels = statistics, min_pixels
@@ -100,15 +103,19 @@ class RareClassCopyPaste(BaseTransform):
             raise ValueError(
                 'RareClassCopyPaste gets no other images: put it into the pipeline of '
                 "dict(type='MultiImageMixDataset', dataset=…, pipeline=…), whose dataset has a "
-                'pipeline that loads images and label maps'
+                'pipeline that loads images and label maps; there directly, not in RandomApply '
+                '(use its argument prob)'
             )
         for other in results['mix_results']:
+            pasted_class = getattr(other['sample_idx'], 'drawn_class', None)
+            if pasted_class is None:  # MMEngine took any image in the place of a broken one
+                continue
             results['img'], results['gt_seg_map'] = paste_class(
                 results['img'],
                 results['gt_seg_map'],
                 other['img'],
                 other['gt_seg_map'],
-                other['sample_idx'].drawn_class,
+                pasted_class,
                 **self.options,
             )
         return results
@@ -137,7 +144,7 @@ class RareClassCopyPaste(BaseTransform):
         )
 
 
-def _check(prob, flip_prob, max_pasted, class_prob, min_pixels, scale, max_shift, blend) -> None:
+def _check(prob, flip_prob, max_pasted, class_prob, temperature, min_pixels, blend) -> None:
     for name, value in (('prob', prob), ('flip_prob', flip_prob)):
         if not 0 <= value <= 1:
             raise ValueError(f'{name} must be in [0, 1], got {value}')
@@ -146,11 +153,20 @@ def _check(prob, flip_prob, max_pasted, class_prob, min_pixels, scale, max_shift
         ('min_pixels', min_pixels, 1),
         ('blend', blend, 0),
     ):
-        if not value >= least:
-            raise ValueError(f'{name} must be ≥ {least}, got {value}')
+        if not (isinstance(value, int) and value >= least):
+            raise ValueError(f'{name} must be a whole number ≥ {least}, got {value}')
     if class_prob not in FREQUENCY_MODES:
         raise ValueError(f'class_prob must be one of {FREQUENCY_MODES}, got {class_prob!r}')
-    if not 0 < scale[0] <= scale[1]:
+    if not temperature > 0:
+        raise ValueError(f'temperature must be > 0, got {temperature}')
+
+
+def _check_pairs(scale, max_shift) -> None:
+    if not (_is_pair(scale) and 0 < scale[0] <= scale[1]):
         raise ValueError(f'scale must be two numbers > 0, the smaller one first, got {scale}')
-    if not (len(max_shift) == 2 and min(max_shift) >= 0):
+    if not (_is_pair(max_shift) and min(max_shift) >= 0):
         raise ValueError(f'max_shift must be two shares ≥ 0, got {max_shift}')
+
+
+def _is_pair(values) -> bool:
+    return isinstance(values, list | tuple) and len(values) == 2

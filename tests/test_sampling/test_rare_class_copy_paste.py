@@ -91,6 +91,15 @@ def test_outside_of_a_mixed_data_set_it_says_where_it_belongs(tmp_path):
         dataset[0]
 
 
+def test_nothing_is_pasted_from_an_image_in_the_place_of_a_broken_one(tmp_path):
+    dataset = mixed(tmp_path, temperature=1e-3)
+    for number in (2, 4):  # all images with class 2
+        (tmp_path / f'images/{number:05}.png').write_bytes(b'')
+    dataset.dataset.pipeline.transforms[0].ignore_empty = True
+    for _ in range(20):
+        assert (dataset[3]['gt_seg_map'] == 0).all()
+
+
 def test_no_class_to_paste(tmp_path):
     with pytest.raises(ValueError, match='no image holds 1000 pixels .min_pixels. of a class'):
         mixed(tmp_path, min_pixels=1000)[0]
@@ -101,18 +110,21 @@ def test_no_class_to_paste(tmp_path):
     [
         (dict(prob=1.5), r'prob must be in \[0, 1\], got 1.5'),
         (dict(flip_prob=-1), r'flip_prob must be in \[0, 1\], got -1'),
-        (dict(max_pasted=0), 'max_pasted must be ≥ 1, got 0'),
-        (dict(min_pixels=0), 'min_pixels must be ≥ 1, got 0'),
-        (dict(blend=-1), 'blend must be ≥ 0, got -1'),
+        (dict(max_pasted=0), 'max_pasted must be a whole number ≥ 1, got 0'),
+        (dict(min_pixels=0), 'min_pixels must be a whole number ≥ 1, got 0'),
+        (dict(blend=-1), 'blend must be a whole number ≥ 0, got -1'),
+        (dict(blend=1.5), 'blend must be a whole number ≥ 0, got 1.5'),
         (dict(class_prob='performance'), "class_prob must be one of .*, got 'performance'"),
         (dict(scale=(2, 1)), r'scale must be two numbers > 0, .* got \(2, 1\)'),
+        (dict(scale=1.0), r'scale must be two numbers > 0, .* got 1.0'),
         (dict(max_shift=(-1, 0)), r'max_shift must be two shares ≥ 0, got \(-1, 0\)'),
+        (dict(max_shift=0.1), r'max_shift must be two shares ≥ 0, got 0.1'),
         (dict(temperature=0), 'temperature must be > 0, got 0'),
     ],
 )
-def test_bad_arguments(tmp_path, options, message):
+def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
-        mixed(tmp_path, **options)[0]
+        RareClassCopyPaste(**options)
 
 
 def test_the_pipeline_prints_it():
