@@ -16,6 +16,7 @@ from mmseg_imbalance.sampling.rare_class_copy_paste import RareClassCopyPaste
 
 PIXELS = [[40, 0], [10, 0], [20, 4], [0, 0], [0, 9], [5, 1]]  # of classes 1 and 2
 OPTIONS = dict(type='RareClassCopyPaste', prob=1.0, min_pixels=4)
+IN_PLACE = dict(flip_prob=0, scale=(1, 1), max_shift=(0, 0))  # where nothing is cut off
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +58,7 @@ def test_classes_are_drawn_by_frequency_and_images_among_those_that_show_them(tm
 
 @pytest.mark.elsewhere
 def test_the_drawn_class_is_pasted(tmp_path):
-    dataset = mixed(tmp_path, temperature=1e-3, flip_prob=0, scale=(1, 1), max_shift=(0, 0))
+    dataset = mixed(tmp_path, temperature=1e-3, **IN_PLACE)
     for _ in range(20):
         sample = dataset[3]  # which shows class 0 alone
         pasted = sample['gt_seg_map'] == 2
@@ -70,13 +71,13 @@ def test_the_drawn_class_is_pasted(tmp_path):
 
 @pytest.mark.parametrize(('prob', 'least', 'most'), [(0.0, 0, 0), (0.3, 20, 45), (1.0, 100, 100)])
 def test_only_some_images_are_changed(tmp_path, prob, least, most):
-    dataset = mixed(tmp_path, prob=prob, temperature=1e-3, max_shift=(0, 0))
+    dataset = mixed(tmp_path, prob=prob, temperature=1e-3, **IN_PLACE)
     changed = sum(bool((dataset[3]['gt_seg_map'] == 2).any()) for _ in range(100))
     assert least <= changed <= most
 
 
 def test_workers_count_what_nobody_has_counted(tmp_path):
-    dataset = mixed(tmp_path, dict(type='PackSegInputs'), temperature=1e-3)
+    dataset = mixed(tmp_path, dict(type='PackSegInputs'), temperature=1e-3, **IN_PLACE)
     loader = DataLoader(dataset, 2, sampler=[3] * 8, num_workers=2, collate_fn=list)
     batches = list(loader)
     assert len(batches) == 4
