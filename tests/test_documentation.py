@@ -15,6 +15,7 @@ from pages import ROOT, all_blocks, blocks, pages
 
 from mmseg_imbalance.calibration import ClassOffsets
 from mmseg_imbalance.datasets import class_statistics
+from mmseg_imbalance.datasets.wrappers import transforms_of
 
 # How many blocks of a page are not run; the reasons are in front of them.
 NOT_RUN = {
@@ -91,7 +92,7 @@ def types_in(runner) -> set[str]:
     parts = [
         *runner.model.modules(),
         *runner.hooks,
-        *runner.train_dataloader.dataset.pipeline.transforms,
+        *transforms_of(runner.train_dataloader.dataset),
         *runner.val_loop.evaluator.metrics,
         *runner.visualizer._vis_backends.values(),
         runner.train_dataloader.sampler,
