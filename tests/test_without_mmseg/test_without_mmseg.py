@@ -49,6 +49,16 @@ def test_all_losses_are_modules_that_train():
         losses.LossMaxPooling(pixel_loss=dict(type='LovaszLoss'))
 
 
+def test_a_class_is_pasted_into_another_image():
+    from mmseg_imbalance.sampling import paste_class
+
+    image, label = np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16), np.uint8)
+    other, mask = image + 200, label.copy()
+    mask[4:12, 4:12] = 1
+    pasted, classes = paste_class(image, label, other, mask, 1, scale=(1, 1), max_shift=(0, 0))
+    assert (classes == mask).all() and (pasted[..., 0] == 200 * mask).all()
+
+
 def test_class_weights_by_name():
     from mmseg_imbalance.losses import WeightedCrossEntropyLoss
     from mmseg_imbalance.statistics import class_weights, count_label_maps
