@@ -33,15 +33,15 @@ class Rule(NamedTuple):
 _ALARMS = 'missing a rare class is worse than a false alarm'
 _WEIGHTS = 'the loss should stay a cross-entropy with fixed weights'
 _GENTLE = 'frequent classes should keep their scores'
-_ACCURACY = 'mean accuracy counts more than false alarms'
+_ACCURACY = 'only mean accuracy counts'
 _HARD = 'hard or small objects are lost in the mean'
-_KEPT = f'{_HARD}, and frequent classes should keep most of their scores'
+_KEPT = f'{_HARD}, and a training step should take hardly longer'
 
 RULES = (
     Rule('few images', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
     Rule('few images', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
     Rule('few pixels', 'recall', _ALARMS, 'recall_loss'),
-    Rule('few pixels', 'lmp-lovasz', f'{_HARD}, and rare classes count', 'loss_max_pooling'),
+    Rule('few pixels', 'lmp-lovasz', f'{_GENTLE}, and {_HARD}', 'loss_max_pooling'),
     Rule('few pixels', 'lmp-balanced', f'{_HARD}, and rare classes count most', 'loss_max_pooling'),
     Rule('few pixels', 'lmp', _KEPT, 'loss_max_pooling'),
     Rule('few pixels', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),

@@ -79,6 +79,8 @@ def by_images_table(results: Results, methods: Sequence[Method] | None = None) -
 def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
     """Returns time and peak memory of a training step, also as multiples of the baseline's.
 
+    Without ``methods``, it has those that were trained or whose cost was measured.
+
     Raises:
         ToolError: If the cost of the baseline was not measured.
     """
@@ -89,7 +91,10 @@ def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Tab
             'tools/study.py --stages cost does'
         )
     rows = []
-    for method in methods or results.methods:
+    known = [
+        m for m in results.plan.methods.values() if m.key in {**results.costs, **results.trained}
+    ]
+    for method in methods or known:
         cost = results.costs.get(method.key)
         if cost is None:
             rows.append([method.name, *[Number('–', '')] * 4])

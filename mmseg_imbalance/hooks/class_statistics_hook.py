@@ -73,17 +73,17 @@ class ClassStatisticsHook(Hook):
 
 
 def _note(sampler, dataset) -> str:
-    """Says what the shares include, and which crops change them."""
-    crops = [
+    """Says what the shares include, and which transforms change them."""
+    changing = [
         type(transform).__name__
         for transform in transforms_of(dataset)
         if getattr(transform, 'cat_max_ratio', 1) < 1 or hasattr(transform, 'class_prob')
     ]
     note = '' if sampler is None else '\nas the class-balanced sampler is expected to draw images'
-    if crops:
+    if changing:
         note += (
-            f'\nshares in whole images; {", ".join(crops)} changes those in training, which '
-            'tools/analysis_tools/sampled_classes.py measures'
+            f'\nshares in whole images; those in training are changed by {", ".join(changing)}, '
+            'see tools/analysis_tools/sampled_classes.py'
         )
     return note
 

@@ -11,11 +11,11 @@ from ..registry import DATA_SAMPLERS
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.distributed import get_dist_info, shared_random_seed
 from ..utils.logs import log
+from .class_holders import class_holders
 from .class_probability import FREQUENCY_MODES, frequency_probability, performance_probability
 from .draw_stream import BLOCK, UNIFORM, DrawStream
 from .drawn_index import DrawnIndex
 from .epochs import current_epoch, is_over
-from .image_statistics import image_statistics
 
 PERFORMANCE = 'performance'
 
@@ -106,12 +106,10 @@ class ClassBalancedInfiniteSampler(Sampler):
         self.score, self.gamma, self.floor = score, gamma, floor
         self.adaptive = class_prob == PERFORMANCE
 
-        counted, rows = image_statistics(dataset, statistics)
-        holds = (counted.pixels >= min_pixels)[rows]
+        counted, self._holders = class_holders(dataset, statistics, min_pixels)
         self.classes = counted.classes
-        self._available = holds.any(0)
+        self._available = np.array([len(images) > 0 for images in self._holders])
         self._name_missing(counted, min_pixels, uniform_ratio)
-        self._holders = [np.flatnonzero(column) for column in holds.T]
         self._uniform_ratio = uniform_ratio
         self._start_stream()
 

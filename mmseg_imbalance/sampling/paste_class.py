@@ -40,7 +40,7 @@ def paste_class(
         max_shift: Largest vertical and horizontal shift, as shares of the image's height and width.
             What then lies outside is cut off.
         blend: Width in pixels of the border that fades into the image; 0: none. The middle of
-            what is pasted always covers the image, however thin it is.
+            thin objects does not fade.
         random: Generator: a ``np.random.RandomState``, or NumPy's global one, which PyTorch's data
             loader seeds in its workers.
 
@@ -48,7 +48,8 @@ def paste_class(
         Image and label map with what was pasted, in their dtypes; the arguments are not changed.
 
     Raises:
-        ValueError: If an image and its label map differ in size.
+        ValueError: If an image and its label map differ in size, or for other arguments out of
+            range.
 
     Example:
         >>> image, label = np.zeros((4, 6), np.uint8), np.zeros((4, 6), np.uint8)
@@ -61,6 +62,7 @@ def paste_class(
                [0, 0, 7, 0],
                [0, 0, 0, 0]], dtype=uint8)
     """
+    check_paste(scale, flip_prob, max_shift, blend)
     for picture, classes in ((image, label), (other_image, other_label)):
         if picture.shape[:2] != classes.shape:
             raise ValueError(
@@ -88,6 +90,26 @@ def paste_class(
     label[whole][mask[part]] = pasted_class
     image[whole] = _mixed(image[whole], pasted[part], share[part])
     return image, label
+
+
+def check_paste(scale, flip_prob: float, max_shift, blend: int) -> None:
+    """Checks arguments of :func:`paste_class`.
+
+    Raises:
+        ValueError: If one is out of range.
+    """
+    if not (_is_pair(scale) and 0 < scale[0] <= scale[1]):
+        raise ValueError(f'scale must be two numbers > 0, the smaller one first, got {scale}')
+    if not 0 <= flip_prob <= 1:
+        raise ValueError(f'flip_prob must be in [0, 1], got {flip_prob}')
+    if not (_is_pair(max_shift) and min(max_shift) >= 0):
+        raise ValueError(f'max_shift must be two shares ≥ 0, got {max_shift}')
+    if not (isinstance(blend, int) and blend >= 0):
+        raise ValueError(f'blend must be a whole number ≥ 0, got {blend}')
+
+
+def _is_pair(values) -> bool:
+    return isinstance(values, list | tuple) and len(values) == 2
 
 
 def _extent(shown: np.ndarray, margin: int, random) -> slice:
@@ -120,8 +142,9 @@ def _faded(mask: np.ndarray, blend: int) -> np.ndarray:
     share = bits
     for width in ((2 * blend + 1, 1), (1, 2 * blend + 1)):
         share = F.avg_pool2d(share, width, stride=1, padding=[length // 2 for length in width])
-    share = share * bits
-    most = F.max_pool2d(share, 2 * blend + 1, stride=1, padding=blend)
+    share = most = share * bits
+    for _ in range(blend):  # within the object, not across a gap
+        most = F.max_pool2d(most, 3, stride=1, padding=1) * bits
     return (share / most.clamp(min=torch.finfo(most.dtype).tiny))[0].numpy()
 
 

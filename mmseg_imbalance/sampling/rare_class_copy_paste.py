@@ -4,10 +4,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from .class_probability import FREQUENCY_MODES, frequency_probability
+from .class_holders import class_holders
+from .class_probability import frequency_probability
 from .drawn_index import DrawnIndex
-from .image_statistics import image_statistics
-from .paste_class import paste_class
+from .paste_class import check_paste, paste_class
 
 
 @TRANSFORMS.register_module()
@@ -29,8 +29,8 @@ class RareClassCopyPaste(BaseTransform):
         )
 
     Random numbers are from NumPy's global generator, as for MMSegmentation's transforms. So a
-    resumed training pastes the same with ``IterSeedHook`` and ``num_workers=0``; in worker
-    processes all random augmentation starts anew.
+    resumed training pastes the same with ``IterSeedHook`` and ``num_workers=0``, on the fork of
+    MMEngine; in worker processes all random augmentation starts anew.
 
     Args:
         prob: Probability in [0, 1] of pasting into an image.
@@ -64,8 +64,14 @@ class RareClassCopyPaste(BaseTransform):
         max_shift: tuple[float, float] = (0.1, 0.5),
         blend: int = 0,
     ) -> None:
-        _check(prob, flip_prob, max_pasted, class_prob, temperature, min_pixels, blend)
-        _check_pairs(scale, max_shift)
+        if not 0 <= prob <= 1:
+            raise ValueError(f'prob must be in [0, 1], got {prob}')
+        for name, value in (('max_pasted', max_pasted), ('min_pixels', min_pixels)):
+            if not value >= 1:
+                raise ValueError(f'{name} must be ≥ 1, got {value}')
+        # both raise here what they would raise in a worker
+        frequency_probability(class_prob, np.ones(1), np.ones(1, bool), temperature)
+        check_paste(scale, flip_prob, max_shift, blend)
         self.prob, self.max_pasted = prob, max_pasted
         self.class_prob, self.temperature = class_prob, temperature
         self.statistics, self.min_pixels = statistics, min_pixels
@@ -123,17 +129,17 @@ class RareClassCopyPaste(BaseTransform):
     def _find(self, dataset) -> None:
         """Finds the images that show each class, and the probability of each class."""
         # Processes come here at different times, so they do not wait for one another.
-        counted, rows = image_statistics(dataset, self.statistics, alone=True)
-        holds = (counted.pixels >= self.min_pixels)[rows]
-        if not holds.any():
+        counted, holders = class_holders(dataset, self.statistics, self.min_pixels, alone=True)
+        available = np.array([len(images) > 0 for images in holders])
+        if not available.any():
             raise ValueError(
                 f'no image holds {self.min_pixels} pixels (min_pixels) of a class that '
                 'RareClassCopyPaste could paste'
             )
         self._probability = frequency_probability(
-            self.class_prob, counted.pixel_share, holds.any(0), self.temperature
+            self.class_prob, counted.pixel_share, available, self.temperature
         )
-        self._holders = [np.flatnonzero(column) for column in holds.T]
+        self._holders = holders
 
     def __repr__(self) -> str:
         """Describes the transform in a printed pipeline."""
@@ -142,31 +148,3 @@ class RareClassCopyPaste(BaseTransform):
             f'{self.__class__.__name__}(prob={self.prob}, max_pasted={self.max_pasted}, '
             f'class_prob={self.class_prob!r}, {options})'
         )
-
-
-def _check(prob, flip_prob, max_pasted, class_prob, temperature, min_pixels, blend) -> None:
-    for name, value in (('prob', prob), ('flip_prob', flip_prob)):
-        if not 0 <= value <= 1:
-            raise ValueError(f'{name} must be in [0, 1], got {value}')
-    for name, value, least in (
-        ('max_pasted', max_pasted, 1),
-        ('min_pixels', min_pixels, 1),
-        ('blend', blend, 0),
-    ):
-        if not (isinstance(value, int) and value >= least):
-            raise ValueError(f'{name} must be a whole number ≥ {least}, got {value}')
-    if class_prob not in FREQUENCY_MODES:
-        raise ValueError(f'class_prob must be one of {FREQUENCY_MODES}, got {class_prob!r}')
-    if not temperature > 0:
-        raise ValueError(f'temperature must be > 0, got {temperature}')
-
-
-def _check_pairs(scale, max_shift) -> None:
-    if not (_is_pair(scale) and 0 < scale[0] <= scale[1]):
-        raise ValueError(f'scale must be two numbers > 0, the smaller one first, got {scale}')
-    if not (_is_pair(max_shift) and min(max_shift) >= 0):
-        raise ValueError(f'max_shift must be two shares ≥ 0, got {max_shift}')
-
-
-def _is_pair(values) -> bool:
-    return isinstance(values, list | tuple) and len(values) == 2

@@ -29,6 +29,9 @@ def run_in_workers(
 ) -> list[Result]:
     """Calls a function on every job in worker processes and shows a progress bar on stderr.
 
+    In a process that may not start others, such as a worker of a data loader, it does the jobs
+    itself, without a bar.
+
     Args:
         function: A picklable function; an exception in it ends the run and is raised here.
         jobs: Picklable arguments of the function.
@@ -43,8 +46,8 @@ def run_in_workers(
     Raises:
         ToolError: If a worker process dies.
     """
-    if multiprocessing.current_process().daemon:  # such as a data loader's worker
-        return _run(function, jobs)  # it may have no processes of its own
+    if multiprocessing.current_process().daemon:
+        return _run(function, jobs)
     chunks = [jobs[i : i + chunk_size] for i in range(0, len(jobs), chunk_size)]
     nproc = max(1, min(nproc or usable_cores(), len(chunks)))
     results: dict[int, list[Result]] = {}

@@ -175,6 +175,7 @@ def in_processes(rank, folder):
     """What each of two processes does; only the first may count, and see the file."""
     dataset = build(config(folder / 'data'))
     path = folder / f'{rank}.npz'
+    load_or_count = store.load_or_count
     if rank:
         store.load_or_count = None
     get = partial(class_statistics, nproc=1)
@@ -182,6 +183,9 @@ def in_processes(rank, folder):
     error = StaleStatisticsError if rank == 0 else RuntimeError
     with pytest.raises(error, match='0.npz: counted from 4 label maps'):
         get(build(config(folder / 'data', 'more')), path)
+    if rank:
+        store.load_or_count = load_or_count
+        get(dataset, folder / 'alone.npz', alone=True)
     dist.barrier()
 
 
@@ -194,3 +198,4 @@ def test_one_process_counts_for_all_and_fails_for_all(root, tmp_path):
         np.testing.assert_array_equal(found.pixels, expected.pixels)
         assert found.keys == expected.keys and found.fingerprint == expected.fingerprint
     assert (tmp_path / '0.npz').is_file() and not (tmp_path / '1.npz').exists()
+    assert (tmp_path / 'alone.npz').is_file()

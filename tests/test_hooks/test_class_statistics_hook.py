@@ -326,4 +326,4 @@ def test_crops_that_change_the_shares_are_named(tmp_path):
     cfg = tiny_config(tmp_path, loss=WCE, iters=1)
     cfg.custom_hooks = [HOOK]
     run(cfg)
-    assert 'ClassAwareRandomCrop changes those in training' in log_of(tmp_path)
+    assert 'those in training are changed by ClassAwareRandomCrop' in log_of(tmp_path)

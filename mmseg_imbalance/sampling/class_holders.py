@@ -1,4 +1,4 @@
-"""The class statistics of a data set's images, for what chooses images by their classes."""
+"""Which images hold which class, for what chooses images by their classes."""
 
 from collections.abc import Sized
 
@@ -7,22 +7,36 @@ import numpy as np
 from ..statistics.class_statistics import ClassStatistics
 
 
-def image_statistics(
-    dataset: Sized, statistics: str | ClassStatistics | None = None, alone: bool = False
-) -> tuple[ClassStatistics, np.ndarray]:
-    """Returns the statistics of a data set, and every image's row in them.
+def class_holders(
+    dataset: Sized,
+    statistics: str | ClassStatistics | None,
+    min_pixels: int,
+    alone: bool = False,
+) -> tuple[ClassStatistics, list[np.ndarray]]:
+    """Finds the images that hold each class.
 
     Args:
         dataset: A data set of MMEngine, wrapped or not, whose label maps are counted if there is no
             file, or any other one.
         statistics: Their file, None for the one beside the data, or the statistics themselves. For
             a data set that is none of MMEngine they have one row per image, in its order.
+        min_pixels: Pixels of a class that an image needs to hold it.
         alone: Whether only this process needs them, as for
             :func:`mmseg_imbalance.datasets.class_statistics`.
+
+    Returns:
+        The statistics, and for each class the ascending indices of the images that hold it.
 
     Raises:
         ValueError: If the statistics are missing, cannot be read or were made for other data.
     """
+    counted, rows = _counted(dataset, statistics, alone)
+    holds = (counted.pixels >= min_pixels)[rows]
+    return counted, [np.flatnonzero(column) for column in holds.T]
+
+
+def _counted(dataset, statistics, alone: bool) -> tuple[ClassStatistics, np.ndarray]:
+    """Returns the statistics of a data set, and every image's row in them."""
     listed = hasattr(dataset, 'metainfo')  # a data set of MMEngine knows its label maps
     if not listed:
         if statistics is None:
