@@ -35,7 +35,7 @@ _WEIGHTS = 'the loss should stay a cross-entropy with fixed weights'
 _GENTLE = 'frequent classes should keep their scores'
 _ACCURACY = 'only mean accuracy counts'
 _HARD = 'hard or small objects are lost in the mean'
-_KEPT = f'{_HARD}, and a training step should take hardly longer'
+_QUICK = f'{_HARD}, and a training step should take hardly longer'
 
 RULES = (
     Rule('few images', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
@@ -43,7 +43,7 @@ RULES = (
     Rule('few pixels', 'recall', _ALARMS, 'recall_loss'),
     Rule('few pixels', 'lmp-lovasz', f'{_GENTLE}, and {_HARD}', 'loss_max_pooling'),
     Rule('few pixels', 'lmp-balanced', f'{_HARD}, and rare classes count most', 'loss_max_pooling'),
-    Rule('few pixels', 'lmp', _KEPT, 'loss_max_pooling'),
+    Rule('few pixels', 'lmp', _QUICK, 'loss_max_pooling'),
     Rule('few pixels', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
     Rule('few pixels', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
     Rule('few pixels', 'ce-lovasz', _GENTLE, 'baselines'),
@@ -52,7 +52,7 @@ RULES = (
     Rule('few pixels', 'wce-auto', _WEIGHTS, 'baselines'),
     Rule('few pixels', 'lovasz', _ACCURACY, 'baselines'),
     Rule('few pixels', 'wce-median', _ACCURACY, 'baselines'),
-    Rule('missed', 'lmp', _KEPT, 'loss_max_pooling'),
+    Rule('missed', 'lmp', _QUICK, 'loss_max_pooling'),
     Rule('none', 'ce', 'a class counts as much as its pixels', 'cross_entropy'),
 )
 

@@ -91,10 +91,8 @@ def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Tab
             'tools/study.py --stages cost does'
         )
     rows = []
-    known = [
-        m for m in results.plan.methods.values() if m.key in {**results.costs, **results.trained}
-    ]
-    for method in methods or known:
+    known = results.costs.keys() | results.trained.keys()
+    for method in methods or [m for m in results.plan.methods.values() if m.key in known]:
         cost = results.costs.get(method.key)
         if cost is None:
             rows.append([method.name, *[Number('–', '')] * 4])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import InfiniteSampler
+from mmengine.dataset import ConcatDataset, InfiniteSampler
 from mmseg.datasets import MultiImageMixDataset
 from mmseg.registry import TRANSFORMS
 from tiny_data import tiny_dataset, write_label_maps
@@ -27,15 +27,8 @@ def seeded():
 def mixed(folder, *later, **options):
     """The data set of PIXELS, with copy-paste and more transforms."""
     write_label_maps(folder, PIXELS)
-    config = dict(
-        type='TinyDataset',
-        data_root=str(folder),
-        data_prefix=dict(img_path='images', seg_map_path='labels'),
-        img_suffix='.png',
-        seg_map_suffix='.png',
-        pipeline=[dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations')],
-    )
-    return MultiImageMixDataset(config, [{**OPTIONS, **options}, *later])
+    whole = ConcatDataset([tiny_dataset(folder)])  # the only built one that the wrapper accepts
+    return MultiImageMixDataset(whole, [{**OPTIONS, **options}, *later])
 
 
 def test_classes_are_drawn_by_frequency_and_images_among_those_that_show_them(tmp_path):
@@ -96,7 +89,7 @@ def test_nothing_is_pasted_from_an_image_in_the_place_of_a_broken_one(tmp_path):
     dataset = mixed(tmp_path, temperature=1e-3)
     for number in (2, 4):  # all images with class 2
         (tmp_path / f'images/{number:05}.png').write_bytes(b'')
-    dataset.dataset.pipeline.transforms[0].ignore_empty = True
+    dataset.dataset.datasets[0].pipeline.transforms[0].ignore_empty = True
     for _ in range(20):
         assert (dataset[3]['gt_seg_map'] == 0).all()
 
