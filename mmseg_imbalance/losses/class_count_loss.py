@@ -3,9 +3,10 @@
 from copy import deepcopy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..ops import PixelScores, class_counts, safe_divisor
+from ..ops import PixelScores, class_counts, class_values, safe_divisor
 from ..utils.distributed import all_reduce, get_dist_info
 from .pixel_weighting_loss import PixelWeightingLoss
 
@@ -117,31 +118,31 @@ class ClassCountLoss(PixelWeightingLoss):
     def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the class weight of every pixel's label, and the divisor Z."""
         num_classes = scores.num_classes
-        label = seg_label.int().masked_fill_(~valid, num_classes)
+        label = torch.where(valid, seg_label, num_classes)
         counts = class_counts(scores.pred, label, num_classes, ignore_index=num_classes)
         counts = counts[: self.num_counts]
-        counts = torch.cat([counts, counts.new_full((len(counts), 1), seg_label.numel())], 1)
+        if self.normalizer == 'all':  # pixels of the batch, to be summed like the other counts
+            counts = F.pad(counts, (0, 1), value=seg_label.numel())
         sync = self.sync and self.training  # an evaluation may be on one process alone
         if sync:
             all_reduce(counts)
-        counts, num_pixels = counts[:, :-1], counts[0, -1:]
 
-        class_weight = self.class_weights_of(self._running(counts))
-        table = torch.cat([class_weight, class_weight.new_zeros(1)]).to(scores.loss.dtype)
-        pixel_weight = table.index_select(0, label.flatten()).view_as(label)
-        divisor = self._divisor(counts, num_pixels, class_weight)
+        class_weight = self.class_weights_of(self._running(counts[:, :num_classes]))
+        divisor = self._divisor(counts[0], class_weight)
         if sync:  # every process divides by its share of the common divisor
             divisor = divisor / get_dist_info()[1]
-        return pixel_weight, safe_divisor(divisor.to(scores.loss.dtype))
+        dtype = scores.loss.dtype
+        return class_values(class_weight.to(dtype), label), safe_divisor(divisor.to(dtype))
 
-    def _divisor(self, counts: Tensor, num_pixels: Tensor, class_weight: Tensor) -> Tensor:
+    def _divisor(self, pixels: Tensor, class_weight: Tensor) -> Tensor:
+        """Returns Z (1,) float64, from the pixels of every class and, for ``'all'``, of all."""
         if self.normalizer == 'all':
-            return num_pixels.double()
+            return pixels[-1:].double()
         if self.normalizer == 'valid':
-            return counts[0].sum(0, keepdim=True).double()
+            return pixels.sum(0, keepdim=True).double()
         if self.class_weight is not None:
             class_weight = class_weight * self.class_weight
-        return (counts[0] * class_weight).sum(0, keepdim=True)
+        return (pixels * class_weight).sum(0, keepdim=True)
 
     def _running(self, counts: Tensor) -> Tensor:
         """Returns the batch's counts, or the updated running counts."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..ops import pixel_cross_entropy, plain_tensor
+from ..ops import class_values, pixel_cross_entropy, plain_tensor
 from ..ops.kernels import kernels_apply, kernels_if
 from ..ops.pixel_cross_entropy import PixelScores
 from .segmentation_loss import SegmentationLoss
@@ -20,8 +20,9 @@ class WeighedPixels(NamedTuple):
 
     Attributes:
         scores: Result of :meth:`PixelWeightingLoss.score`.
-        factor: (N, H, W), the weights of classes and of a pixel sampler; None for 1.
-        pixel_loss: (N, H, W), the losses of ``scores`` times ``factor``, 0 where ignored.
+        factor: (N, H, W), the weights of classes and of a pixel sampler, 0 where ignored; None
+            for 1.
+        pixel_loss: (N, H, W), the losses of ``scores`` times ``factor``.
         weighing: (N, H, W), weights from :meth:`PixelWeightingLoss.weigh`.
         divisor: (G,), divisors from ``weigh``.
     """
@@ -221,7 +222,7 @@ class PixelWeightingLoss(SegmentationLoss):
             pixel_loss = scores.loss
             factor = self._factor(seg_label, valid, weight)
             if factor is not None:
-                pixel_loss = torch.where(valid, pixel_loss * factor, 0.0)
+                pixel_loss = pixel_loss * factor
             with torch.no_grad():
                 in_full = PixelScores(pixel_loss.detach(), scores.pred, scores.num_classes)
                 weighing, divisor = self.weigh(in_full, seg_label, valid)
@@ -240,8 +241,14 @@ class PixelWeightingLoss(SegmentationLoss):
         return weighted_mean(loss, weight, divisor.contiguous(), float(self.loss_weight))
 
     def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
-        """Returns class weight times the pixel sampler's weight, None if both are missing."""
+        """Returns class weight times the pixel sampler's weight, None if both are missing.
+
+        It is 0 where not valid, whatever the pixel sampler's weight is there.
+        """
+        if weight is not None:
+            weight = torch.where(valid, weight, 0.0)
         if self.class_weight is None:
             return weight
-        factor = self.class_weight[seg_label.masked_fill(~valid, 0)]
+        num_classes = len(self.class_weight)
+        factor = class_values(self.class_weight, torch.where(valid, seg_label, num_classes))
         return factor if weight is None else factor * weight

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..ops import class_mask, pixel_cross_entropy, region_sums, tversky_losses
+from ..ops import class_mask, class_values, pixel_cross_entropy, region_sums, tversky_losses
 from ..registry import MODELS
 from .region_loss import RegionLoss, check_classes
 
@@ -102,11 +102,11 @@ class UnifiedFocalLoss(RegionLoss):
         tversky = (losses * self.class_shares(sums.pixels > 0)).sum()
 
         valid = seg_label != ignore_index
-        label = seg_label.masked_fill(~valid, 0)
+        label = torch.where(valid, seg_label, seg_logits.shape[1])
         pixels = pixel_cross_entropy(seg_logits, seg_label, ignore_index, align_corners).loss
         # As in SoftmaxFocalLoss: the power's gradient is infinite at 0.
         missing = (-torch.expm1(-pixels)).clamp(min=1e-7)
-        factor, exponent = (x.to(pixels.dtype)[label] for x in of_class[:2])
+        factor, exponent = (class_values(x.to(pixels.dtype), label) for x in of_class[:2])
         focal = (factor * missing**exponent * pixels).sum() / valid.sum().clamp(min=1)
         return self.balance * focal + (1 - self.balance) * tversky.to(focal.dtype)
 

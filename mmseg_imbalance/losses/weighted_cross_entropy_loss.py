@@ -69,8 +69,7 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
 
     def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Returns 1 for valid pixels, whose losses are already weighted, and the divisor Z."""
-        weight, pixels = super().weigh(scores, seg_label, valid)
         if self.normalizer == 'valid' or self.class_weight is None:
-            return weight, pixels
-        total = (weight * self._factor(seg_label, valid, None)).sum()[None]
-        return weight, safe_divisor(total)
+            return super().weigh(scores, seg_label, valid)
+        total = self._factor(seg_label, valid, None).sum()[None]
+        return valid.float(), safe_divisor(total)

@@ -2,6 +2,7 @@
 
 from .class_counts import class_counts
 from .class_shares import class_mask, class_shares
+from .class_values import class_values
 from .histogram import histogram
 from .labels import check_labels
 from .lovasz import lovasz_softmax
@@ -22,6 +23,7 @@ __all__ = [
     'class_counts',
     'class_mask',
     'class_shares',
+    'class_values',
     'class_mean',
     'histogram',
     'lovasz_softmax',

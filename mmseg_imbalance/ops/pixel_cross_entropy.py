@@ -93,6 +93,7 @@ class _PixelCrossEntropy(torch.autograd.Function):
     def forward(
         ctx, seg_logits, seg_label, shift, ignore_index, align_corners, predict, compile
     ) -> Tensor | tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)  # the prediction has none
         ctx.in_kernels = kernels_apply(seg_logits) and seg_label.numel() > 0 and not compile
         if ctx.in_kernels:
             return _forward_in_kernels(
@@ -113,8 +114,10 @@ class _PixelCrossEntropy(torch.autograd.Function):
         return loss, pred
 
     @staticmethod
-    def backward(ctx, grad_loss: Tensor, *_) -> tuple[Tensor | None, ...]:
+    def backward(ctx, grad_loss: Tensor | None, *_) -> tuple[Tensor | None, ...]:
         refuse_second_derivative('pixel_cross_entropy')
+        if grad_loss is None:
+            return (None,) * 7
         if ctx.in_kernels:
             return _backward_in_kernels(ctx, grad_loss), *[None] * 6
         seg_logits, seg_label, shift = ctx.saved_tensors

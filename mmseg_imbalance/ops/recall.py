@@ -30,6 +30,6 @@ def recall_class_weights(counts: Tensor, floor: float = 1.0) -> Tensor:
     """
     total, true_positive = counts.double()
     missed = (total - true_positive).clamp(min=floor)
-    # If total and floor are 0, so is missed, and any divisor gives the intended 0.
-    total = total.clamp(min=floor)
-    return missed / torch.where(total > 0, total, 1.0)
+    # Counted pixels are 1 or more, running averages may be less. Without pixels and with floor 0
+    # nothing is missed, and any divisor gives the intended 0.
+    return missed / total.clamp(min=floor or torch.finfo(total.dtype).tiny)

@@ -41,7 +41,8 @@ def compile_instead(self, *args, grid, warmup, num_warps, **kwargs):
 
 compiled_kernels = set()
 JITFunction.run = compile_instead
-from mmseg_imbalance.ops.kernels import class_counts, lovasz, max_pooling, score, upsampled
+from mmseg_imbalance.ops.kernels import class_counts, class_values, lovasz, max_pooling, score
+from mmseg_imbalance.ops.kernels import upsampled
 from mmseg_imbalance.ops.kernels.weighted_mean import weighted_mean
 
 for dtype in (torch.float32, torch.bfloat16):
@@ -65,6 +66,7 @@ losses = torch.zeros(2, 64, requires_grad=True)
 for p in (1, 1.05, 1.7, 4):
     max_pooling.weights(losses.detach(), losses > 0, p, 0.25)
 class_counts.count(pred, label, 19, 255)
+class_values.spread(torch.zeros(19), label)
 weighted_mean(losses, losses.detach(), torch.ones(2), 1.0).backward()
 print(len(compiled_kernels))
 """

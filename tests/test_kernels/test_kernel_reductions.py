@@ -1,4 +1,4 @@
-"""Counts of classes and weighted means, against a few lines of NumPy and PyTorch."""
+"""Counts and values of classes, and weighted means, against a few lines of NumPy and PyTorch."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from kernel_device import DEVICE, marks
 
 from mmseg_imbalance.ops.kernels import available
 from mmseg_imbalance.ops.kernels.class_counts import count
+from mmseg_imbalance.ops.kernels.class_values import spread
 from mmseg_imbalance.ops.kernels.weighted_mean import weighted_mean
 
 pytestmark = marks
@@ -24,6 +25,17 @@ def test_counts(num_classes):
         found, (label[valid], label[valid & (label == pred)], pred[valid]), strict=True
     ):
         assert np.array_equal(row, np.bincount(classes, minlength=num_classes))
+
+
+@pytest.mark.parametrize('dtype', (torch.float32, torch.float64))
+def test_values_of_classes(dtype):
+    g = torch.Generator().manual_seed(0)
+    values = torch.rand(19, generator=g, dtype=dtype)
+    label = torch.randint(20, (2, 3, 500), generator=g)
+    found = spread(values.to(DEVICE), label.to(DEVICE)).cpu()
+    assert torch.equal(found, torch.cat([values, values.new_zeros(1)])[label])
+    wrong = torch.tensor([-(2**40), -1, 20, 255, 2**40])  # reads nothing beyond the values
+    assert not spread(values.to(DEVICE), wrong.to(DEVICE)).any()
 
 
 @pytest.mark.parametrize(('groups', 'pixels'), [(1, 1), (3, 1000), (2, 5000)])
