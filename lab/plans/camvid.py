@@ -17,7 +17,9 @@ __rare = {'train_dataloader.sampler.class_prob': ['rare'], 'head.loss_decode.mom
 
 methods = {
     'ce': {'grid': {'optim_wrapper.optimizer.lr': [4e-3, 2e-3, 8e-3]}},  # for all methods
-    'unified-focal': {'grid': []},  # with the values of its paper, as on toy streets
+    # with the values of their papers, as on toy streets
+    'unified-focal': {'grid': []},
+    'boundary': {'grid': []},
     'recall-cbs': {
         'grid': [{'train_dataloader.sampler.class_prob': ['performance', 'rare']}, __rare]
     },

@@ -14,11 +14,16 @@ options = {
 __methods = (
     'ce',
     'wce-auto',
+    'focal',
+    'ohem',
     'ce-lovasz',
     'balanced-softmax',
+    'unified-focal',
+    'boundary',
     'lmp',
     'recall',
     'recall-cbs',
+    'recall-lovasz',
     'lmp-lovasz',
 )
 __lr = {'ce': 1e-3}  # of the others: 5e-4

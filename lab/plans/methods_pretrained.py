@@ -23,6 +23,8 @@ __fixed = {
     'ohem': {'head.sampler.min_kept': 5000},
     'ce-lovasz': {},
     'balanced-softmax': {f'{__loss}.tau': 0.5},
+    'unified-focal': {},
+    'boundary': {},
     'lmp': {f'{__loss}.p': 1.7},
     'lmp-balanced': {f'{__loss}.pixel_loss': __balanced},
     'lmp-cbs': {f'{__loss}.p': 1.3, **__rare},
