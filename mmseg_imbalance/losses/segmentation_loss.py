@@ -7,10 +7,9 @@ from torch import Tensor, nn
 
 from ..ops.compiling import is_compiling
 from ..ops.labels import check_labels
-from ..statistics import class_weights
+from ..statistics import METHODS, class_weights
 from ..statistics.class_statistics import ClassStatistics
-from ..statistics.class_values import ClassValuesError, source_of
-from ..statistics.given_class_weights import load_class_weight, names_a_method
+from ..statistics.class_values import ClassValuesError, load_class_weight, source_of
 from .upsampled_logits import UpsampledLogits
 
 _REDUCTIONS = ('none', 'mean', 'sum')
@@ -62,7 +61,8 @@ class SegmentationLoss(nn.Module):
                 f"named so, and logs the rest; try 'loss_{loss_name}'"
             )
         self.num_classes = num_classes
-        self.class_weight_method = class_weight if names_a_method(class_weight) else None
+        names_a_method = isinstance(class_weight, str) and class_weight in METHODS
+        self.class_weight_method = class_weight if names_a_method else None
         # Empty until the statistics are set; training before that is an error.
         weights = [] if self.class_weight_method else load_class_weight(class_weight)
         # A buffer follows the model to its device; as configuration it is not in checkpoints.

@@ -19,14 +19,11 @@ _MAX_BYTES = 1 << 30  # of a file and of its arrays; a damaged or hostile file c
 _MAX_PIXELS = 1 << 53  # of all label maps; up to this number, sums and shares are exact
 
 
-def class_shares(
-    pixels: np.ndarray, min_pixels: int = 1, draws: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
+def class_shares(pixels: np.ndarray, draws: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Computes shares of every class from pixel counts.
 
     Args:
         pixels: (n, C), pixels of each class in each of n label maps.
-        min_pixels: Least number of pixels for a label map to hold a class.
         draws: (n,), how often each label map counts, in units of the average; None: once each.
 
     Returns:
@@ -37,7 +34,7 @@ def class_shares(
         >>> class_shares(np.array([[6, 2], [8, 0]]))
         {'pixels': array([0.875, 0.125]), 'images': array([1. , 0.5])}
     """
-    total, holding = _total(pixels, draws), _total(pixels >= min_pixels, draws)
+    total, holding = _total(pixels, draws), _total(pixels > 0, draws)
     return {'pixels': total / max(total.sum(), 1), 'images': holding / len(pixels)}
 
 
@@ -129,17 +126,13 @@ class ClassStatistics:
         ignored = self.total(self.ignored)
         return float(ignored / max(ignored + self.total(self.pixels).sum(), 1))
 
-    def image_share(self, min_pixels: int = 1) -> np.ndarray:
-        """Share of the label maps that hold a class, float64 (C,) in [0, 1].
+    def image_share(self) -> np.ndarray:
+        """Share of the label maps that hold a class, float64 (C,) in [0, 1]."""
+        return self.shares()['images']
 
-        Args:
-            min_pixels: Least number of pixels for a label map to hold a class.
-        """
-        return self.shares(min_pixels)['images']
-
-    def shares(self, min_pixels: int = 1) -> dict[str, np.ndarray]:
+    def shares(self) -> dict[str, np.ndarray]:
         """Returns :attr:`pixel_share` and :meth:`image_share`, see :func:`class_shares`."""
-        return class_shares(self.pixels, min_pixels, self.draws)
+        return class_shares(self.pixels, self.draws)
 
     def save(self, path: str | Path) -> None:
         """Writes a compressed ``.npz`` file, either completely or not at all."""
@@ -154,17 +147,38 @@ class ClassStatistics:
         """
         try:
             data = read_bytes(Path(path), _MAX_BYTES)
+            with np.load(BytesIO(data), allow_pickle=False) as archive:
+                return cls._of_archive(archive)
         except FileNotFoundError as error:
             raise BadFileError(
                 f'{path}: there are no such class statistics; create them with '
                 f'tools/analysis_tools/class_statistics.py CONFIG --out {path} or, without '
                 'MMSegmentation, with count_label_maps'
             ) from error
-        except OSError as error:
-            raise _unreadable(path, error.strerror) from error
-        except ValueError as error:
-            raise _unreadable(path, str(error)) from error
-        return cls.from_bytes(data, str(path))
+        except Exception as error:  # damaged archives make zipfile and NumPy raise almost anything
+            reason = getattr(error, 'strerror', None) or numpy_reason(error)
+            raise BadFileError(
+                f'{path}: cannot read the class statistics ({" ".join(reason.split())}); '
+                'recreate it with tools/analysis_tools/class_statistics.py --force'
+            ) from error
+
+    @classmethod
+    def _of_archive(cls, archive: np.lib.npyio.NpzFile) -> 'ClassStatistics':
+        if sum(member.file_size for member in archive.zip.infolist()) > _MAX_BYTES:
+            raise ValueError(f'more than {_MAX_BYTES >> 30} GiB when unpacked')
+        strange = set(archive.files) - _MEMBERS
+        if strange:  # damage can rename an optional member
+            raise ValueError(f'unknown member {min(strange)!r:.80}')
+        if archive['format'] != FORMAT:
+            raise ValueError(f'format {archive["format"]}, this version reads {FORMAT}')
+        return cls(
+            classes=tuple(_unpack(archive['classes'])),
+            keys=tuple(_unpack(archive['keys'])),
+            pixels=archive['pixels'],
+            ignored=archive['ignored'],
+            fingerprint=_unpack(archive['fingerprint']),
+            file_sizes=archive.get('file_sizes'),  # files of earlier versions have none
+        )
 
     def to_bytes(self) -> bytes:
         """Returns the file content; the same statistics give the same bytes."""
@@ -182,37 +196,6 @@ class ClassStatistics:
         )
         return buffer.getvalue()
 
-    @classmethod
-    def from_bytes(cls, data: bytes, source: str) -> 'ClassStatistics':
-        """Reads the file content without running or unpickling any of it.
-
-        Args:
-            data: Result of :meth:`to_bytes`.
-            source: Name of the file, for errors.
-
-        Raises:
-            ValueError: If ``data`` are damaged or of another kind; the message names ``source``.
-        """
-        try:
-            with np.load(BytesIO(data), allow_pickle=False) as archive:
-                if sum(member.file_size for member in archive.zip.infolist()) > _MAX_BYTES:
-                    raise ValueError(f'more than {_MAX_BYTES >> 30} GiB when unpacked')
-                strange = set(archive.files) - _MEMBERS
-                if strange:  # damage can rename an optional member
-                    raise ValueError(f'unknown member {min(strange)!r:.80}')
-                if archive['format'] != FORMAT:
-                    raise ValueError(f'format {archive["format"]}, this version reads {FORMAT}')
-                return cls(
-                    classes=tuple(_unpack(archive['classes'])),
-                    keys=tuple(_unpack(archive['keys'])),
-                    pixels=archive['pixels'],
-                    ignored=archive['ignored'],
-                    fingerprint=_unpack(archive['fingerprint']),
-                    file_sizes=archive.get('file_sizes'),  # files of earlier versions have none
-                )
-        except Exception as error:  # damaged archives make zipfile and NumPy raise almost anything
-            raise _unreadable(source, numpy_reason(error)) from error
-
 
 def _pack(value: str | tuple[str, ...]) -> np.ndarray:
     """Encodes text as uint8; text arrays would be padded to the longest text, or pickled."""
@@ -221,10 +204,3 @@ def _pack(value: str | tuple[str, ...]) -> np.ndarray:
 
 def _unpack(array: np.ndarray):
     return json.loads(array.tobytes())
-
-
-def _unreadable(source: str | Path, reason: str) -> BadFileError:
-    return BadFileError(
-        f'{source}: cannot read the class statistics ({" ".join(reason.split())}); '
-        'recreate it with tools/analysis_tools/class_statistics.py --force'
-    )

@@ -1,20 +1,22 @@
 """One number per class, from a list or a file."""
 
 import json
-import math
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ..utils.command_line import first_line
 from ..utils.errors import FileError
 from ..utils.files import read_array, read_bytes
+from .class_weights import METHODS
 
 SUFFIXES = ('.npy', '.json', '.yaml', '.yml')
 
 _WANTED = 'must be a list of numbers, one number per class'
+_LARGEST = torch.finfo(torch.float32).max
 _MAX_BYTES = 1 << 20  # of a file: no data set has that many classes
 
 
@@ -31,7 +33,7 @@ def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
         name: Name of the numbers, for errors.
 
     Returns:
-        The numbers, finite and ≥ 0.
+        The numbers, ≥ 0 and finite in single precision.
 
     Raises:
         ClassValuesError: If the file or a number is invalid; names the file and says why.
@@ -50,6 +52,22 @@ def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
     return [_number(value, index, source) for index, value in enumerate(values)]
 
 
+def load_class_weight(class_weight: Sequence[float] | str | None) -> list[float] | None:
+    """Reads and checks given class weights, as :func:`load_class_values` does; None stays None.
+
+    Raises:
+        ClassValuesError: If the file or a weight is invalid; names the file and says why.
+    """
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str) and not Path(class_weight).suffix:
+        raise ClassValuesError(
+            f'class_weight {class_weight!r} is neither a {", ".join(SUFFIXES)} file nor the name '
+            f'of a method; those are {", ".join(METHODS)}'
+        )
+    return load_class_values(class_weight, 'class_weight')
+
+
 def source_of(values: Sequence[float] | str | None, name: str) -> str:
     """Returns the name of numbers per class for errors, with their file if any.
 
@@ -63,13 +81,12 @@ def source_of(values: Sequence[float] | str | None, name: str) -> str:
 def _number(value: object, index: int, source: str) -> float:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise ClassValuesError(f'{source} {_WANTED}; that of class {index} is {_brief(value)}')
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not 0 <= number < math.inf:
-        raise ClassValuesError(f'{source}: that of class {index} is {number}, not finite and ≥ 0')
-    return number
+    if not 0 <= value <= _LARGEST:
+        raise ClassValuesError(
+            f'{source}: that of class {index} is {str(value)[:80]}, not ≥ 0 and finite in '
+            'single precision'
+        )
+    return float(value)
 
 
 def _brief(value: object) -> str:

@@ -13,56 +13,14 @@ from .class_statistics import ClassStatistics
 _AUTO_SPAN = 10  # the rarest class weighs at most ten times as much as the most frequent one
 
 
-def inverse_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """Computes 1 / f."""
-    return 1 / statistics.pixel_share
-
-
-def sqrt_inverse_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """Computes 1 / √f."""
-    return statistics.pixel_share**-0.5
-
-
-def median_frequency(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """Computes median(g) / g."""
-    pixels = statistics.pixels
-    around = statistics.total(pixels.sum(1)[:, None] * (pixels > 0))
-    frequency = statistics.total(pixels) / around
-    return np.nanmedian(frequency) / frequency
-
-
-def effective_number(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """Computes (1 − β) / (1 − βⁿ)."""
-    images = statistics.total(statistics.pixels > 0)
-    return (1 - beta) / (1 - beta**images)
-
-
-def enet(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """Computes 1 / ln(1.02 + f)."""
-    return 1 / np.log(1.02 + statistics.pixel_share)
-
-
-def auto(statistics: ClassStatistics, beta: float) -> np.ndarray:
-    """Computes 1 / fᵃ with a = min(1/2, ln 10 / ln(largest f / smallest f))."""
-    share = statistics.pixel_share
-    imbalance = share.max() / share[share > 0].min()
-    return share ** -min(0.5, np.log(_AUTO_SPAN) / np.log(imbalance))
-
-
-_FORMULAS = {
-    function.__name__: function
-    for function in (
-        auto,
-        inverse_frequency,
-        sqrt_inverse_frequency,
-        median_frequency,
-        effective_number,
-        enet,
-    )
-}
-_OF_MEAN_1 = ('auto', 'inverse_frequency', 'sqrt_inverse_frequency', 'effective_number')
-
-METHODS = tuple(_FORMULAS)
+METHODS = (
+    'auto',
+    'inverse_frequency',
+    'sqrt_inverse_frequency',
+    'median_frequency',
+    'effective_number',
+    'enet',
+)
 """Names of the methods of :func:`class_weights`."""
 
 
@@ -102,7 +60,7 @@ def class_weights(statistics: ClassStatistics, method: str, beta: float = 0.999)
     Raises:
         ValueError: If method is unknown, ``beta`` is out of range or no class has a pixel.
     """
-    if method not in _FORMULAS:
+    if method not in METHODS:
         raise ValueError(f'unknown method {method!r}, known are {", ".join(METHODS)}')
     if not 0 < beta < 1:
         raise ValueError(f'beta must be between 0 and 1, got {beta}')
@@ -110,10 +68,30 @@ def class_weights(statistics: ClassStatistics, method: str, beta: float = 0.999)
     if not present.any():
         raise ValueError('no class has a pixel, so none can be weighed')
     with np.errstate(divide='ignore', invalid='ignore'):  # for classes without a pixel
-        weights = np.where(present, _FORMULAS[method](statistics, beta), 0)
-    if method in _OF_MEAN_1:
+        weights = np.where(present, _weights(statistics, method, beta), 0)
+    if method not in ('median_frequency', 'enet'):
         weights = weights / weights[present].mean()
     return weights.tolist()
+
+
+def _weights(statistics: ClassStatistics, method: str, beta: float) -> np.ndarray:
+    """Computes a method's formula; not finite for classes without a pixel."""
+    share, pixels = statistics.pixel_share, statistics.pixels
+    if method == 'enet':
+        return 1 / np.log(1.02 + share)
+    if method == 'median_frequency':
+        around = statistics.total(pixels.sum(1)[:, None] * (pixels > 0))
+        frequency = statistics.total(pixels) / around
+        return np.nanmedian(frequency) / frequency
+    if method == 'effective_number':
+        return (1 - beta) / (1 - beta ** statistics.total(pixels > 0))
+    imbalance = share.max() / share[share > 0].min()
+    exponents = {
+        'auto': min(0.5, np.log(_AUTO_SPAN) / np.log(imbalance)),
+        'inverse_frequency': 1,
+        'sqrt_inverse_frequency': 0.5,
+    }
+    return share ** -exponents[method]
 
 
 def save_class_weights(weights: Sequence[float], path: str | Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_imbalance.statistics.given_class_weights import load_class_weight
+from mmseg_imbalance.statistics.class_values import load_class_weight
 
 WEIGHTS = [1.0, 0.25, 3.0]
 

@@ -7,8 +7,8 @@ import pytest
 
 from mmseg_imbalance.statistics import class_weights
 from mmseg_imbalance.statistics.class_statistics import ClassStatistics
+from mmseg_imbalance.statistics.class_values import load_class_weight
 from mmseg_imbalance.statistics.class_weights import METHODS, save_class_weights
-from mmseg_imbalance.statistics.given_class_weights import load_class_weight
 
 
 def make(pixels):

@@ -35,8 +35,6 @@ def test_shares():
     statistics = make()
     np.testing.assert_allclose(statistics.pixel_share, [0.93, 0.07, 0])
     assert statistics.image_share().tolist() == [0.75, 0.5, 0]
-    assert statistics.image_share(min_pixels=5).tolist() == [0.75, 0.25, 0]
-    assert statistics.image_share(min_pixels=11).tolist() == [0.5, 0, 0]
 
 
 def test_shares_where_all_pixels_are_ignored():
@@ -133,12 +131,11 @@ def test_a_changed_byte_is_refused_or_harmless(path):
     data = make().to_bytes()
     noticed = 0
     for i in range(len(data)):
+        path.write_bytes(data[:i] + bytes([data[i] ^ 0x55]) + data[i + 1 :])
         try:
-            found = ClassStatistics.from_bytes(
-                data[:i] + bytes([data[i] ^ 0x55]) + data[i + 1 :], 'some.npz'
-            )
+            found = ClassStatistics.load(path)
         except ValueError as error:
-            assert str(error).startswith('some.npz: cannot read the class statistics')
+            assert str(error).startswith(f'{path}: cannot read the class statistics')
             noticed += 1
         else:
             assert_same(found, make())
@@ -195,7 +192,7 @@ def test_other_kinds_of_files(path):
 
 
 def test_gigantic_files_are_not_read(path, monkeypatch):
-    monkeypatch.setitem(ClassStatistics.from_bytes.__func__.__globals__, '_MAX_BYTES', 1 << 20)
+    monkeypatch.setitem(ClassStatistics.load.__func__.__globals__, '_MAX_BYTES', 1 << 20)
     refused(path, make().to_bytes() + bytes(1 << 20), 'larger than 1 MiB')
     refused(path, npz(pixels=np.zeros((1 << 20, 3), np.int64)), 'larger than 1 MiB')
     buffer = io.BytesIO()

@@ -15,7 +15,7 @@ from PIL import Image
 from mmseg_imbalance.datasets import store
 from mmseg_imbalance.datasets.toy_streets import ToyStreetsDataset
 from mmseg_imbalance.statistics.class_statistics import ClassStatistics
-from mmseg_imbalance.statistics.given_class_weights import load_class_weight
+from mmseg_imbalance.statistics.class_values import load_class_weight
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = 'analysis_tools/class_statistics.py'

@@ -124,7 +124,7 @@ def main() -> int:
         if statistics.classes != (classes or statistics.classes):
             raise ToolError(f'{path} has other classes than {args.config[0]}')
         classes = statistics.classes
-        shares.setdefault('label maps', class_shares(statistics.pixels))
+        shares.setdefault('label maps', statistics.shares())
         shares[name] = class_shares(seen)
     Console().print(Markdown(class_distribution_table(classes, shares)))
     if args.figure:
