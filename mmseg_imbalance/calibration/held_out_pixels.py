@@ -126,42 +126,15 @@ class HeldOutPixels:
         if not logits.isfinite().all():
             raise ValueError('a logit is not finite')
         self.images[present] += 1
-        ends = 0, len(self.taus) - 1
-        preds = [self._predict(logits, t) for t in ends]
-        for t, pred in zip(ends, preds, strict=True):
+        for t, offsets in enumerate(self.tau_offsets):
+            pred = (logits + logits.new_tensor(offsets)[:, None]).max(0).indices
             self.confusions[half, t] += _confusion(label, pred, num_classes)
-        self._count_between(self.confusions[half], logits, label, *ends, *preds)
         keys, label = self._random.random(len(label)), label.cpu().numpy()
         chosen = np.flatnonzero(keys < self._limit[half, label])
         rows = logits[:, torch.from_numpy(chosen).to(logits.device)].T.cpu().numpy()
         for c in np.unique(label[chosen]):
             of_c = label[chosen] == c
             self._keep(half, c, keys[chosen[of_c]], rows[of_c])
-
-    def _predict(self, logits: Tensor, t: int) -> Tensor:
-        return (logits + logits.new_tensor(self.tau_offsets[t])[:, None]).argmax(0)
-
-    def _count_between(
-        self, confusions: np.ndarray, logits: Tensor, label: Tensor, first: int, last: int,
-        pred_first: Tensor, pred_last: Tensor,
-    ) -> None:  # fmt: skip
-        """Counts all taus between two, whose predictions are given.
-
-        With tau, the winner changes to ever rarer classes and never back: shifted logits are lines,
-        steeper for rarer classes. So where both predictions agree, all between do, too.
-        """
-        same = pred_first == pred_last
-        num_classes, middle = len(logits), (first + last) // 2
-        confusions[first + 1 : last] += _confusion(label[same], pred_first[same], num_classes)
-        if middle == first or same.all():
-            return
-        logits, label, pred_first, pred_last = (
-            values[..., ~same] for values in (logits, label, pred_first, pred_last)
-        )
-        pred = self._predict(logits, middle)
-        confusions[middle] += _confusion(label, pred, num_classes)
-        self._count_between(confusions, logits, label, first, middle, pred_first, pred)
-        self._count_between(confusions, logits, label, middle, last, pred, pred_last)
 
     def _keep(self, half: int, c: int, keys: np.ndarray, rows: np.ndarray) -> None:
         keys, rows = map(np.concatenate, zip(self._kept[half][c], (keys, rows), strict=True))

@@ -104,19 +104,18 @@ class ClassAwareRandomCrop(RandomCrop):
                     *results['img'].shape[:2], *label.shape[:2]
                 )
             )
-        window = None
-        if self.class_prob is not None or (drawn_class is not None and drawn_class in label):
-            window = class_aware_window(
-                label,
-                self.crop_size,
-                drawn_class,
-                self._probability,
-                self.cat_max_ratio,
-                self.ignore_index,
-            )
+        window = class_aware_window(
+            label,
+            self.crop_size,
+            drawn_class,
+            self._probability,
+            self.cat_max_ratio,
+            self.ignore_index,
+        )
         if drawn_class is not None:  # if the image shows it, the window does, too
-            self._note(drawn_class, window is not None and drawn_class in _part(label, window))
-        return super().crop_bbox(results) if window is None else window
+            top, bottom, left, right = window
+            self._note(drawn_class, drawn_class in label[top:bottom, left:right])
+        return window
 
     def _note(self, drawn_class: int, shown: bool) -> None:
         """Warns once if most images do not show the class that the sampler drew them for."""
@@ -140,11 +139,6 @@ class ClassAwareRandomCrop(RandomCrop):
             f'{self.__class__.__name__}(crop_size={self.crop_size}, '
             f'cat_max_ratio={self.cat_max_ratio}, class_prob={self.class_prob!r})'
         )
-
-
-def _part(label: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
-    top, bottom, left, right = window
-    return label[top:bottom, left:right]
 
 
 def _probability(class_prob, statistics, temperature) -> np.ndarray | str | None:

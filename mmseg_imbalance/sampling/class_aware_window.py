@@ -4,7 +4,7 @@ import numpy as np
 
 from ..utils.label_values import pixels_of_values, whole_numbers
 
-TRIES = 10  # as in MMSegmentation's RandomCrop
+TRIES = 11  # one and ten more, as in MMSegmentation's RandomCrop
 
 
 def class_aware_window(
