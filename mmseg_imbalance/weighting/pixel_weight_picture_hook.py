@@ -4,31 +4,22 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
 from mmseg.registry import HOOKS, MODELS
 from torch import Tensor
 
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..utils.class_names import trained_classes
 from ..utils.curves import write_picture
-from ..utils.find_loss import find_losses
-from ..utils.find_loss import unwrapped as unwrapped_model
+from ..utils.find_loss import find_losses, unwrapped
 from ..utils.predicted_classes import threshold_of
-from .record import (
-    PixelWeighting,
-    WeightingRecorder,
-    check_classes,
-    describe,
-    first_weighting,
-    unwrapped,
-    weighed_images,
-)
+from .record import PixelWeighting, WeightingRecorder, describe, first_weighting, weighed_images
+from .weighting_hook import WeightingHook
 
 _PADDING = 200  # the grey of ignored pixels in the other panels
 
 
 @HOOKS.register_module()
-class PixelWeightPictureHook(Hook):
+class PixelWeightPictureHook(WeightingHook):
     """Draws how the loss weighs pixels of a few training images.
 
     Every ``interval`` iterations, it shows the first images of the batch as they are trained on:
@@ -64,24 +55,21 @@ class PixelWeightPictureHook(Hook):
         loss: str | None = None,
         fallback: dict | None = None,
     ) -> None:
-        if not interval >= 1:
-            raise ValueError(f'interval must be a number of iterations ≥ 1, got {interval}')
+        super().__init__(interval, loss)
         if not num_images >= 1:
             raise ValueError(f'num_images must be ≥ 1, got {num_images}')
-        self.interval = interval
         self.num_images = num_images
-        self.loss = loss
         self.fallback = fallback or dict(type='LossMaxPooling')
 
     def before_train(self, runner) -> None:
         """Finds the loss."""
         self._classes = trained_classes(runner)
-        model = unwrapped_model(runner.model)
+        model = unwrapped(runner.model)
         losses = find_losses(model, self.loss, type(self).__name__)
         loss, threshold = first_weighting(losses), threshold_of(model)
         if loss is not None:
             self._recorder = WeightingRecorder(loss, threshold=threshold)
-            self._title = describe(unwrapped(loss))
+            self._title = describe(loss)
             return
         stand_in = MODELS.build(self.fallback)
         if not isinstance(stand_in, PixelWeightingLoss):
@@ -92,29 +80,11 @@ class PixelWeightPictureHook(Hook):
         self._recorder = WeightingRecorder(losses[0], stand_in, threshold)
         self._title = describe(stand_in, instead_of=losses[0])
 
-    def after_train(self, runner) -> None:
-        """Stops recording."""
-        self._recorder.close()
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Records the loss in iterations that are drawn."""
-        if self.every_n_train_iters(runner, self.interval):
-            self._recorder.start()
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Draws the recorded iteration, on the main process."""
-        if not self.every_n_train_iters(runner, self.interval):
-            return
-        weighting = self._recorder.take()  # in every process: a loss may communicate
-        if weighting is None:
-            raise RuntimeError(
-                f'PixelWeightPictureHook: {self.loss or "the loss of decode_head"} took no part '
-                'in the iteration; name another with its argument `loss`'
-            )
-        meta = runner.train_dataloader.dataset.metainfo
-        check_classes(weighting, len(self._classes), type(self).__name__)
+    def show(self, runner, weighting: PixelWeighting, data_batch: dict) -> None:
+        """Draws the first images of the batch, on the main process."""
         if is_main_process():
-            picture = self._draw(self._rows(weighting, data_batch), meta['palette'])
+            palette = runner.train_dataloader.dataset.metainfo['palette']
+            picture = self._draw(self._rows(weighting, data_batch), palette)
             write_picture(runner, 'pixel_weights', picture)
 
     def _draw(self, rows: list, palette: list) -> np.ndarray:

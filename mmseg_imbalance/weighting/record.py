@@ -53,7 +53,7 @@ class WeightingRecorder:
     iteration the last one counts; OHEM's probing of single pixels does not.
 
     Args:
-        module: The loss, called as by MMSegmentation's heads; ``torch.compile`` may wrap it.
+        module: The loss, called as by MMSegmentation's heads.
         stand_in: Another loss, whose weighting is shown if ``module`` does not weigh pixels.
         threshold: Probability above which logits (N, 1, H, W) predict the second class.
     """
@@ -65,10 +65,9 @@ class WeightingRecorder:
         threshold: float = 0.5,
     ) -> None:
         self.threshold = threshold
-        self.loss = unwrapped(module) if stand_in is None else stand_in
+        self.loss = module if stand_in is None else stand_in
         self._listening = False
         self._call: tuple | None = None
-        # Registered once: a compiled loss keeps the hooks that it was compiled with.
         self._handle = module.register_forward_hook(self._keep, with_kwargs=True)
 
     def start(self) -> None:
@@ -164,18 +163,10 @@ def curves_of(loss: PixelWeightingLoss, weighting: PixelWeighting) -> dict[str, 
     }
 
 
-def unwrapped(loss: nn.Module) -> nn.Module:
-    """Returns the loss without a ``torch.compile`` wrapper."""
-    return getattr(loss, '_orig_mod', loss)
-
-
-def first_weighting(losses: Sequence[nn.Module]) -> nn.Module | None:
-    """Returns the first loss that weighs pixels, wrapped or not, or None."""
-    for loss in losses:
-        inner = unwrapped(loss)
-        if isinstance(inner, PixelWeightingLoss) and inner.weighs_pixels:
-            return loss
-    return None
+def first_weighting(losses: Sequence[nn.Module]) -> PixelWeightingLoss | None:
+    """Returns the first loss that weighs pixels, or None."""
+    weighing = (loss for loss in losses if isinstance(loss, PixelWeightingLoss))
+    return next((loss for loss in weighing if loss.weighs_pixels), None)
 
 
 @contextmanager
@@ -186,20 +177,6 @@ def _evaluating(loss: nn.Module) -> Iterator[None]:
         yield
     finally:
         loss.train(training)
-
-
-def check_classes(weighting: PixelWeighting, num_classes: int, who: str) -> None:
-    """Checks that the logits have the data set's number of classes.
-
-    Raises:
-        ValueError: If not.
-    """
-    channels = weighting.num_classes
-    if channels != num_classes:
-        raise ValueError(
-            f'{who}: the loss gets logits of {channels} classes, the data set has {num_classes}; '
-            'name another loss'
-        )
 
 
 def describe(loss: PixelWeightingLoss, instead_of: nn.Module | None = None) -> str:

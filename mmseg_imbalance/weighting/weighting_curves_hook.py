@@ -2,18 +2,18 @@
 
 import torch
 from mmengine.dist import all_reduce
-from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch import Tensor
 
 from ..utils.class_names import trained_classes
 from ..utils.curves import leave_out_curves, write_curves
 from ..utils.find_loss import find_losses
-from .record import WeightingRecorder, check_classes, curves_of, first_weighting
+from .record import PixelWeighting, WeightingRecorder, curves_of, first_weighting
+from .weighting_hook import WeightingHook
 
 
 @HOOKS.register_module()
-class WeightingCurvesHook(Hook):
+class WeightingCurvesHook(WeightingHook):
     """Shows during training how a loss weighs pixels and classes.
 
     Every ``interval`` iterations it summarises the weights of that one batch, and writes to every
@@ -51,11 +51,7 @@ class WeightingCurvesHook(Hook):
     """
 
     def __init__(self, interval: int = 50, loss: str | None = None) -> None:
-        if not interval >= 1:
-            raise ValueError(f'interval must be a number of iterations ≥ 1, got {interval}')
-        self.interval = interval
-        self.loss = loss
-        self._recorder: WeightingRecorder | None = None
+        super().__init__(interval, loss)
 
     def before_train(self, runner) -> None:
         """Finds the loss."""
@@ -69,27 +65,8 @@ class WeightingCurvesHook(Hook):
             )
         self._recorder = None if loss is None else WeightingRecorder(loss)
 
-    def after_train(self, runner) -> None:
-        """Stops recording."""
-        if self._recorder:
-            self._recorder.close()
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Records the loss every ``interval`` iterations."""
-        if self._recorder and self.every_n_train_iters(runner, self.interval):
-            self._recorder.start()
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Writes the curves of recorded iterations."""
-        if not (self._recorder and self.every_n_train_iters(runner, self.interval)):
-            return
-        weighting = self._recorder.take()
-        if weighting is None:
-            raise RuntimeError(
-                f'WeightingCurvesHook: {self.loss or "the loss of decode_head"} took no part in '
-                'the iteration; name another with its argument `loss`'
-            )
-        check_classes(weighting, len(self._classes), type(self).__name__)
+    def show(self, runner, weighting: PixelWeighting, data_batch: dict) -> None:
+        """Writes the curves."""
         write_curves(runner, self._scalars(curves_of(self._recorder.loss, weighting)))
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:

@@ -220,20 +220,6 @@ def test_where_it_looks(losses, path, chosen, cascade):
     assert fake.visualizer.written[1]['train/mean_weight'] == pytest.approx(expected)
 
 
-def test_compiled_loss():
-    loss = MODELS.build(LMP)
-    fake = runner(torch.compile(loss, backend='aot_eager', fullgraph=True))
-    hook = WeightingCurvesHook(interval=2)
-    hook.before_train(fake)
-    for i in range(6):
-        step(hook, fake, batch(i))
-        assert hook._recorder._call is None
-    assert list(fake.visualizer.written) == [2, 4, 6]
-    for i, written in fake.visualizer.written.items():
-        expected = mean_weight(LMP, batch(i - 1))
-        assert written['train/mean_weight'] == pytest.approx(expected, rel=1e-5)
-
-
 def test_other_losses_have_no_curves():
     fake, hook = runner(MODELS.build(CE)), WeightingCurvesHook(interval=1)
     hook.before_train(fake)
