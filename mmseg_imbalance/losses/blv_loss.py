@@ -85,7 +85,7 @@ class BLVLoss(ClassPriorLoss):
         if isinstance(seg_logits, UpsampledLogits):
             seg_logits = seg_logits.resized()
         dtype, device = working_dtype(seg_logits), seg_logits.device
-        noise = torch.randn(seg_logits.shape, dtype=dtype, device=device)
+        noise = torch.empty(seg_logits.shape, dtype=dtype, device=device).normal_(std=self.sigma)
         rarity = (self.log_prior / self.log_prior.min()).to(dtype)
-        noise.mul_(self.sigma).abs_().clamp_(max=1).mul_(rarity[:, None, None])
+        noise.abs_().clamp_(max=1).mul_(rarity[:, None, None])
         return noise.add_(seg_logits)

@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -82,9 +81,9 @@ def _boundary(label: Tensor, valid: Tensor) -> Tensor:
 
 def _spread(near: Tensor, sigma: float) -> Tensor:
     """Returns the largest near · exp(-d² / (2 sigma²)) over the distances d along the last axis."""
-    spread = near
+    spread = near.clone()
     for d in range(1, min(math.ceil(3 * sigma) + 1, near.shape[-1])):
         fading = math.exp(-(d**2) / (2 * sigma**2)) * near
-        spread = torch.maximum(spread, F.pad(fading[..., :-d], (d, 0)))
-        spread = torch.maximum(spread, F.pad(fading[..., d:], (0, d)))
+        spread[..., d:].clamp_(min=fading[..., :-d])
+        spread[..., :-d].clamp_(min=fading[..., d:])
     return spread

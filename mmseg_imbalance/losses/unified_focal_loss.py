@@ -101,14 +101,13 @@ class UnifiedFocalLoss(RegionLoss):
         losses = tversky_losses(sums, self.delta, 1 - self.delta, of_class.region_exponent)
         tversky = (losses * self.class_shares(sums.pixels > 0)).sum()
 
-        valid = seg_label != ignore_index
-        label = torch.where(valid, seg_label, seg_logits.shape[1])
+        label = torch.where(seg_label == ignore_index, seg_logits.shape[1], seg_label)
         pixels = pixel_cross_entropy(seg_logits, seg_label, ignore_index, align_corners).loss
         # As in SoftmaxFocalLoss: the power's gradient is infinite at 0.
         missing = (-torch.expm1(-pixels)).clamp(min=1e-7)
         factor, exponent = (class_values(x.to(pixels.dtype), label) for x in of_class[:2])
-        focal = (factor * missing**exponent * pixels).sum() / valid.sum().clamp(min=1)
-        return self.balance * focal + (1 - self.balance) * tversky.to(focal.dtype)
+        focal = (factor * missing**exponent * pixels).sum() / sums.pixels.sum().clamp(min=1)
+        return (self.balance * focal + (1 - self.balance) * tversky).to(pixels.dtype)
 
     def _of_classes(self, like: Tensor) -> _Parameters:
         check_classes('rare', self.rare, len(like))

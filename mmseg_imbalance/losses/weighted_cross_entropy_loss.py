@@ -1,5 +1,6 @@
 """Class-weighted cross-entropy."""
 
+import torch
 from torch import Tensor
 
 from ..ops import safe_divisor
@@ -68,8 +69,13 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
         return self.class_weight is not None
 
     def weigh(self, scores: PixelScores, seg_label: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns 1 for valid pixels, whose losses are already weighted, and the divisor Z."""
-        if self.normalizer == 'valid' or self.class_weight is None:
+        """Returns the class weight of every valid pixel, and the divisor Z."""
+        if self.class_weight is None:
             return super().weigh(scores, seg_label, valid)
-        total = self._factor(seg_label, valid, None).sum()[None]
-        return valid.float(), safe_divisor(total)
+        weight = super()._factor(seg_label, valid, None)
+        total = weight.sum() if self.normalizer == 'weight' else valid.sum()
+        return weight, safe_divisor(total.to(weight.dtype)[None])
+
+    def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
+        """Returns the pixel sampler's weight alone, since ``weigh`` has the class weights."""
+        return None if weight is None else torch.where(valid, weight, 0.0)

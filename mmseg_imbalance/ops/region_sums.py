@@ -98,13 +98,13 @@ def _read(logits: Tensor, label: Tensor, ignore_index: int) -> tuple[Tensor, Ten
     """Returns probabilities (C, P), 0 where ignored, and whether a class is the label (C, P)."""
     ignored = label.flatten() == ignore_index
     probability = F.softmax(logits, 0, dtype=working_dtype(logits)).flatten(1)
-    classes = torch.arange(len(logits), device=label.device)[:, None]
-    of_label = (classes == label.flatten()) & ~ignored
-    return probability.masked_fill(ignored, 0), of_label
+    classes = torch.arange(len(logits), dtype=torch.int32, device=label.device)[:, None]
+    of_label = classes == label.flatten().masked_fill(ignored, -1).int()
+    return torch.where(ignored, 0.0, probability), of_label
 
 
 def _sums(probability: Tensor, of_label: Tensor) -> Tensor:
     """Returns the three sums (3, C) of :class:`RegionSums`."""
     double = dict(dtype=torch.float64)
     true_positive = torch.where(of_label, probability, 0.0).sum(1, **double)
-    return torch.stack([true_positive, probability.sum(1, **double), of_label.sum(1, **double)])
+    return torch.stack([true_positive, probability.sum(1, **double), of_label.sum(1)])

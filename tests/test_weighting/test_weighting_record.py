@@ -94,9 +94,10 @@ def test_class_weights_and_a_sampler_are_in_the_weight_and_not_in_the_pixel_loss
     drawn = torch.where(label == 255, torch.nan, torch.rand(label.shape))
     _, _, kept = record(WCE, logits, label, weight=drawn)
     valid = label != 255
-    factor = torch.tensor(CLASS_WEIGHT)[label[valid]] * drawn[valid]
-    torch.testing.assert_close(kept.weight[valid], factor)
-    assert (kept.weighing[valid] == 1).all() and (kept.weight[~valid] == 0).all()
+    class_weight = torch.tensor(CLASS_WEIGHT)[label[valid]]
+    torch.testing.assert_close(kept.weight[valid], class_weight * drawn[valid])
+    torch.testing.assert_close(kept.weighing[valid], class_weight)
+    assert (kept.weight[~valid] == 0).all()
     plain = F.cross_entropy(logits, label, ignore_index=255, reduction='none')
     torch.testing.assert_close(kept.pixel_loss, plain)
 
