@@ -28,8 +28,6 @@ class ClothingDataset(CheckedFiles):
         └── splits/{train,val,kept,held_out}.txt
 
     Args:
-        img_suffix (str): Suffix of image files.
-        seg_map_suffix (str): Suffix of label files.
         **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
     Example:
@@ -56,6 +54,3 @@ class ClothingDataset(CheckedFiles):
             'watch',
         ),
     )  # fmt: skip
-
-    def __init__(self, img_suffix: str = '.jpg', seg_map_suffix: str = '.png', **kwargs) -> None:
-        super().__init__(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)

@@ -170,20 +170,9 @@ def map_ids(ids: np.ndarray, table: dict[int, int]) -> np.ndarray:
         row, column = unknown[0]
         raise BadFileError(
             f'unknown class id {ids[row, column]} at row {row}, column {column} '
-            f'({len(unknown)} such pixels; known are {_ranges(sorted(table))})'
+            f'({len(unknown)} such pixels; known are {", ".join(map(str, sorted(table)))})'
         )
     return label.astype(np.uint8)
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Formats sorted numbers as ranges: ``0-12, 15``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ', '.join(str(a) if a == b else f'{a}-{b}' for a, b in runs)
 
 
 def convert_pair(

@@ -69,11 +69,6 @@ def read_class_ids(path: Path) -> np.ndarray:
             check_ids(image, 'cv2')
     except BadFileError as error:
         raise BadFileError(f'{path}: {error}') from error
-    if label.ndim != 2 or label.dtype != np.uint8:
-        raise BadFileError(
-            f'{path}: {label.dtype} array of shape {label.shape}, expected an 8-bit PNG with one '
-            'channel of class ids'
-        )
     return label
 
 

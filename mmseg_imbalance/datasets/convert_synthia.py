@@ -113,8 +113,6 @@ def _pairs_below(root: Path, destination: Path, prefix: Path) -> list[Pair]:
         for folder in (images, labels)
         for path in of_suffix(folder.rglob('*'), '.png')
     }
-    for path in paths:
-        _check_listable(path.with_suffix('').as_posix(), root)
     return [
         Pair(
             key=(prefix / path).with_suffix('').as_posix(),
@@ -125,20 +123,6 @@ def _pairs_below(root: Path, destination: Path, prefix: Path) -> list[Pair]:
         )
         for path in sorted(paths)
     ]
-
-
-def _check_listable(key: str, root: Path) -> None:
-    """Raises a ``ToolError`` if a list cannot hold the frame's name on one line unchanged."""
-    try:
-        key.encode()
-        fits = key == key.strip() and len(key.splitlines()) == 1
-    except UnicodeEncodeError:
-        fits = False
-    if not fits:
-        raise ToolError(
-            f'the lists of frames cannot hold the name {key!r} in {root}: it has a line break, a '
-            'blank at an end, or bytes that are not UTF-8; rename it'
-        )
 
 
 def _convert(

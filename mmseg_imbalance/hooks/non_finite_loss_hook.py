@@ -28,7 +28,7 @@ class NonFiniteLossHook(Hook):
     the rank that finds the value ends with the error, and the launcher ends the other ranks. In
     compiled code, each check causes a graph break.
 
-    MMEngine's own ``CheckInvalidLossHook`` checks the sum of all losses, after the optimizer step.
+    MMDetection's ``CheckInvalidLossHook`` checks the sum of all losses, after the optimizer step.
 
     Args:
         interval: Iterations ≥ 1 from one check to the next. Above 1, the value found may result

@@ -12,7 +12,7 @@ from ..evaluation.confusion import class_scalars, class_scores
 from ..losses.upsampled_logits import UpsampledLogits
 from ..ops import class_counts
 from ..utils.class_names import trained_classes
-from ..utils.curves import leave_out_curves, write_curves
+from ..utils.curves import add_curves
 from ..utils.find_loss import find_loss, unwrapped
 from ..utils.predicted_classes import predicted_classes, threshold_of
 from ..utils.training_loop import by_epoch, samplers_of
@@ -136,11 +136,10 @@ class ClassFeedbackHook(Hook):
             if self._sampler is not None:
                 self._sampler.update(scores, self._used_draws(runner, batch_idx))
             if self.curves:
-                write_curves(runner, self._scalars(scores))
+                add_curves(runner.visualizer, self._scalars(scores), runner.iter + 1)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Saves counts and the sampler's state, the same in every process."""
-        leave_out_curves(checkpoint)
         if self._counts is None:
             return
         state = dict(counts=self._counts.cpu())

@@ -5,13 +5,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 import cv2
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import track
 
 from .cores import usable_cores
 from .errors import ToolError
@@ -47,40 +47,29 @@ def run_in_workers(
         ToolError: If a worker process dies.
     """
     if multiprocessing.current_process().daemon:
-        return _run(function, jobs)
-    chunks = [jobs[i : i + chunk_size] for i in range(0, len(jobs), chunk_size)]
-    nproc = max(1, min(nproc or usable_cores(), len(chunks)))
-    results: dict[int, list[Result]] = {}
+        return [function(job) for job in jobs]
+    nproc = max(1, min(nproc or usable_cores(), -(-len(jobs) // chunk_size)))
+    results: list[Result] = []
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)  # OpenCV's threads do not survive a fork, and workers need none
     try:
-        with (
-            Progress(console=Console(stderr=True)) as progress,
-            ProcessPoolExecutor(nproc, initializer=_follow_parent) as pool,
-        ):
-            task = progress.add_task(description, total=len(jobs))
+        with ProcessPoolExecutor(nproc, initializer=_follow_parent) as pool:
+            found = pool.map(function, jobs, chunksize=chunk_size)
+            console = Console(stderr=True)
             try:
-                futures = {pool.submit(_run, function, c): i for i, c in enumerate(chunks)}
-                for future in as_completed(futures):
-                    results[futures[future]] = future.result()
-                    progress.advance(task, len(chunks[futures[future]]))
+                results.extend(track(found, description, total=len(jobs), console=console))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
     except BrokenProcessPool:
-        left = len(jobs) - sum(map(len, results.values()))
         raise ToolError(
-            f'a worker process died with {left} of {len(jobs)} files to go; '
+            f'a worker process died with {len(jobs) - len(results)} of {len(jobs)} files to go; '
             'run the same command again to go on; if memory ran out, with fewer workers (--nproc)',
             exit_code=1,
         ) from None
     finally:
         cv2.setNumThreads(threads)
-    return [result for i in range(len(chunks)) for result in results[i]]
-
-
-def _run(function: Callable[[Job], Result], jobs: Sequence[Job]) -> list[Result]:
-    return [function(job) for job in jobs]
+    return results
 
 
 def _follow_parent() -> None:

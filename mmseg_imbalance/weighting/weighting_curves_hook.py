@@ -6,7 +6,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 
 from ..utils.class_names import trained_classes
-from ..utils.curves import leave_out_curves, write_curves
+from ..utils.curves import add_curves
 from ..utils.find_loss import find_losses
 from .record import PixelWeighting, WeightingRecorder, curves_of, first_weighting
 from .weighting_hook import WeightingHook
@@ -67,11 +67,8 @@ class WeightingCurvesHook(WeightingHook):
 
     def show(self, runner, weighting: PixelWeighting, data_batch: dict) -> None:
         """Writes the curves."""
-        write_curves(runner, self._scalars(curves_of(self._recorder.loss, weighting)))
-
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Leaves the curves out."""
-        leave_out_curves(checkpoint)
+        scalars = self._scalars(curves_of(self._recorder.loss, weighting))
+        add_curves(runner.visualizer, scalars, runner.iter + 1)
 
     def _scalars(self, curves: dict[str, Tensor]) -> dict[str, float]:
         names = []

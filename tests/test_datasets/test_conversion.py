@@ -88,7 +88,7 @@ def test_map_ids():
 
 
 def test_unknown_ids_are_named_with_their_place():
-    with pytest.raises(BadFileError, match=r'id 9 at row 1, column 2 \(2 such.* 0-1, 300\)'):
+    with pytest.raises(BadFileError, match=r'id 9 at row 1, column 2 \(2 such.* 0, 1, 300\)'):
         map_ids(np.array([[0, 1, 1], [1, 1, 9], [9, 0, 0]], np.uint16), TABLE)
 
 

@@ -413,14 +413,3 @@ def test_what_tifffile_reads_has_to_be_ids(tmp_path, kind):
         samples[0]
     with pytest.raises(ValueError, match='frame 0.tif: tifffile reads'):
         count_classes(samples, 1)
-
-
-def test_label_maps_beyond_pillows_limit(tmp_path, monkeypatch):
-    write_labels(tmp_path)
-    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
-    with pytest.raises(BadFileError, match="larger than Pillow reads .*imdecode_backend='cv2'"):
-        dataset(tmp_path)[0]
-    loader = dict(type='LoadAnnotations', imdecode_backend='cv2')
-    samples = dataset(tmp_path, pipeline=[STEPS[0], loader])
-    assert samples[0]['gt_seg_map'].shape == (6, 9)
-    assert Image.MAX_IMAGE_PIXELS == 10

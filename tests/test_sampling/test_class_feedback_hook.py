@@ -509,23 +509,6 @@ def test_two_processes(tmp_path):
     assert straight['class_feedback']['counts'][0].sum() > 3000  # 2 x 2 images of 32 x 32
 
 
-def test_resuming_warns_of_no_curve(tmp_path):
-    hooks = [
-        dict(type='ClassFeedbackHook', interval=1),
-        dict(type='WeightingCurvesHook', interval=1),
-    ]
-    loss = dict(type='LossMaxPooling')
-    for iters in (2, 4):
-        cfg = tiny_config(tmp_path, iters=iters, loss=loss, custom_hooks=hooks)
-        if iters == 4:
-            cfg.resume, cfg.load_from = True, str(tmp_path / 'run/iter_2.pth')
-        cfg.experiment_name = cfg.visualizer.name = f'{tmp_path} {iters}'
-        runner = run(cfg)
-    assert any(key.startswith('curves/train/iou/') for key in runner.message_hub.log_scalars)
-    logs = ''.join(log.read_text() for log in (tmp_path / 'run').glob('*/*.log'))
-    assert 'resumed' in logs and 'resumed key' not in logs
-
-
 def test_feedback_that_never_comes_is_named(tmp_path):
     cfg = tiny_config(tmp_path, iters=2, interval=3)
     run(cfg)

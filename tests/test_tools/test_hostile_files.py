@@ -286,15 +286,6 @@ def test_labels_to_convert(call_tool, capsys, tmp_path):
     assert not list(tmp_path.glob('out/**/*.png'))
 
 
-@pytest.mark.parametrize('name', ['a\nb', ' a', 'a ', os.fsdecode(b'a\xff')])
-def test_names_that_lists_cannot_hold(refuses, tmp_path, name):
-    folder = tmp_path / 'RAND_CITYSCAPES/GT/LABELS'
-    folder.mkdir(parents=True)
-    (folder / f'{name}.png').touch()
-    error = refuses('dataset_converters/synthia_rand.py', tmp_path, tmp_path / 'out')
-    assert 'the lists of frames cannot hold the name' in error
-
-
 @pytest.mark.parametrize('content', [b'', b'[' * 99_999, b'\xff', b'{"version": 1'])
 def test_notes_of_toy_streets(refuses, tmp_path, content):
     (tmp_path / 'meta.json').write_bytes(content)
