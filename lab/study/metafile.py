@@ -46,11 +46,14 @@ def update_metafile(path: Path, results: Mapping[str, Results], check: bool = Fa
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ToolError(f'{path} is not a metafile: {first_line(error)}') from error
     before = copy.deepcopy(content)
-    for each in results.values():
-        names = {name for name in models if name.endswith(f'_{each.plan.setting}')}
-        for name in names:
-            models[name].pop('Results', None)
-        for name, entry in _entries(each, names).items():
+    named = {  # several plans may have one setting
+        key: {name for name in models if name.endswith(f'_{each.plan.setting}')}
+        for key, each in results.items()
+    }
+    for name in set().union(*named.values()):
+        models[name].pop('Results', None)
+    for key, each in results.items():
+        for name, entry in _entries(each, named[key]).items():
             models[name]['Results'] = [entry]
     if content != before and not check:
         updated = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)

@@ -8,7 +8,6 @@ from mmseg_imbalance.utils.files import write_atomically, write_figure
 from .compared_runs import Comparison
 from .equal_recall import equal_recall_figure, equal_recall_table
 from .pareto import pareto_figure
-from .plan import Method
 from .record import Record
 from .results import Results
 from .run_figures import MOST_METHODS, class_differences_figure, training_curves_figure
@@ -53,16 +52,11 @@ def write_figures(results: Results, folder: Path, prefix: str = '') -> list[Path
 
 def highlighted_runs(results: Results) -> Comparison:
     """Returns the baseline and the plan's highlights, as many as a figure can show."""
-    wanted = [method.name for method in highlighted_methods(results)]
+    keys = [results.plan.baseline, *(results.plan.highlights or results.trained)]
+    keys = [key for key in dict.fromkeys(keys) if key in results.trained][:MOST_METHODS]
+    wanted = {results.plan.methods[key].name for key in keys}
     methods = [m for m in results.comparison.methods if m.name in wanted]
     return Comparison(methods, results.comparison.baseline)
-
-
-def highlighted_methods(results: Results) -> list[Method]:
-    """Returns the methods of :func:`highlighted_runs`, in the plan's order."""
-    keys = [results.plan.baseline, *(results.plan.highlights or results.trained)]
-    chosen = [key for key in dict.fromkeys(keys) if key in results.trained][:MOST_METHODS]
-    return [method for method in results.methods if method.key in chosen]
 
 
 def report(results: Results) -> str:

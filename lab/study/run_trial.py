@@ -21,6 +21,7 @@ from mmseg_imbalance.datasets.store import default_path, load_or_count
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.machine import describe_machine
+from mmseg_imbalance.utils.run_config import check_data
 
 from ..claim import claim
 from .calibrate import calibrated_scores
@@ -73,6 +74,7 @@ class Workshop:
         which may run at once, do not have to.
         """
         cfg, folder = trial_config(trial), self.folder(trial)
+        check_data(cfg, 'train', 'val')
         if trial.hold_out:
             cfg.merge_from_dict(hold_out_options(cfg, folder, trial.hold_out))
         cfg.merge_from_dict(stage_options(trial, cfg) | {'randomness.seed': trial.seed})

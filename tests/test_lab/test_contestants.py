@@ -51,14 +51,6 @@ def test_losses_are_themselves():
         assert gradient(steps[name], logits, label).abs().sum() > 0
 
 
-def test_compiled_and_others_can_be_left_out():
-    names = [c.name for c in loss_contestants(5, compile=True, others=True)]
-    assert len(set(names)) == len(names)
-    few = [c.name for c in loss_contestants(5, compile=False, others=False)]
-    assert set(few) >= {COPY_LIMIT, EAGER_CROSS_ENTROPY, 'LMP', 'recall loss'}
-    assert not any('compiled' in name or 'MMSeg' in name or 'sorting' in name for name in few)
-
-
 @pytest.mark.parametrize('p', (1.05, 1.3, 1.7, 4))
 @pytest.mark.parametrize('ratio', (0.01, 0.25, 0.9))
 def test_sorting_gives_the_same_loss(p, ratio):
@@ -70,22 +62,6 @@ def test_sorting_gives_the_same_loss(p, ratio):
             value = function(x, label)
             found.append((value.detach(), *torch.autograd.grad(value, x)))
         torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-7)
-
-
-def test_fused_stages_give_what_the_stock_ones_give():
-    logits, _ = draw_batch(shape=(2, 5, 4, 5))
-    label = draw_label((2, 32, 40), 5, 'cpu')
-    steps = stage_contestants(num_classes=5)
-    assert [step.name for step in steps][:2] == [
-        'cross-entropy, as MMSegmentation does it', 'cross-entropy, fused'
-    ]  # fmt: skip
-    for stock, fused in zip(steps[::2], steps[1::2], strict=True):
-        torch.testing.assert_close(
-            gradient(fused.step, logits, label),
-            gradient(stock.step, logits, label),
-            rtol=1e-4,
-            atol=1e-7,
-        )
 
 
 def test_a_tenth_of_the_labels_is_ignored():

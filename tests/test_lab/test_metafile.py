@@ -89,7 +89,8 @@ def test_only_configs_trained_as_they_are_have_results(results, tmp_path):
             'Command': 'python tools/train.py recall.py',
         }
     ]
-    assert not update_metafile(path, results)
+    later = dataclasses.replace(results['toy'], trained={})  # another plan of the same setting
+    assert not update_metafile(path, results | {'later': later})
 
 
 def test_studies_without_augmentation_have_no_scores_with_it(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from study_results import made_plan, made_record
 
-from lab.study.record import Record, find_record, read_records, record_path
+from lab.study.record import Record, find_record, read_records
 from mmseg_imbalance.utils.errors import ToolError
 
 
@@ -99,11 +99,3 @@ def test_records_of_a_stage_are_sorted(tmp_path):
         made_record(method, stage=stage).write(tmp_path)
     assert [r.trial.method for r in read_records(tmp_path, 'train')] == ['ce', 'recall']
     assert read_records(tmp_path, 'tune') == []
-
-
-def test_the_file_is_for_readers(tmp_path):
-    content = json.loads(made_record().write(tmp_path).read_text())
-    assert content['command'] == 'python tools/train.py ce.py'
-    assert content['run']['scores']['IoU'] == {'road': 90.0, 'car': 50.0, 'pole': 10.0}
-    assert content['loss'] == [[1, 2.5], [2, 1.25]]
-    assert record_path(tmp_path, made_record().trial).is_file()

@@ -9,7 +9,7 @@ from made_runs import train
 from tiny_data import CLASSES
 
 from lab.study.compared_runs import compare_runs
-from lab.study.run import Run, RunError, read_run
+from lab.study.run import RunError, read_run
 
 
 @pytest.fixture(scope='module')
@@ -99,12 +99,3 @@ def test_what_cannot_be_read_is_named(finished, changed, tmp_path):
         assert reason(folder).startswith(f'{folder}/run.json is damaged: ')
     for values in ({'processes': 3}, {'curves': [1]}, {'scores': 7}, {'settings': {'model': 1}}):
         assert 'run.json is damaged: ' in reason(changed(**values))
-
-
-def test_to_and_from_json(finished):
-    run = read_run(finished)
-    text = json.dumps(run.to_dict(), allow_nan=False)
-    again = Run.from_dict(json.loads(text))
-    assert not again.curves and not again.settings
-    assert again.to_dict() == run.to_dict()
-    assert np.isnan(again.scores['Acc']['absent']) and again.pixels == run.pixels

@@ -136,9 +136,3 @@ def test_what_cannot_be_is_one_line(call_tool, capsys, tmp_path, options):
         assert call_tool(TOOL, *args) == 2
         (line,) = [s for s in capsys.readouterr().err.splitlines() if 'error: ' in s]
         assert message in line
-
-
-def test_help_says_how_the_limits_were_chosen(call_tool, capsys):
-    assert call_tool(TOOL, '--help') == 0
-    text = capsys.readouterr().out
-    assert 'example:' in text and 'bicycles' in text and 'below 50 %' in text

@@ -240,9 +240,3 @@ def test_images_that_cannot_judge_are_refused(
     )  # fmt: skip
     assert code == 2 and not (tmp_path / 'out.json').exists()
     assert message.format(list=path) in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_help_says_what_the_images_must_not_be(call_tool, capsys):
-    assert call_tool(TOOL, '--help') == 0
-    said = ' '.join(capsys.readouterr().out.split())
-    assert 'the network was not trained on them' in said and 'CalibratedEncoderDecoder' in said

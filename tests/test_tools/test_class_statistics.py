@@ -190,12 +190,6 @@ def test_bad_usage(args, message, call_tool, capsys):
     assert message in capsys.readouterr().err.replace('\n', ' ')
 
 
-def test_help_shows_examples_and_units(call_tool, capsys):
-    assert call_tool(TOOL, '--help') == 0
-    text = capsys.readouterr().out
-    assert 'examples:' in text and 'in percent' in text and 'effective_number' in text
-
-
 def test_killed_while_counting_leaves_nothing(data):
     fifo = labels_of(data)[5]
     fifo.unlink()

@@ -150,10 +150,3 @@ def test_wrong_usage_is_one_line_and_writes_nothing(compare, folder, tmp_path):
         code, out, err, content = compare(*args)
         assert code == 2 and content is None
         assert message in err.splitlines()[-1]
-
-
-def test_help_shows_examples(call_tool, capsys):
-    assert call_tool(TOOL, '--help') == 0
-    out = ' '.join(capsys.readouterr().out.split())
-    assert 'python tools/analysis_tools/compare_runs.py CE=work_dirs/a' in out
-    assert 'default: work_dirs/comparison' in out

@@ -12,6 +12,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from checkpoint_files import Command
 from conftest import TOY_CONFIG
 from label_files import BAD, spoil, write_labels
 from made_runs import train
@@ -52,16 +53,6 @@ def junk(size=3000):
     return np.random.default_rng(0).bytes(size)
 
 
-class Witness:
-    """Notes that it was unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
 def npy(array):
     file = io.BytesIO()
     np.save(file, array, allow_pickle=True)
@@ -100,8 +91,8 @@ def class_weight_files(witness):
         'cut.npy': (npy(np.ones(9))[:-3], 'no complete .npy file'),
         'claims.npy': (npy_that_claims((1 << 36,)), 'no complete .npy file'),
         'overflows.npy': (npy_that_claims((1 << 62, 1 << 62)), 'no complete .npy file'),
-        'pickle.npy': (npy(np.array([Witness(witness)], object)), 'pickles are refused'),
-        'plain pickle.npy': (pickle.dumps([Witness(witness)]), 'pickles are refused'),
+        'pickle.npy': (npy(np.array([Command(f'mkdir {witness}')], object)), 'pickles are refused'),
+        'plain pickle.npy': (pickle.dumps([Command(f'mkdir {witness}')]), 'pickles are refused'),
         'junk.npy': (junk(), 'no complete .npy file'),
         'complex.npy': (npy(np.ones(3, complex)), 'complex128 instead of real'),
         'text.npy': (npy(np.array(['1', '2'])), 'instead of real'),
@@ -245,7 +236,7 @@ def test_checkpoints(refuses, trained, toy_data, toy_options, tmp_path, witness)
     image = next(toy_data.glob('leftImg8bit/val/*/*.png'))
     whole = (trained[0] / 'iter_2.pth').read_bytes()
     trap = io.BytesIO()
-    torch.save(dict(state_dict={}, trap=Witness(witness)), trap)
+    torch.save(dict(state_dict={}, trap=Command(f'mkdir {witness}')), trap)
     for content in (b'', junk(), whole[: len(whole) // 2], trap.getvalue()):
         path = tmp_path / 'checkpoint.pth'
         path.write_bytes(content)

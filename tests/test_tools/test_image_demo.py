@@ -225,8 +225,3 @@ def test_weights_of_another_model_are_refused(call_tool, capsys, checkpoint, pic
 def test_opacity_out_of_range(call_tool, capsys):
     assert call_tool(DEMO, 'image.png', SHIPPED, 'checkpoint.pth', '--opacity', 1.5) == 2
     assert "'1.5' is not a number from 0 to 1" in capsys.readouterr().err
-
-
-def test_help_shows_an_example(call_tool, capsys):
-    assert call_tool(DEMO, '--help') == 0
-    assert 'python demo/image_demo.py data' in capsys.readouterr().out

@@ -349,10 +349,11 @@ def test_scripts_say_what_is_missing(tmp_path, run_process):
         assert done.returncode == 2 and f'data/{name} is missing' in done.stderr
         assert 'git clone --depth 1' in done.stderr
         assert f'dataset_converters/{name}.py' in done.stderr
-    done = run_process('study_papers.sh', 'ade20k', cwd=tmp_path)
-    assert done.returncode == 2 and 'recall_paper_synthia ' in done.stderr
-    done = run_process('study_papers.sh', 'cityscapes', '--dry-run', '--gpus', 2, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+
+
+def test_trainings_of_several_gpus_are_commands_of_the_launcher(call_tool, capsys):
+    assert call_tool('study.py', 'lab/plans/cityscapes.py', '--dry-run', '--gpus', 2) == 0
     config = 'configs/loss_max_pooling/lmp_deeplabv3-r101-d8_4xb2-80k_cityscapes-512x1024.py'
     open_yet = ' (not tuned yet, with the first values: lmp)'
-    assert f'train lmp_seed0{open_yet}: bash tools/dist_train.sh {config} 2 ' in done.stdout
+    shown = capsys.readouterr().out
+    assert f'train lmp_seed0{open_yet}: bash tools/dist_train.sh {config} 2 ' in shown

@@ -46,12 +46,6 @@ def test_tta_changes_the_score(trained, scored, run_tool, toy_options, tmp_path)
     assert miou(plain.stdout + plain.stderr) != miou(scored[1])
 
 
-def test_missing_data_are_named(call_tool, capsys, trained):
-    nowhere = ['--cfg-options', 'test_dataloader.dataset.data_root=/none']
-    assert call_tool('test.py', TOY_CONFIG, trained[0] / 'iter_2.pth', *nowhere) == 2
-    assert 'data not found: /none' in capsys.readouterr().err
-
-
 @pytest.mark.elsewhere
 @pytest.mark.parametrize('tta', [(), ('--tta',)], ids=['plain', 'tta'])
 def test_weights_of_another_model_are_refused(
@@ -70,13 +64,6 @@ def test_weights_of_another_model_are_refused(
     assert line.endswith(f', that of {load(checkpoint)["meta"]["experiment_name"]}')
 
 
-def test_a_damaged_checkpoint_is_named(call_tool, capsys, trained, tmp_path):
-    damaged = tmp_path / 'iter_2.pth'
-    damaged.write_bytes((trained[0] / 'iter_2.pth').read_bytes()[:-1])
-    assert call_tool('test.py', TOY_CONFIG, damaged) == 2
-    assert f'checkpoint {damaged} is damaged or cut off' in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_the_config_of_a_resumed_training_can_be_tested(trained, scored, run_tool, tmp_path):
     """It says resume=True, by which MMEngine would build the training."""
@@ -90,11 +77,6 @@ def test_the_config_of_a_resumed_training_can_be_tested(trained, scored, run_too
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert 'resumed epoch' not in done.stdout + done.stderr
-
-
-def test_help_shows_an_example(call_tool, capsys):
-    assert call_tool('test.py', '--help') == 0
-    assert 'python tools/test.py configs/' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('workers', [0, pytest.param(1, marks=pytest.mark.slow)])

@@ -52,33 +52,6 @@ def test_amp_trains_in_bfloat16_on_a_cpu(tmp_path, trained, run_tool, toy_option
     assert any(not torch.equal(weight, others[name]) for name, weight in weights.items())
 
 
-def test_bad_input_is_one_line_and_exit_code_2(run_tool):
-    done = run_tool('train.py', 'configs/none.py')
-    assert done.returncode == 2
-    (line,) = [line for line in done.stderr.splitlines() if 'Warning' not in line]
-    assert line == 'train.py: error: config file not found: configs/none.py'
-
-
-@pytest.mark.parametrize(
-    ('args', 'message'),
-    [
-        (['pyproject.toml'], 'cannot load config pyproject.toml: '),
-        (
-            [TOY_CONFIG, '--cfg-options', 'train_dataloader.dataset.data_root=/none'],
-            'data not found',
-        ),
-    ],
-)
-def test_other_bad_input(args, message, call_tool, capsys):
-    assert call_tool('train.py', *args) == 2
-    assert capsys.readouterr().err.startswith(f'train.py: error: {message}')
-
-
-def test_help_shows_an_example(call_tool, capsys):
-    assert call_tool('train.py', '--help') == 0
-    assert 'python tools/train.py configs/' in capsys.readouterr().out
-
-
 # ---- files of a run
 
 
