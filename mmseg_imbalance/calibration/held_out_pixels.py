@@ -126,8 +126,8 @@ class HeldOutPixels:
         if not logits.isfinite().all():
             raise ValueError('a logit is not finite')
         self.images[present] += 1
-        for t, offsets in enumerate(self.tau_offsets):
-            pred = (logits + logits.new_tensor(offsets)[:, None]).max(0).indices
+        for t, offsets in enumerate(logits.new_tensor(self.tau_offsets)):
+            pred = (logits + offsets[:, None]).max(0).indices
             self.confusions[half, t] += _confusion(label, pred, num_classes)
         keys, label = self._random.random(len(label)), label.cpu().numpy()
         chosen = np.flatnonzero(keys < self._limit[half, label])

@@ -240,6 +240,10 @@ def _checked_size(data: bytes, backend: str) -> tuple[int, int]:
         raise BadFileError('not an image file' if data else 'an empty file') from error
     except BadFileError:
         raise
+    except Image.DecompressionBombError as error:
+        raise BadFileError(
+            f'larger than Pillow reads ({first_line(error)}): cut it into tiles'
+        ) from error
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         raise BadFileError(f'not a complete image file ({first_line(error)})') from error
     return size

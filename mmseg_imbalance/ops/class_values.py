@@ -10,7 +10,7 @@ def class_values(values: Tensor, label: Tensor) -> Tensor:
     """Returns the value of every pixel's class, and 0 for pixels that have none.
 
     Args:
-        values: (C,), a value per class, a floating dtype.
+        values: (C,), a value per class, a floating dtype; no gradient flows back to them.
         label: (…) int64, classes 0 … C - 1, or C for a pixel that has none.
 
     Returns:
@@ -21,6 +21,7 @@ def class_values(values: Tensor, label: Tensor) -> Tensor:
         tensor([[0.5000, 2.0000],
                 [2.0000, 0.0000]])
     """
+    values = values.detach()
     if kernels_apply(label):
         from .kernels.class_values import spread
 

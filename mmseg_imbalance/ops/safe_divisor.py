@@ -17,5 +17,5 @@ def safe_divisor(divisor: Tensor) -> Tensor:
         >>> safe_divisor(torch.tensor([0.0, 1e-42, 0.5]))
         tensor([1.0000, 1.0000, 0.5000])
     """
-    # beside 1, such a divisor is lost; a launch less on a GPU than torch.where
+    # So small a number plus 1 is 1. On a GPU this is a launch less than torch.where.
     return divisor + (divisor < torch.finfo(divisor.dtype).tiny)

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..utils.label_values import pixels_of_values, whole_numbers
 
-TRIES = 11  # one and ten more, as in MMSegmentation's RandomCrop
+_TRIES = 11  # one and ten more, as in MMSegmentation's RandomCrop
 
 
 def class_aware_window(
@@ -58,7 +58,7 @@ def class_aware_window(
     if not len(pixels) and class_probability is not None:
         chosen = _choose_class(label, class_probability, ignore_index, random)
         pixels = np.flatnonzero(label == chosen) if chosen is not None else []
-    for _ in range(TRIES if cat_max_ratio < 1 else 1):
+    for _ in range(_TRIES if cat_max_ratio < 1 else 1):
         top, left = _corner(pixels, size, label.shape, random)
         window = (top, top + size[0], left, left + size[1])
         shown = label[top : top + size[0], left : left + size[1]]

@@ -1,6 +1,7 @@
 """One number per class, from a list or a file."""
 
 import json
+import math
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
@@ -81,12 +82,15 @@ def source_of(values: Sequence[float] | str | None, name: str) -> str:
 def _number(value: object, index: int, source: str) -> float:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise ClassValuesError(f'{source} {_WANTED}; that of class {index} is {_brief(value)}')
-    if not 0 <= value <= _LARGEST:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not 0 <= number <= _LARGEST:
         raise ClassValuesError(
-            f'{source}: that of class {index} is {str(value)[:80]}, not ≥ 0 and finite in '
-            'single precision'
+            f'{source}: that of class {index} is {number}, not ≥ 0 and finite in single precision'
         )
-    return float(value)
+    return number
 
 
 def _brief(value: object) -> str:

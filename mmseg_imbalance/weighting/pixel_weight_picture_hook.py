@@ -12,7 +12,14 @@ from ..utils.class_names import trained_classes
 from ..utils.curves import write_picture
 from ..utils.find_loss import find_losses, unwrapped
 from ..utils.predicted_classes import threshold_of
-from .record import PixelWeighting, WeightingRecorder, describe, first_weighting, weighed_images
+from .record import (
+    PixelWeighting,
+    WeightingRecorder,
+    describe,
+    first_weighting,
+    not_compiled,
+    weighed_images,
+)
 from .weighting_hook import WeightingHook
 
 _PADDING = 200  # the grey of ignored pixels in the other panels
@@ -44,7 +51,8 @@ class PixelWeightPictureHook(WeightingHook):
 
     Raises:
         ValueError: For arguments out of range; at the start of training, if the model has no such
-            ``loss`` or if ``fallback`` does not weigh pixels.
+            ``loss`` or if ``fallback`` does not weigh pixels; if logits and data set have different
+            numbers of classes.
         RuntimeError: If the loss was not called in an iteration to be drawn.
     """
 
@@ -69,7 +77,7 @@ class PixelWeightPictureHook(WeightingHook):
         loss, threshold = first_weighting(losses), threshold_of(model)
         if loss is not None:
             self._recorder = WeightingRecorder(loss, threshold=threshold)
-            self._title = describe(loss)
+            self._title = describe(not_compiled(loss))
             return
         stand_in = MODELS.build(self.fallback)
         if not isinstance(stand_in, PixelWeightingLoss):

@@ -53,7 +53,7 @@ class WeightingRecorder:
     iteration the last one counts; OHEM's probing of single pixels does not.
 
     Args:
-        module: The loss, called as by MMSegmentation's heads.
+        module: The loss, called as by MMSegmentation's heads; ``torch.compile`` may wrap it.
         stand_in: Another loss, whose weighting is shown if ``module`` does not weigh pixels.
         threshold: Probability above which logits (N, 1, H, W) predict the second class.
     """
@@ -65,9 +65,10 @@ class WeightingRecorder:
         threshold: float = 0.5,
     ) -> None:
         self.threshold = threshold
-        self.loss = module if stand_in is None else stand_in
+        self.loss = not_compiled(module) if stand_in is None else stand_in
         self._listening = False
         self._call: tuple | None = None
+        # Registered once: a compiled loss keeps the hooks that it was compiled with.
         self._handle = module.register_forward_hook(self._keep, with_kwargs=True)
 
     def start(self) -> None:
@@ -163,10 +164,18 @@ def curves_of(loss: PixelWeightingLoss, weighting: PixelWeighting) -> dict[str, 
     }
 
 
-def first_weighting(losses: Sequence[nn.Module]) -> PixelWeightingLoss | None:
-    """Returns the first loss that weighs pixels, or None."""
-    weighing = (loss for loss in losses if isinstance(loss, PixelWeightingLoss))
-    return next((loss for loss in weighing if loss.weighs_pixels), None)
+def first_weighting(losses: Sequence[nn.Module]) -> nn.Module | None:
+    """Returns the first loss that weighs pixels, compiled or not, or None."""
+    for loss in losses:
+        inner = not_compiled(loss)
+        if isinstance(inner, PixelWeightingLoss) and inner.weighs_pixels:
+            return loss
+    return None
+
+
+def not_compiled(loss: nn.Module) -> nn.Module:
+    """Returns the loss without a ``torch.compile`` wrapper."""
+    return getattr(loss, '_orig_mod', loss)
 
 
 @contextmanager

@@ -66,7 +66,7 @@ BAD = {
     'grey and alpha': '2 channels, not one',
     'jpeg': 'a JPEG file',
     'another size': r'10x8 pixels, but its image .* has 9x8',
-    'bomb': r'not a complete image file \(.*decompression bomb',
+    'bomb': r'larger than Pillow reads \(.*decompression bomb',
     'folder': '.*Is a directory',
     'loop': '.*Too many levels of symbolic links',
     'dangling link': '.*No such file',

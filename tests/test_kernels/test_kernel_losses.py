@@ -99,9 +99,9 @@ def test_without_a_valid_pixel_the_loss_is_0(make, monkeypatch):
 
 @pytest.mark.filterwarnings('ignore::UserWarning')  # the profiler's
 @pytest.mark.parametrize(
-    ('name', 'most'), [('lmp', 15), ('lmp p = 1', 15), ('recall', 23), ('weighted', 13)]
+    ('name', 'launches'), [('lmp', 15), ('lmp p = 1', 15), ('recall', 23), ('weighted', 13)]
 )
-def test_kernels_of_a_step(name, most, monkeypatch):
+def test_kernels_of_a_step(name, launches, monkeypatch):
     use_kernels(monkeypatch, True)
     logits, label = draw()
     loss, x = LOSSES[name]().to(DEVICE), logits.requires_grad_()
@@ -113,9 +113,9 @@ def test_kernels_of_a_step(name, most, monkeypatch):
 
     step()
     if ON_A_GPU:
-        assert profiled_launches(step) <= most + 2  # some reductions take two
+        assert profiled_launches(step) <= launches + 2  # some reductions take two
     else:
-        assert Launches.of(step, monkeypatch) == most
+        assert Launches.of(step, monkeypatch) == launches
 
 
 def profiled_launches(step):

@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from study_results import made_plan
 
+from lab.study.plan import Trial
 from lab.study.run_trial import Workshop, run_trial
 from mmseg_imbalance.utils.errors import ToolError
 
@@ -44,3 +45,12 @@ def test_a_training_without_scores_is_named(workshop, trial):
     with pytest.raises(ToolError, match=r'tune/focal_gamma-2.0: .*it has no run.json, .*') as error:
         run_trial(workshop, trial, lambda done, total: True)
     assert error.value.exit_code == 1
+
+
+def test_missing_data_are_named_before_images_are_held_out(tmp_path):
+    roots = {f'{stage}_dataloader.dataset.data_root': '/none' for stage in ('train', 'val')}
+    config = 'cross_entropy/ce_deeplabv3-mobilenet-v2-d16_1xb4-1k_clothing-384x256.py'
+    held_out = Trial('tune', 'ce', 0, config, roots, hold_out={'listed': 'splits/held_out.txt'})
+    workshop = Workshop(Path('tools'), tmp_path, torch.device('cpu'), 1)
+    with pytest.raises(ToolError, match='data not found: /none'):
+        workshop.config(held_out)

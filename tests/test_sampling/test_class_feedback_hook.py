@@ -12,7 +12,6 @@ from batches import NoHostSync
 from checkpoint_files import same
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
-from mmengine.logging import MessageHub
 from mmengine.structures import PixelData
 from mmseg.registry import HOOKS, MODELS
 from mmseg.structures import SegDataSample
@@ -67,7 +66,6 @@ def runner(model=None, sampler=None, classes=CLASSES):
         train_loop=None,  # by iterations
         max_iters=1000,
         visualizer=Scalars(),
-        message_hub=MessageHub('fake'),
     )
 
 

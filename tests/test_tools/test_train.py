@@ -79,10 +79,15 @@ def refusal(call_tool, capsys):
     return of
 
 
+def test_missing_data_are_named(tiny, refusal):
+    line = refusal(tiny, 'train_dataloader.dataset.data_root=/none')
+    assert line.startswith('train.py: error: data not found: /none')
+
+
 @pytest.mark.parametrize(
     ('name', 'content', 'message'),
     [
-        ('nan.json', b'[1, NaN, 1, 1]', ': that of class 1 is nan, not finite'),
+        ('nan.json', b'[1, NaN, 1, 1]', ': that of class 1 is nan, not ≥ 0 and finite'),
         ('short.json', b'[1, 1]', ' has 2 entries for 4 classes'),
     ],
 )

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.logging import MessageHub
 from mmseg.registry import HOOKS, MODELS
 from mmseg.utils import register_all_modules
 from scalars import Scalars
@@ -132,7 +131,6 @@ def runner(*losses, cascade=False):
         train_dataloader=SimpleNamespace(dataset=dataset),
         iter=0,
         visualizer=Scalars(),
-        message_hub=MessageHub('fake'),
     )
 
 
@@ -216,6 +214,20 @@ def test_where_it_looks(losses, path, chosen, cascade):
     step(hook, fake, batch(0), loss=built[chosen])
     expected = mean_weight(losses[chosen], batch(0))
     assert fake.visualizer.written[1]['train/mean_weight'] == pytest.approx(expected)
+
+
+def test_compiled_loss():
+    loss = MODELS.build(LMP)
+    fake = runner(torch.compile(loss, backend='aot_eager', fullgraph=True))
+    hook = WeightingCurvesHook(interval=2)
+    hook.before_train(fake)
+    for i in range(6):
+        step(hook, fake, batch(i))
+        assert hook._recorder._call is None
+    assert list(fake.visualizer.written) == [2, 4, 6]
+    for i, written in fake.visualizer.written.items():
+        expected = mean_weight(LMP, batch(i - 1))
+        assert written['train/mean_weight'] == pytest.approx(expected, rel=1e-5)
 
 
 def test_other_losses_have_no_curves():

@@ -44,6 +44,7 @@ from mmseg_imbalance.weighting.pixel_weight_figure import WeighedImage, pixel_we
 from mmseg_imbalance.weighting.record import (
     describe,
     first_weighting,
+    not_compiled,
     weigh,
     weighed_images,
 )
@@ -147,6 +148,7 @@ def choose_loss(
     """Returns the loss whose weights are drawn, ready for use, and the title of the pictures."""
     losses = find_losses(model, args.loss, '--loss')
     loss = first_weighting(losses)
+    loss = None if loss is None else not_compiled(loss)
     if loss is None or args.p is not None or args.ratio is not None:
         settings = dict(p=args.p or NORM, ratio=args.ratio or RATIO)
         loss, instead_of = MODELS.build(dict(type='LossMaxPooling', **settings)), loss or losses[0]
