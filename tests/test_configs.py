@@ -35,6 +35,7 @@ METHODS = {  # folder and losses of each
     'lovasz': (BASELINES, 'LovaszSoftmaxLoss'),
     'ce-lovasz': (BASELINES, 'CrossEntropyLoss + LovaszSoftmaxLoss'),
     'balanced-softmax': (BASELINES, 'LogitAdjustedLoss'),
+    'unified-focal': (BASELINES, 'UnifiedFocalLoss'),
     'ce-cbs': (SAMPLED, 'CrossEntropyLoss'),
     'lmp-cbs': (SAMPLED, 'LossMaxPooling'),
     'recall-cbs': (SAMPLED, 'RecallLoss'),
@@ -339,6 +340,7 @@ LOSS_KEYS = {
     'recall': 'loss_recall',
     'wce': 'loss_ce',
     'focal': 'loss_focal',
+    'unified-focal': 'loss_unified_focal',
     'balanced-softmax': 'loss_la',
 }
 FAMILIES = one_per_family(*LOSS_KEYS)  # sampling changes nothing about the step

@@ -34,5 +34,14 @@ methods = {
         for key in __methods
     },
 }
-highlights = list(__methods)
+highlights = [  # a figure has eight colours
+    'ce',
+    'ce-lovasz',
+    'unified-focal',
+    'boundary',
+    'balanced-softmax',
+    'recall',
+    'recall-cbs',
+    'lmp-lovasz',
+]
 targets = [target for target in _base_.targets if target['method'] in __methods]

@@ -34,6 +34,7 @@ _ALARMS = 'missing a rare class is worse than a false alarm'
 _WEIGHTS = 'the loss should stay a cross-entropy with fixed weights'
 _GENTLE = 'frequent classes should keep their scores'
 _ACCURACY = 'only mean accuracy counts'
+_CHEAPER = 'frequent classes should keep their scores, in less time than with Lovász soft-max'
 _HARD = 'hard or small objects are lost in the mean'
 _QUICK = f'{_HARD}, and a training step should take hardly longer'
 
@@ -47,6 +48,7 @@ RULES = (
     Rule('few pixels', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
     Rule('few pixels', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
     Rule('few pixels', 'ce-lovasz', _GENTLE, 'baselines'),
+    Rule('few pixels', 'unified-focal', _CHEAPER, 'baselines'),
     Rule('few pixels', 'balanced-softmax', _ACCURACY, 'baselines'),
     Rule('few pixels', 'focal', _ACCURACY, 'baselines'),
     Rule('few pixels', 'wce-auto', _WEIGHTS, 'baselines'),
