@@ -81,30 +81,39 @@ class _RegionSums(torch.autograd.Function):
         seg_logits, seg_label = ctx.saved_tensors
         ignore_index, align_corners = ctx.options
         slopes = torch.stack([grad_predicted, grad_predicted + grad_true])
-        background, foreground = slopes.to(working_dtype(seg_logits))[..., None]
+        background, foreground = slopes.to(working_dtype(seg_logits))
 
         def gradient_of(part: tuple[int, slice], logits: Tensor) -> Tensor:
-            probability, of_label = _read(logits, seg_label[part], ignore_index)
-            slope = torch.where(of_label, foreground, background)
-            slope -= (slope * probability).sum(0)
-            return slope.mul_(probability).view(logits.shape)
+            probability, label, _ = _read(logits, seg_label[part], ignore_index)
+            own = probability.gather(0, label[None])[0]
+            common = probability.T.mv(background) + own * (foreground - background)[label]
+            gradient = (background[:, None] - common).mul_(probability)
+            gradient.scatter_(0, label[None], (own * (foreground[label] - common))[None])
+            return gradient.view(logits.shape)
 
         resizing = resizing_of(seg_logits, seg_label, align_corners)
         stripes = row_stripes(seg_logits, seg_label)
         return gradient_in_stripes(gradient_of, stripes, seg_logits, resizing), *[None] * 3
 
 
-def _read(logits: Tensor, label: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Returns probabilities (C, P), 0 where ignored, and whether a class is the label (C, P)."""
-    ignored = label.flatten() == ignore_index
+def _read(logits: Tensor, label: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns probabilities (C, P) and labels (P,), 0 where ignored, and what is valid (P,)."""
+    label = label.flatten()
+    valid = label != ignore_index
     probability = F.softmax(logits, 0, dtype=working_dtype(logits)).flatten(1)
-    classes = torch.arange(len(logits), dtype=torch.int32, device=label.device)[:, None]
-    of_label = classes == label.flatten().masked_fill(ignored, -1).int()
-    return torch.where(ignored, 0.0, probability), of_label
+    return torch.where(valid, probability, 0.0), torch.where(valid, label, 0), valid
 
 
-def _sums(probability: Tensor, of_label: Tensor) -> Tensor:
+def _sums(probability: Tensor, label: Tensor, valid: Tensor) -> Tensor:
     """Returns the three sums (3, C) of :class:`RegionSums`."""
     double = dict(dtype=torch.float64)
-    true_positive = torch.where(of_label, probability, 0.0).sum(1, **double)
-    return torch.stack([true_positive, probability.sum(1, **double), of_label.sum(1)])
+    predicted = probability.sum(1, **double)
+    if probability.device.type == 'cpu':
+        own = torch.stack([probability.gather(0, label[None])[0], valid]).double()
+        true_positive, pixels = own.new_zeros(2, len(probability)).index_add(1, label, own)
+    else:  # a GPU adds scattered numbers in no fixed order
+        classes = torch.arange(len(probability), device=label.device)[:, None]
+        of_label = (classes == label) & valid
+        true_positive = torch.where(of_label, probability, 0.0).sum(1, **double)
+        pixels = of_label.sum(1, **double)
+    return torch.stack([true_positive, predicted, pixels])
