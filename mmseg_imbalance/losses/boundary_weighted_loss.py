@@ -39,6 +39,7 @@ class BoundaryWeightedLoss(PixelWeightingLoss):
         ValueError: For a factor < 0 or sigma ≤ 0, or if one is not finite.
 
     Example:
+        >>> import torch
         >>> loss = BoundaryWeightedLoss(factor=1, sigma=1)
         >>> label = torch.tensor([[[0, 0, 0, 1, 1]]])
         >>> loss.weigh(PixelScores(torch.zeros(1, 1, 5), None, 2), label, label != 255)[0]
