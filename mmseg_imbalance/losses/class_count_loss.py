@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..ops import PixelScores, class_counts, class_values, safe_divisor
+from ..ops import PixelScores, class_counts, per_pixel, safe_divisor
 from ..utils.distributed import all_reduce, get_dist_info
 from .pixel_weighting_loss import PixelWeightingLoss
 
@@ -132,7 +132,7 @@ class ClassCountLoss(PixelWeightingLoss):
         if sync:  # every process divides by its share of the common divisor
             divisor = divisor / get_dist_info()[1]
         dtype = scores.loss.dtype
-        return class_values(class_weight.to(dtype), label), safe_divisor(divisor.to(dtype))
+        return per_pixel(class_weight.to(dtype), label), safe_divisor(divisor.to(dtype))
 
     def _divisor(self, pixels: Tensor, class_weight: Tensor) -> Tensor:
         """Returns Z (1,) float64, from the pixels of every class and, for ``'all'``, of all."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..ops import class_values, pixel_cross_entropy, plain_tensor
+from ..ops import per_pixel, pixel_cross_entropy, plain_tensor
 from ..ops.kernels import kernels_apply, kernels_if
 from ..ops.pixel_cross_entropy import PixelScores
 from .segmentation_loss import SegmentationLoss
@@ -220,6 +220,8 @@ class PixelWeightingLoss(SegmentationLoss):
         with kernels_if(self.kernels):
             scores = self.score(seg_logits, seg_label, ignore_index)
             pixel_loss = scores.loss
+            if weight is not None:  # it may be anything where ignored
+                weight = torch.where(valid, weight, 0.0)
             factor = self._factor(seg_label, valid, weight)
             if factor is not None:
                 pixel_loss = pixel_loss * factor
@@ -241,14 +243,13 @@ class PixelWeightingLoss(SegmentationLoss):
         return weighted_mean(loss, weight, divisor.contiguous(), float(self.loss_weight))
 
     def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
-        """Returns class weight times the pixel sampler's weight, None if both are missing.
-
-        It is 0 where not valid, whatever the pixel sampler's weight is there.
-        """
-        if weight is not None:
-            weight = torch.where(valid, weight, 0.0)
+        """Returns class weight times the pixel sampler's weight, None if both are missing."""
         if self.class_weight is None:
             return weight
-        num_classes = len(self.class_weight)
-        factor = class_values(self.class_weight, torch.where(valid, seg_label, num_classes))
+        factor = self._class_factor(seg_label, valid)
         return factor if weight is None else factor * weight
+
+    def _class_factor(self, seg_label: Tensor, valid: Tensor) -> Tensor:
+        """Returns the class weight of every pixel, 0 where not valid."""
+        label = torch.where(valid, seg_label, len(self.class_weight))
+        return per_pixel(self.class_weight, label)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..ops import class_mask, class_values, pixel_cross_entropy, region_sums, tversky_losses
+from ..ops import class_mask, per_pixel, pixel_cross_entropy, region_sums, tversky_losses
 from ..registry import MODELS
 from .region_loss import RegionLoss, check_classes
 
@@ -105,7 +105,7 @@ class UnifiedFocalLoss(RegionLoss):
         pixels = pixel_cross_entropy(seg_logits, seg_label, ignore_index, align_corners).loss
         # As in SoftmaxFocalLoss: the power's gradient is infinite at 0.
         missing = (-torch.expm1(-pixels)).clamp(min=1e-7)
-        factor, exponent = (class_values(x.to(pixels.dtype), label) for x in of_class[:2])
+        factor, exponent = (per_pixel(x.to(pixels.dtype), label) for x in of_class[:2])
         focal = (factor * missing**exponent * pixels).sum() / sums.pixels.sum().clamp(min=1)
         return (self.balance * focal + (1 - self.balance) * tversky).to(pixels.dtype)
 

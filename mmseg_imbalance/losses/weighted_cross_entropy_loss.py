@@ -1,6 +1,5 @@
 """Class-weighted cross-entropy."""
 
-import torch
 from torch import Tensor
 
 from ..ops import safe_divisor
@@ -72,10 +71,10 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
         """Returns the class weight of every valid pixel, and the divisor Z."""
         if self.class_weight is None:
             return super().weigh(scores, seg_label, valid)
-        weight = super()._factor(seg_label, valid, None)
+        weight = self._class_factor(seg_label, valid)
         total = weight.sum() if self.normalizer == 'weight' else valid.sum()
         return weight, safe_divisor(total.to(weight.dtype)[None])
 
     def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
         """Returns the pixel sampler's weight alone, since ``weigh`` has the class weights."""
-        return None if weight is None else torch.where(valid, weight, 0.0)
+        return weight

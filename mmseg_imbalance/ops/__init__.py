@@ -2,11 +2,11 @@
 
 from .class_counts import class_counts
 from .class_shares import class_mask, class_shares
-from .class_values import class_values
 from .histogram import histogram
 from .labels import check_labels
 from .lovasz import lovasz_softmax
 from .max_pooling import max_pooling_weights
+from .per_pixel import per_pixel
 from .pixel_cross_entropy import PixelScores, pixel_cross_entropy
 from .plain_tensor import plain_tensor
 from .recall import recall_class_weights
@@ -23,11 +23,11 @@ __all__ = [
     'class_counts',
     'class_mask',
     'class_shares',
-    'class_values',
     'class_mean',
     'histogram',
     'lovasz_softmax',
     'max_pooling_weights',
+    'per_pixel',
     'pixel_cross_entropy',
     'plain_tensor',
     'recall_class_weights',

@@ -34,7 +34,7 @@ def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
         name: Name of the numbers, for errors.
 
     Returns:
-        The numbers, ≥ 0 and finite in single precision.
+        The numbers, finite and ≥ 0.
 
     Raises:
         ClassValuesError: If the file or a number is invalid; names the file and says why.
@@ -56,6 +56,9 @@ def load_class_values(values: Sequence[float] | str, name: str) -> list[float]:
 def load_class_weight(class_weight: Sequence[float] | str | None) -> list[float] | None:
     """Reads and checks given class weights, as :func:`load_class_values` does; None stays None.
 
+    Returns:
+        The weights, ≥ 0 and finite in single precision, or None.
+
     Raises:
         ClassValuesError: If the file or a weight is invalid; names the file and says why.
     """
@@ -66,7 +69,14 @@ def load_class_weight(class_weight: Sequence[float] | str | None) -> list[float]
             f'class_weight {class_weight!r} is neither a {", ".join(SUFFIXES)} file nor the name '
             f'of a method; those are {", ".join(METHODS)}'
         )
-    return load_class_values(class_weight, 'class_weight')
+    weights = load_class_values(class_weight, 'class_weight')
+    if max(weights) > _LARGEST:
+        raise ClassValuesError(
+            f'{source_of(class_weight, "class_weight")}: that of class '
+            f'{weights.index(max(weights))} is {max(weights)}, which is infinite in single '
+            'precision'
+        )
+    return weights
 
 
 def source_of(values: Sequence[float] | str | None, name: str) -> str:
@@ -86,10 +96,8 @@ def _number(value: object, index: int, source: str) -> float:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not 0 <= number <= _LARGEST:
-        raise ClassValuesError(
-            f'{source}: that of class {index} is {number}, not ≥ 0 and finite in single precision'
-        )
+    if not 0 <= number < math.inf:
+        raise ClassValuesError(f'{source}: that of class {index} is {number}, not finite and ≥ 0')
     return number
 
 

@@ -21,7 +21,7 @@ if ON_A_GPU:
     marks.append(pytest.mark.gpu)
 
 _USERS = (
-    'mmseg_imbalance.ops.class_values',
+    'mmseg_imbalance.ops.per_pixel',
     'mmseg_imbalance.ops.pixel_cross_entropy',
     'mmseg_imbalance.ops.max_pooling',
     'mmseg_imbalance.ops.class_counts',

@@ -41,7 +41,7 @@ def compile_instead(self, *args, grid, warmup, num_warps, **kwargs):
 
 compiled_kernels = set()
 JITFunction.run = compile_instead
-from mmseg_imbalance.ops.kernels import class_counts, class_values, lovasz, max_pooling, score
+from mmseg_imbalance.ops.kernels import class_counts, per_pixel, lovasz, max_pooling, score
 from mmseg_imbalance.ops.kernels import upsampled
 from mmseg_imbalance.ops.kernels.weighted_mean import weighted_mean
 
@@ -67,7 +67,7 @@ for p in (1, 1.05, 1.7, 4):
     max_pooling.weights(losses.detach(), losses > 0, p, 0.25)
 class_counts.count(pred, label, 19, 255)
 for dtype in (torch.float32, torch.float64):
-    class_values.spread(torch.zeros(19, dtype=dtype), label)
+    per_pixel.spread(torch.zeros(19, dtype=dtype), label)
 weighted_mean(losses, losses.detach(), torch.ones(2), 1.0).backward()
 print(len(compiled_kernels))
 """

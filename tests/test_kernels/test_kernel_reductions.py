@@ -7,7 +7,7 @@ from kernel_device import DEVICE, marks
 
 from mmseg_imbalance.ops.kernels import available
 from mmseg_imbalance.ops.kernels.class_counts import count
-from mmseg_imbalance.ops.kernels.class_values import spread
+from mmseg_imbalance.ops.kernels.per_pixel import spread
 from mmseg_imbalance.ops.kernels.weighted_mean import weighted_mean
 
 pytestmark = marks

@@ -165,6 +165,20 @@ def test_one_channel_for_two_classes_is_weighed_as_the_sigmoid_has_it():
     assert recorder.take() is None  # it no longer listens
 
 
+def test_compiled_loss_of_another_kind():
+    loss = MODELS.build(CE)
+    recorder = WeightingRecorder(loss, MODELS.build(LMP))
+    compiled = torch.compile(loss, backend='eager')
+    logits, label = torch.randn(2, 3, 5, 6), torch.randint(0, 3, (2, 5, 6))
+    for i in range(4):
+        if i % 2:
+            recorder.start()
+        compiled(logits * (1 + i), label)
+        if i % 2:
+            expected = F.cross_entropy(logits * (1 + i), label, reduction='none')
+            torch.testing.assert_close(recorder.take().pixel_loss, expected)
+
+
 def _train_of_rank(rank, folder):
     torch.set_num_threads(1)
     os.environ['LOCAL_RANK'] = str(rank)

@@ -10,7 +10,7 @@ from .shares import BLOCK, ceil_div
 
 
 def spread(values: Tensor, label: Tensor) -> Tensor:
-    """Computes ``ops.class_values`` of contiguous ``values`` and ``label``."""
+    """Computes ``ops.per_pixel`` of contiguous ``values`` and ``label``."""
     found = torch.empty(label.shape, dtype=values.dtype, device=label.device)
     pixels = label.numel()
     with device_of(label):

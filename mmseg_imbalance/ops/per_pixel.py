@@ -6,7 +6,7 @@ from torch import Tensor
 from .kernels import kernels_apply
 
 
-def class_values(values: Tensor, label: Tensor) -> Tensor:
+def per_pixel(values: Tensor, label: Tensor) -> Tensor:
     """Returns the value of every pixel's class, and 0 for pixels that have none.
 
     Args:
@@ -17,13 +17,13 @@ def class_values(values: Tensor, label: Tensor) -> Tensor:
         (…), the dtype of ``values``.
 
     Example:
-        >>> class_values(torch.tensor([0.5, 2.0]), torch.tensor([[0, 1], [1, 2]]))
+        >>> per_pixel(torch.tensor([0.5, 2.0]), torch.tensor([[0, 1], [1, 2]]))
         tensor([[0.5000, 2.0000],
                 [2.0000, 0.0000]])
     """
     values = values.detach()
     if kernels_apply(label):
-        from .kernels.class_values import spread
+        from .kernels.per_pixel import spread
 
         return spread(values.contiguous(), label.contiguous())
     table = torch.cat([values, values.new_zeros(1)])
