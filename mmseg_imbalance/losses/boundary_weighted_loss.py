@@ -69,7 +69,7 @@ class BoundaryWeightedLoss(PixelWeightingLoss):
         for _ in ('columns', 'rows'):
             near = _spread(near.transpose(1, 2), self.sigma)
         weight = valid * (1 + self.factor * near)
-        return weight, weight.sum().clamp(min=1)[None]
+        return weight, weight.sum()[None]
 
 
 def _boundary(label: Tensor, valid: Tensor) -> Tensor:

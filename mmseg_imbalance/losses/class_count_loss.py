@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..ops import PixelScores, class_counts, per_pixel, safe_divisor
+from ..ops import PixelScores, class_counts, per_pixel
 from ..utils.distributed import all_reduce, get_dist_info
 from .pixel_weighting_loss import PixelWeightingLoss
 
@@ -131,8 +131,7 @@ class ClassCountLoss(PixelWeightingLoss):
         divisor = self._divisor(counts[0], class_weight)
         if sync:  # every process divides by its share of the common divisor
             divisor = divisor / get_dist_info()[1]
-        dtype = scores.loss.dtype
-        return per_pixel(class_weight.to(dtype), label), safe_divisor(divisor.to(dtype))
+        return per_pixel(class_weight.to(scores.loss.dtype), label), divisor
 
     def _divisor(self, pixels: Tensor, class_weight: Tensor) -> Tensor:
         """Returns Z (1,) float64, from the pixels of every class and, for ``'all'``, of all."""

@@ -174,7 +174,7 @@ class LossMaxPooling(PixelWeightingLoss):
         else:
             losses, mask = scores.loss.reshape(1, -1), valid.reshape(1, -1)
         weights = max_pooling_weights(losses.float(), mask, self.p, self.ratio)
-        return weights.view_as(scores.loss), mask.sum(1).clamp(min=1)
+        return weights.view_as(scores.loss), mask.sum(1)
 
     def curves(self, weighing: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """Returns ``'saturated'``, the share of pixels with the largest possible weight.

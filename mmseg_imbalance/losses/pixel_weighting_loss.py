@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..ops import per_pixel, pixel_cross_entropy, plain_tensor
+from ..ops import per_pixel, pixel_cross_entropy, plain_tensor, safe_divisor
 from ..ops.kernels import kernels_apply, kernels_if
 from ..ops.pixel_cross_entropy import PixelScores
 from .segmentation_loss import SegmentationLoss
@@ -24,7 +24,7 @@ class WeighedPixels(NamedTuple):
             for 1.
         pixel_loss: (N, H, W), the losses of ``scores`` times ``factor``.
         weighing: (N, H, W), weights from :meth:`PixelWeightingLoss.weigh`.
-        divisor: (G,), divisors from ``weigh``.
+        divisor: (G,), divisors from ``weigh``, ≥ 0.
     """
 
     scores: PixelScores
@@ -138,11 +138,11 @@ class PixelWeightingLoss(SegmentationLoss):
             valid: (N, H, W) bool, False where the label is ignored.
 
         Returns:
-            The weights (N, H, W) and G divisors (G,). For the mean, the batch is cut into G equal
-            groups of images. Each group's sum of weighted losses is divided by its divisor, and
-            the mean over the groups is taken.
+            The weights (N, H, W) and G divisors (G,), ≥ 0. For the mean, the batch is cut into G
+            equal groups of images. Each group's sum of weighted losses is divided by its divisor,
+            by 1 if this is 0, and the mean over the groups is taken.
         """
-        return valid.float(), valid.sum().clamp(min=1)[None]
+        return valid.float(), valid.sum()[None]
 
     def curves(self, weighing: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """Returns this loss's own numbers for :class:`WeightingCurvesHook`, here none.
@@ -204,7 +204,8 @@ class PixelWeightingLoss(SegmentationLoss):
             return self.loss_weight * weighted.sum() / (avg_factor + _EPS)
         groups = len(divisor)
         sums = weighted.reshape(groups, weighted.numel() // max(groups, 1)).sum(1)
-        return self.loss_weight * (sums / divisor).sum() / max(groups, 1)
+        means = sums / safe_divisor(divisor.to(sums.dtype))
+        return self.loss_weight * means.sum() / max(groups, 1)
 
     def weighed_pixels(
         self,

@@ -2,7 +2,6 @@
 
 from torch import Tensor
 
-from ..ops import safe_divisor
 from ..ops.pixel_cross_entropy import PixelScores
 from ..registry import MODELS
 from .pixel_weighting_loss import PixelWeightingLoss
@@ -73,7 +72,7 @@ class WeightedCrossEntropyLoss(PixelWeightingLoss):
             return super().weigh(scores, seg_label, valid)
         weight = self._class_factor(seg_label, valid)
         total = weight.sum() if self.normalizer == 'weight' else valid.sum()
-        return weight, safe_divisor(total.to(weight.dtype)[None])
+        return weight, total[None]
 
     def _factor(self, seg_label: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor | None:
         """Returns the pixel sampler's weight alone, since ``weigh`` has the class weights."""

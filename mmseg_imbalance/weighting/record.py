@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..losses.upsampled_logits import UpsampledLogits
+from ..ops import safe_divisor
 from ..ops.weight_support import class_mean, weight_support
 from ..utils.predicted_classes import predicted_classes
 
@@ -42,7 +43,8 @@ class PixelWeighting(NamedTuple):
         """Returns the weights (N, H, W) in units of a pixel's weight in each group's mean."""
         groups = len(self.divisor)
         pixels = self.valid.reshape(groups, -1).sum(1)
-        relative = self.weight.reshape(groups, -1) * (pixels / self.divisor)[:, None]
+        share = pixels / safe_divisor(self.divisor.to(self.weight.dtype))
+        relative = self.weight.reshape(groups, -1) * share[:, None]
         return relative.view_as(self.weight)
 
 

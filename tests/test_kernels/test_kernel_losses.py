@@ -99,7 +99,7 @@ def test_without_a_valid_pixel_the_loss_is_0(make, monkeypatch):
 
 @pytest.mark.filterwarnings('ignore::UserWarning')  # the profiler's
 @pytest.mark.parametrize(
-    ('name', 'launches'), [('lmp', 15), ('lmp p = 1', 15), ('recall', 23), ('weighted', 13)]
+    ('name', 'launches'), [('lmp', 14), ('lmp p = 1', 14), ('recall', 20), ('weighted', 11)]
 )
 def test_kernels_of_a_step(name, launches, monkeypatch):
     use_kernels(monkeypatch, True)

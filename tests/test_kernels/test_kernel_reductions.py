@@ -38,16 +38,18 @@ def test_values_of_classes(dtype):
     assert not spread(values.to(DEVICE), wrong.to(DEVICE)).any()
 
 
-@pytest.mark.parametrize(('groups', 'pixels'), [(1, 1), (3, 1000), (2, 5000)])
-def test_weighted_mean_and_its_gradient(groups, pixels):
+@pytest.mark.parametrize(
+    ('pixels', 'divisor', 'counts_as'),
+    [(1, [3], [3]), (1000, [0, 2, 9], [1, 2, 9]), (5000, [1e-42, 0.3], [1, 0.3])],
+)
+def test_weighted_mean_and_its_gradient(pixels, divisor, counts_as):
     g = torch.Generator().manual_seed(0)
-    loss, weight = torch.rand(2, groups, pixels, generator=g).to(DEVICE)
-    divisor = torch.arange(1, groups + 1).to(DEVICE)
+    loss, weight = torch.rand(2, len(divisor), pixels, generator=g).to(DEVICE)
     x = loss.clone().requires_grad_()
-    mean = weighted_mean(x, weight, divisor, 0.4)
+    mean = weighted_mean(x, weight, torch.tensor(divisor).to(DEVICE), 0.4)
     (3 * mean).backward()
     reference = loss.double().requires_grad_()
-    expected = 0.4 * ((reference * weight).sum(1) / divisor).mean()
+    expected = 0.4 * ((reference * weight).sum(1) / torch.tensor(counts_as).to(DEVICE)).mean()
     (3 * expected).backward()
     torch.testing.assert_close(mean.double(), expected.detach(), rtol=1e-6, atol=0)
     torch.testing.assert_close(x.grad.double(), reference.grad, rtol=1e-6, atol=0)

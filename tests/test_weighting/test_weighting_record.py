@@ -184,7 +184,7 @@ def test_running_counts_are_used_and_stay_as_they_are():
         counts = loss.running_counts.clone()
         kept = recorder.take()
         assert torch.equal(loss.running_counts, counts) and loss.training
-        total = (kept.weight * kept.pixel_loss).sum() / kept.divisor
+        total = (kept.weight * kept.pixel_loss).sum() / kept.divisor.float()
         torch.testing.assert_close(total.squeeze(), value)
 
 

@@ -10,6 +10,7 @@ from .available import device_of
 from .shares import BLOCK, ceil_div, next_power_of_2, shares
 
 _PROGRAMS = 264
+_TINY = tl.constexpr(1.1754943508222875e-38)  # the smallest normal float32 number
 
 
 def weighted_mean(loss: Tensor, weight: Tensor, divisor: Tensor, factor: float) -> Tensor:
@@ -18,7 +19,7 @@ def weighted_mean(loss: Tensor, weight: Tensor, divisor: Tensor, factor: float) 
     Args:
         loss: (G, S) float32, contiguous.
         weight: (G, S) float32, contiguous; no gradient.
-        divisor: (G,), a floating or integer dtype; no gradient.
+        divisor: (G,) ≥ 0, a floating or integer dtype; 0 counts as 1; no gradient.
         factor: Factor of the mean.
 
     Returns:
@@ -74,6 +75,13 @@ def _sum_kernel(losses, weights, sums, S, LOOPS: tl.constexpr, B: tl.constexpr):
 
 
 @triton.jit
+def _safe(divisor):
+    """Computes ``ops.safe_divisor``."""
+    divisor = divisor.to(tl.float32)
+    return tl.where(divisor < _TINY, 1.0, divisor)
+
+
+@triton.jit
 def _mean_kernel(
     sums, divisors, mean, G, programs, factor, GROUPS: tl.constexpr, B: tl.constexpr
 ):  # fmt: skip
@@ -81,8 +89,8 @@ def _mean_kernel(
     program = tl.arange(0, B)
     inside = (group < G)[:, None] & (program < programs)[None, :]
     sum = tl.load(sums + group[:, None] * programs + program[None, :], mask=inside, other=0.0)
-    divisor = tl.load(divisors + group, mask=group < G, other=1).to(tl.float64)
-    total = tl.sum(tl.sum(sum, 1) / divisor, 0)
+    divisor = _safe(tl.load(divisors + group, mask=group < G, other=1))
+    total = tl.sum(tl.sum(sum, 1) / divisor.to(tl.float64), 0)
     tl.store(mean, (total * factor / G).to(tl.float32))
 
 
@@ -91,6 +99,6 @@ def _spread_kernel(weights, divisors, grad_mean, grad, S, G, factor, B: tl.const
     group = tl.program_id(1)
     pixel = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     at = group.to(tl.int64) * S + pixel
-    scale = tl.load(grad_mean) * factor / (tl.load(divisors + group).to(tl.float32) * G)
+    scale = tl.load(grad_mean) * factor / (_safe(tl.load(divisors + group)) * G)
     weight = tl.load(weights + at, mask=pixel < S, other=0.0)
     tl.store(grad + at, weight * scale, mask=pixel < S)
