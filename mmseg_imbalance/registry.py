@@ -16,8 +16,8 @@ _DISTRIBUTIONS = {  # that install each import name
     'mmseg': ('mmsegmentation', 'onedl-mmsegmentation'),
 }
 _WAY_OUT = (
-    "install one of the two stacks: pip install 'mmseg-imbalance[onedl]' (the maintained fork) "
-    "or 'mmseg-imbalance[openmmlab]' (upstream OpenMMLab), never both"
+    "install one of the two stacks, in a clone of mmseg_imbalance: pip install '.[onedl]' (the "
+    "maintained fork) or '.[openmmlab]' (upstream OpenMMLab), never both"
 )
 # The modules that a registry has to import to know all classes of this package. mmengine imports
 # them at the first look-up, so that importing the package stays fast.

@@ -114,7 +114,7 @@ def the_sentence(done) -> str:
     """The one line of an import that failed, which names both extras."""
     assert done.returncode == 1
     (last,) = [line for line in done.stderr.splitlines() if line.startswith('ImportError: mmseg_i')]
-    assert 'mmseg-imbalance[onedl]' in last and 'mmseg-imbalance[openmmlab]' in last
+    assert "'.[onedl]'" in last and "'.[openmmlab]'" in last
     return last
 
 

@@ -10,7 +10,7 @@ options = {
 }
 methods = {
     '_delete_': True,
-    **{key: _base_.methods[key] for key in ('ce', 'lmp-balanced', 'recall')},
+    **{key: _base_.methods[key] for key in ('ce', 'lmp-lovasz', 'recall')},
 }
-highlights = ['ce', 'lmp-balanced', 'recall']
+highlights = ['ce', 'lmp-lovasz', 'recall']
 targets = []

@@ -15,6 +15,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmseg_imbalance.hooks.fused_upsampling import find_heads, fuse
+from mmseg_imbalance.utils.find_loss import losses_of
 
 from .measure import Measurement
 
@@ -29,6 +30,8 @@ TRAINED_LOSSES = {
 
 class Training:
     """A model on random images and labels; the losses of its heads can be exchanged.
+
+    Losses have the ``loss_weight`` of the head's own, of the first one if it has several.
 
     Args:
         cfg: Config of a training. ``model`` and ``optim_wrapper`` are used; no weights are loaded.
@@ -52,7 +55,7 @@ class Training:
         self.optimizer = build_optim_wrapper(self.model, wrapper)
         self.heads = find_heads(self.model)
         self.loss_weights = {
-            path: head.loss_decode.loss_weight for path, head in self.heads.items()
+            path: losses_of(head)[0].loss_weight for path, head in self.heads.items()
         }
         self.size, self.device = size, device
         self.set_images(images)

@@ -146,7 +146,18 @@ class Comparison:
         return next((run.image_share for run in self.runs if run.image_share), {})
 
     def difference(self, method: RunGroup, kind: str, name: str) -> Spread:
-        """Summarises how far a class's score exceeds the baseline's, in percentage points."""
+        """Summarises how far a class's score exceeds the baseline's, in percentage points.
+
+        Runs with the same seed are compared with each other if every run of the method or of the
+        baseline has such a partner; else the means over all runs are.
+        """
+        own, base = (
+            {run.seed: run.scores[kind][name] for run in group.runs if run.seed is not None}
+            for group in (method, self.base)
+        )
+        shared = own.keys() & base.keys()
+        if len(shared) in (len(method.runs), len(self.base.runs)):
+            return Spread.of([own[seed] - base[seed] for seed in sorted(shared)])
         return method.score(kind, name) - self.base.score(kind, name)
 
     def to_json(self) -> str:

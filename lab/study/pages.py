@@ -1,16 +1,17 @@
 """Inserts tables of results into hand-written pages."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmseg_imbalance.utils.command_line import first_line
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_atomically
 
+from .across_studies import across_studies_table
 from .results import Results
 from .run_tables import Table
-from .tables import TABLES
+from .tables import TABLES, TABLES_OF_SEEDS
 
 _PLACE = re.compile(
     r'(?P<head><!-- results: (?P<words>[^\n]*?) -->\n).*?(?P<end><!-- end of results -->)',
@@ -23,7 +24,8 @@ def fill_page(text: str, results: Mapping[str, Results], where: str) -> str:
 
     A place starts with the line ``<!-- results: PLAN TABLE [METHOD …] -->`` and ends with
     ``<!-- end of results -->``. TABLE is one of :data:`TABLES`. The methods are its rows; if none
-    are named, it has all.
+    are named, it has all. With several plans, ``PLAN=HEADING,PLAN=HEADING …`` and no TABLE, it is
+    that of :func:`across_studies_table`; a heading has ``_`` for spaces.
 
     Args:
         text: The page in Markdown.
@@ -48,15 +50,29 @@ def fill_page(text: str, results: Mapping[str, Results], where: str) -> str:
 
 def asked_table(words: list[str], results: Mapping[str, Results], where: str) -> Table:
     """Returns the table that the words of a place ask for."""
+    if '=' in words[0]:
+        return _asked_across(words, results, where)
     for word, known in zip([*words, '', ''][:2], (results, TABLES), strict=True):
-        if word not in known:
-            raise ToolError(f'{where} asks for {word!r}; there are {", ".join(known)}')
+        _check_known([word], known, where)
     found, keys = results[words[0]], words[2:]
-    unknown = [key for key in keys if key not in found.trained]
-    if unknown:
-        raise ToolError(f'{where} asks for {unknown[0]!r}; there are {", ".join(found.trained)}')
+    _check_known(keys, found.trained if words[1] in TABLES_OF_SEEDS else found.plan.methods, where)
     methods = [found.plan.methods[key] for key in keys] or None
     return TABLES[words[1]](found, methods)
+
+
+def _asked_across(words: list[str], results: Mapping[str, Results], where: str) -> Table:
+    headings = dict(study.split('=', 1) for study in words[0].split(','))
+    _check_known(headings, results, where)
+    found = {heading.replace('_', ' '): results[plan] for plan, heading in headings.items()}
+    known = dict.fromkeys(key for study in found.values() for key in study.plan.methods)
+    _check_known(words[1:], known, where)
+    return across_studies_table(found, words[1:])
+
+
+def _check_known(asked: Iterable[str], known: Iterable[str], where: str) -> None:
+    for word in asked:
+        if word not in known:
+            raise ToolError(f'{where} asks for {word!r}; there are {", ".join(known)}')
 
 
 def update_page(path: Path, results: Mapping[str, Results], check: bool = False) -> bool:

@@ -91,8 +91,10 @@ class Results:
             key: The mean.
             relative: Whether to use percent of the baseline's mean instead of percentage points.
         """
-        base = {r.trial.seed: r.run.means[key] for r in self.trained[self.plan.baseline]}
-        own = {r.trial.seed: r.run.means[key] for r in self.trained[method.key]}
+        own, base = (
+            {r.trial.seed: r.run.means[key] for r in self.trained.get(k, ())}
+            for k in (method.key, self.plan.baseline)
+        )
         return _gain(own, base, relative)
 
     def judged_gain(self, method: Method, key: str) -> Spread:

@@ -79,7 +79,8 @@ def by_images_table(results: Results, methods: Sequence[Method] | None = None) -
 def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
     """Returns time and peak memory of a training step, also as multiples of the baseline's.
 
-    Without ``methods``, it has those that were trained or whose cost was measured.
+    Without ``methods``, it has those that were trained or whose cost was measured. There are no
+    multiples of what was measured on another machine.
 
     Raises:
         ToolError: If the cost of the baseline was not measured.
@@ -101,6 +102,8 @@ def cost_table(results: Results, methods: Sequence[Method] | None = None) -> Tab
         memory = ['–', '–']
         if cost.memory and base.memory:
             memory = [f'{cost.memory:.0f}', f'{cost.memory / base.memory:.2f}']
+        if cost.machine != base.machine:
+            time[1] = memory[1] = '–'
         rows.append([method.name, *(Number(text, '') for text in time + memory)])
     header = ['method', 's / iteration', '× CE', 'peak memory, MiB', '× CE']
     return Table('Time and memory of the training', header, rows)
@@ -179,7 +182,7 @@ def calibrated_table(results: Results, methods: Sequence[Method] | None = None) 
     return Table('With offsets (%)', ['method', 'offsets for', *MEANS.values()], rows)
 
 
-TABLES = {
+TABLES_OF_SEEDS = {
     'summary': summary_table,
     'gains': gain_table,
     'targets': target_table,
@@ -187,13 +190,18 @@ TABLES = {
     'by-images': by_images_table,
     'IoU': partial(class_table, kind='IoU'),
     'recall': partial(class_table, kind='Acc'),
+}
+"""Functions that make the tables of methods that were trained with the plan's seeds, by name; they
+take results and methods (None for all)."""
+
+TABLES = TABLES_OF_SEEDS | {
     'cost': cost_table,
     'tuning': tuning_table,
     'left-out': left_out_table,
     'calibrated': calibrated_table,
     'equal-recall': equal_recall_table,
 }
-"""Functions that make the tables, by name; they take results and methods (None for all)."""
+"""Functions that make all tables, by name; those that are added leave out what was not measured."""
 
 
 def _mean_iou(records: Sequence[Record], names: Sequence[str]) -> Spread:

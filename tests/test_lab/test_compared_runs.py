@@ -102,6 +102,26 @@ def test_statistics_of_methods():
     assert lmp.mean('mIoU').mean == pytest.approx(np.nanmean(scores['IoU'][3:]))
 
 
+@pytest.mark.parametrize(
+    ('seeds', 'partners'),
+    [([0, 1, 2], 3), ([2, 0], 2), ([0, 1, 2, 3], 3), ([1, 7], 0), ([7, 8], 0), ([None], 0)],
+)
+def test_runs_with_the_same_seed_are_compared(seeds, partners):
+    base = {seed: made('ce', seed) for seed in range(3)}
+    own = {seed: made('lmp', seed) for seed in seeds}
+    comparison = compare_runs([(None, run) for run in (*base.values(), *own.values())])
+    ours, theirs = (
+        {seed: run.scores['IoU']['class 1'] for seed, run in runs.items()} for runs in (own, base)
+    )
+    if partners:
+        expected = Spread.of([ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()])
+        assert expected.runs == partners
+    else:
+        expected = Spread.of(list(ours.values())) - Spread.of(list(theirs.values()))
+    found = comparison.difference(comparison.others[0], 'IoU', 'class 1')
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
 def test_means_that_all_runs_share():
     def run(seed, **means):
         return None, made('ce', seed, means={'aAcc': 1.0, 'mIoU_tail': 4.0} | means)
@@ -172,10 +192,10 @@ def test_json_holds_everything():
     ce, lmp = content['methods']
     values = [run.scores['Acc']['class 1'] for run in runs]
     assert ce['scores']['Acc']['class 1']['mean'] == pytest.approx(np.mean(values[:2]))
+    gains = np.subtract(values[2:], values[:2])
     difference = lmp['differences']['Acc']['class 1']
-    assert difference['mean'] == pytest.approx(np.mean(values[2:]) - np.mean(values[:2]))
-    variances = np.var(values[:2], ddof=1) + np.var(values[2:], ddof=1)
-    assert difference['std'] == pytest.approx(np.sqrt(variances))
+    assert difference['mean'] == pytest.approx(np.mean(gains))
+    assert difference['std'] == pytest.approx(np.std(gains, ddof=1))
     assert lmp['scores']['IoU']['class 3'] == {'mean': None, 'std': None, 'runs': 0}
     assert lmp['means']['mIoU']['std'] == pytest.approx(
         np.std([run.means['mIoU'] for run in runs[2:]], ddof=1)

@@ -1,9 +1,13 @@
 """Tables in pages."""
 
+import dataclasses
+
 import pytest
+from squeezed import squeezed
 from study_results import made_plan, write_study
 
 from lab.study.pages import fill_page, update_page
+from lab.study.plan import Method
 from lab.study.results import Results
 from lab.study.tables import summary_table
 from mmseg_imbalance.utils.errors import ToolError
@@ -41,6 +45,26 @@ def test_pages_without_places_stay(results):
     assert fill_page('# Title\n', results, 'page.md') == '# Title\n'
 
 
+def test_methods_that_were_not_trained_with_the_seeds(results):
+    """They can be in tables that need no such training, which leave them out."""
+    plan = made_plan(lmp=Method('lmp', 'LMP', 'loss_max_pooling/lmp'))
+    results['toy'] = dataclasses.replace(results['toy'], plan=plan)
+    page = '<!-- results: toy tuning focal lmp -->\n<!-- end of results -->\n'
+    assert 'gamma' in fill_page(page, results, 'page.md')
+
+
+def test_gains_across_studies(results):
+    results['other'] = results['toy']
+    page = (
+        '<!-- results: toy=Drawn_streets,other=Others focal recall -->\n<!-- end of results -->\n'
+    )
+    header, _, focal, recall = fill_page(page, results, 'page.md').splitlines()[2:6]
+    assert squeezed(header) == '| method | Drawn streets | Others |'
+    cell = '+4.0 ± 0.0 / +13.0 / +0.0'
+    assert squeezed(recall) == f'| recall loss | {cell} | {cell} |'
+    assert focal.startswith('| focal loss ')
+
+
 @pytest.mark.parametrize(
     ('place', 'message'),
     [
@@ -48,6 +72,8 @@ def test_pages_without_places_stay(results):
         ('toy sumary', "page.md asks for 'sumary'; there are summary, gains"),
         ('toy summary lmp', "page.md asks for 'lmp'; there are ce, focal, recall"),
         ('toy', "page.md asks for ''; there are summary"),
+        ('toy=A,tay=B ce', "page.md asks for 'tay'; there are toy"),
+        ('toy=A lmp', "page.md asks for 'lmp'; there are ce, focal, recall"),
     ],
 )
 def test_what_there_is_not(results, place, message):

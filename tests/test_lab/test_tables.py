@@ -161,6 +161,17 @@ def test_memory_may_be_unknown(tmp_path):
     )
 
 
+def test_costs_on_another_machine_are_no_multiples(tmp_path):
+    for record in write_study(tmp_path):
+        if (record.trial.stage, record.trial.method) == ('cost', 'focal'):
+            dataclasses.replace(record, machine={'device': 'a GPU'}).write(tmp_path)
+    _, _, _, focal, recall = squeezed(
+        cost_table(Results.read(made_plan(), tmp_path)).to_markdown()
+    ).splitlines()
+    assert focal == '| focal loss | 0.550 | – | 1100 | – |'
+    assert recall == '| recall loss | 0.600 | 1.20 | 900 | 0.90 |'
+
+
 def test_tuning_shows_all_and_marks_the_choice(results):
     lines = squeezed(tuning_table(results).to_markdown()).splitlines()
     assert lines[2:] == [

@@ -8,7 +8,7 @@ import mmseg_imbalance
 from lab.speed.tables import training_table
 from lab.speed.training import Training, largest_batches, measure_training
 
-CONFIG = 'cross_entropy/ce_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py'
+CONFIG = 'loss_max_pooling/lmp-lovasz_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py'
 
 
 def test_every_step_trains_all_heads_with_its_loss(monkeypatch):

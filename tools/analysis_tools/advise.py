@@ -39,7 +39,7 @@ EXAMPLE = """example:
 A class is rare by pixels with less than 2 % of the training pixels, as the tail in all scores.
 It is rare by images if less than 10 % of the images contain it: sampling by class found bicycles
 that were in 5 %, and added nothing to recall loss on toy streets, where every class is in 38 % or
-more. On photographs with classes in between there is one training of each of five methods.
+more. On photographs with classes in between there is one training of each method.
 With --run, a class is missed if its recall there is below 50 %.
 A method is recommended only for results in lab/plans/results: mIoU rises by more than a standard
 deviation in more than half of the studies that have several runs of the method, and so does the IoU
