@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mmseg_imbalance.utils.files import write_atomically, write_figure
+from mmseg_imbalance.utils.markdown import escape_markdown
 
 from .compared_runs import Comparison
 from .equal_recall import equal_recall_figure, equal_recall_table
@@ -11,7 +12,6 @@ from .pareto import pareto_figure
 from .record import Record
 from .results import Results
 from .run_figures import MOST_METHODS, class_differences_figure, training_curves_figure
-from .run_tables import escape_markdown
 from .tables import TABLES
 
 

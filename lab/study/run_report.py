@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from mmseg_imbalance.utils.files import write_atomically, write_figure
+from mmseg_imbalance.utils.markdown import escape_markdown
 
 from .compared_runs import Comparison
 from .run_figures import class_differences_figure, training_curves_figure
-from .run_tables import Number, Table, details, escape_markdown, run_tables
+from .run_tables import Number, Table, details, run_tables
 
 _LATEX_HEAD = r'% Needs \usepackage{booktabs} in the preamble; \input this file in the document.'
 

@@ -1,6 +1,5 @@
 """Tables of compared runs in Markdown and LaTeX."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmseg_imbalance.evaluation.class_groups import GROUPS
-from mmseg_imbalance.utils.markdown import markdown_table
+from mmseg_imbalance.utils.markdown import escape_markdown, markdown_table
 
 from .compared_runs import Comparison, Spread
 
@@ -106,12 +105,6 @@ def details(comparison: Comparison) -> dict[str, str | None]:
 def escape_latex(text: str) -> str:
     """Escapes text so that LaTeX prints it literally."""
     return ''.join(_LATEX.get(character, character) for character in text)
-
-
-def escape_markdown(text: str) -> str:
-    """Escapes text so that Markdown shows it literally, also in a table."""
-    text = re.sub(r'([\\|*`<\[\]])', r'\\\1', text)
-    return re.sub(r'(?<![^\W_])_|_(?![^\W_])', r'\\_', text)  # '_' inside a word is literal
 
 
 def numbers(spreads: Sequence[Spread], digits: int = 1, sign: str = '') -> list[Number]:

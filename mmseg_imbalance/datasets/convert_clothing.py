@@ -92,7 +92,8 @@ def read_class_ids(path: Path) -> np.ndarray:
 
 def _load(path: Path, name: str) -> np.ndarray:
     try:
-        return loadmat(path)[name]
+        with path.open('rb') as file:
+            return loadmat(file)[name]
     except Exception as error:  # SciPy raises almost anything on damaged files
         reason = getattr(error, 'strerror', None) or first_line(error)
         reason = f'no variable {name}' if isinstance(error, KeyError) else reason

@@ -8,6 +8,7 @@ from ..statistics.class_statistics import ClassStatistics
 from ..statistics.count import BadLabelsError, count_pixels_of_classes
 from ..utils.command_line import one_line
 from ..utils.workers import run_in_workers
+from .label_check import reason_of
 from .label_maps import LabelMap, LabelMaps, find_label_maps
 
 _NAMED = 10  # maximum number of bad label maps that an error names
@@ -61,7 +62,7 @@ def _attempt(label: LabelMap, num_classes: int) -> np.ndarray | str:
     try:
         array = label.read()
     except Exception as error:  # users' loaders and files may raise anything
-        return one_line(str(error) or type(error).__name__)
+        return one_line(reason_of(error))
     try:
         return count_pixels_of_classes(array, num_classes, label.ignore_index)
     except ValueError as error:

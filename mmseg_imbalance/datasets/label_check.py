@@ -69,10 +69,10 @@ class CheckedFiles(BaseSegDataset):
             return self.pipeline(info)
         except Exception as error:  # pipelines raise anything, mostly without naming a file
             files = [info[key] for key in ('seg_map_path', 'img_path') if info.get(key)]
-            raise BadFileError(f'{" of ".join(files)}: {_reason(error)}') from error
+            raise BadFileError(f'{" of ".join(files)}: {reason_of(error)}') from error
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Returns an error's message, after its class name if the file may not be the cause."""
     text, name = first_line(error), type(error).__name__
     if isinstance(error, BadFileError | OSError | cv2.error) or text == name:

@@ -13,6 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset, MultiImageMixDataset
@@ -42,27 +43,30 @@ class LabelMap:
 
     Args:
         path (str): Absolute path of the file, or an address with ``://``.
-        info (dict): ``seg_map_path``, ``img_path``, ``label_map`` and ``reduce_zero_label``, as the
-            data set passes them to its pipeline.
+        info (dict): What the data set passes to its pipeline, with ``seg_map_path``, ``img_path``,
+            ``label_map`` and ``reduce_zero_label``.
         ignore_index (int): The data set's ignored label.
         loaders (tuple): The transforms of its pipeline that load annotations.
+        settings (tuple[str, ...]): Those of each loader.
     """
 
     path: str
     info: dict
     ignore_index: int
     loaders: tuple
+    settings: tuple[str, ...]
 
     @property
     def reading(self) -> str:
         """The settings that determine the class of a pixel, as JSON."""
+        by_loader = zip(self.loaders, self.settings, strict=True)
         return json.dumps(
             [
                 sorted((self.info['label_map'] or {}).items()),
                 bool(self.info['reduce_zero_label']),
                 self.ignore_index,
                 [type(loader).__name__ for loader in self.loaders],
-                *_own_settings(self.loaders),
+                *(settings for loader, settings in by_loader if _is_own(loader)),
             ]
         )
 
@@ -180,7 +184,7 @@ def _collect(dataset, found: list[LabelMap], roots: list[str]) -> np.ndarray:
     if isinstance(dataset, RepeatDataset):
         return np.tile(_collect(dataset.dataset, found, roots), dataset.times)
     if isinstance(dataset, MultiImageMixDataset):
-        for transform in inside(dataset.pipeline):
+        for transform in filter(_is_own, inside(dataset.pipeline)):
             _warn_of(type(transform), _LATER)
         return _collect(dataset.dataset, found, roots)
     if '_dataset' in getattr(dataset, '__dict__', {}):  # of MMEngine's `num_batch_per_epoch`
@@ -205,22 +209,22 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
             f'the pipeline of {type(dataset).__name__} loads no annotations; it has '
             f'{_names(transforms) or "no transforms"}, and needs one like LoadAnnotations'
         )
-    for transform in inside(transforms[transforms.index(loaders[-1]) + 1 :]):
+    for transform in filter(_is_own, inside(transforms[transforms.index(loaders[-1]) + 1 :])):
         _warn_of(type(transform), _LATER)
-    for loader in loaders[1:]:
+    for loader in filter(_is_own, loaders[1:]):
         _warn_of(type(loader), _SECOND)
     samples = [dataset.get_data_info(index) for index in range(len(dataset))]
     if not isinstance(dataset, CheckedFiles):  # which warn by themselves
         warn_of_left_out(dataset, samples)
-    labels = []
+    labels, settings = [], tuple(map(_settings, loaders))
     for info in samples:
         if 'seg_map_path' not in info:
             raise ValueError(
                 f'{type(dataset).__name__} has no label maps; set seg_map_path of its data_prefix'
             )
-        info = {key: info.get(key) for key in _INFO}
+        info = {**dict.fromkeys(_INFO), **info}
         path = _absolute(info['seg_map_path'])
-        labels.append(LabelMap(path, info, dataset.ignore_index, loaders))
+        labels.append(LabelMap(path, info, dataset.ignore_index, loaders, settings))
     if not labels:
         raise ValueError(
             f'{type(dataset).__name__} is empty: no image found for data_root '
@@ -231,9 +235,7 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
 
 @cache
 def _warn_of(kind: type, text: str) -> None:
-    """Warns of a transform, once, unless it is from a package whose transforms keep the ids."""
-    if kind.__module__.partition('.')[0] not in _KNOWN:
-        print_log(f'{kind.__name__} {text}', 'current', logging.WARNING)
+    print_log(f'{kind.__name__} {text}', 'current', logging.WARNING)
 
 
 def _root(data_root: str | None, paths: Sequence[str]) -> str:
@@ -265,21 +267,28 @@ def _common_folder(folders: Iterable[str]) -> str:
 def _same(a: LabelMap, b: LabelMap) -> bool:
     if a is b:
         return True
-    return a.reading == b.reading and _settings(a.loaders) == _settings(b.loaders)
+    return a.reading == b.reading and a.settings == b.settings
 
 
-def _settings(loaders: tuple) -> list[str]:
+def _settings(loader) -> str:
+    """Writes down the settings of a loader, as far as this can be done."""
+    settings = {key: _written(value) for key, value in vars(loader).items()}
     # The loader sets reduce_zero_label at the first label it reads, from LabelMap.info.
-    return [
-        repr({key: value for key, value in vars(loader).items() if key != 'reduce_zero_label'})
-        for loader in loaders
-    ]
+    settings.pop('reduce_zero_label', None)
+    return repr({key: value for key, value in settings.items() if ' at 0x' not in repr(value)})
 
 
-def _own_settings(loaders: tuple) -> list[str]:
-    """Settings of loaders that are not MMSegmentation's, as far as they can be written down."""
-    own = tuple(t for t in loaders if type(t).__module__.partition('.')[0] not in _KNOWN)
-    return [text for text in _settings(own) if ' at 0x' not in text]
+def _written(value: object) -> object:
+    """Returns a value whose ``repr`` is complete: that of a large array leaves out numbers."""
+    if not isinstance(value, np.ndarray | torch.Tensor):
+        return value
+    content = np.ascontiguousarray(value)
+    return str(content.dtype), content.shape, hashlib.sha256(content).hexdigest()
+
+
+def _is_own(transform) -> bool:
+    """Whether a transform is not from a package whose transforms keep the ids."""
+    return type(transform).__module__.partition('.')[0] not in _KNOWN
 
 
 def _names(transforms: Iterable) -> str:

@@ -96,13 +96,20 @@ def training_statistics(cfg: Config, dataset=None) -> ClassStatistics:
         ValueError: As :func:`class_statistics` does.
     """
     check_data(cfg, 'train')
-    hooks = cfg.get('custom_hooks') or []
-    hook = next((hook for hook in hooks if 'ClassStatisticsHook' in str(hook['type'])), {})
-    sampler = cfg.train_dataloader.get('sampler') or {}
-    path = hook.get('statistics') or sampler.get('statistics')
     if dataset is None:
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    return class_statistics(dataset, path, hook.get('nproc'))
+    return class_statistics(dataset, named_file(cfg), _hook(cfg).get('nproc'))
+
+
+def named_file(cfg: Config) -> str | None:
+    """Returns the file of class statistics that a config's hook or sampler names."""
+    sampler = cfg.train_dataloader.get('sampler') or {}
+    return _hook(cfg).get('statistics') or sampler.get('statistics')
+
+
+def _hook(cfg: Config) -> dict:
+    hooks = cfg.get('custom_hooks') or []
+    return next((hook for hook in hooks if 'ClassStatisticsHook' in str(hook['type'])), {})
 
 
 def label_rows(dataset, statistics: ClassStatistics) -> np.ndarray:

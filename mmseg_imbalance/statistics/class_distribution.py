@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..utils.colours import COLOURS
-from ..utils.markdown import markdown_table
+from ..utils.markdown import escape_markdown, markdown_table
 
 KINDS = ('pixels', 'images')
 
@@ -27,12 +27,12 @@ def class_distribution_table(
     """
     several = len(shares) > 1
     columns = [
-        (f'{kind} %: {name}' if several else f'{kind} %', shares[name][kind])
+        (f'{kind} %: {escape_markdown(name)}' if several else f'{kind} %', shares[name][kind])
         for kind in KINDS
         for name in shares
     ]
     rows = [
-        [classes[c], *(percent(values[c]) for _, values in columns)]
+        [escape_markdown(classes[c]), *(percent(values[c]) for _, values in columns)]
         for c in _from_head_to_tail(shares)
     ]
     return markdown_table(['class', *(header for header, _ in columns)], rows)

@@ -1,5 +1,6 @@
-"""Tables in Markdown."""
+"""Tables and plain text in Markdown."""
 
+import re
 from collections.abc import Sequence
 
 
@@ -25,3 +26,9 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in (header, rule, *rows)
     )
     return ''.join(f'| {line} |\n' for line in lines)
+
+
+def escape_markdown(text: str) -> str:
+    """Escapes text so that Markdown shows it literally, also in a table."""
+    text = re.sub(r'([\\|*`<\[\]])', r'\\\1', text)
+    return re.sub(r'(?<![^\W_])_|_(?![^\W_])', r'\\_', text)  # '_' inside a word is literal

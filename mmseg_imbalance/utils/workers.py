@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ import cv2
 from rich.console import Console
 from rich.progress import track
 
+from .command_line import first_line
 from .cores import usable_cores
 from .errors import ToolError
 
@@ -29,12 +31,13 @@ def run_in_workers(
 ) -> list[Result]:
     """Calls a function on every job in worker processes and shows a progress bar on stderr.
 
-    In a process that may not start others, such as a worker of a data loader, it does the jobs
-    itself, without a bar.
+    With one worker it does the jobs in this process. So it does, without a bar, where a process may
+    not start others, such as a worker of a data loader.
 
     Args:
-        function: A picklable function; an exception in it ends the run and is raised here.
-        jobs: Picklable arguments of the function.
+        function: A function, picklable for several workers; an exception in it ends the run and is
+            raised here.
+        jobs: Arguments of the function, picklable alike.
         nproc: Maximum number of worker processes, one per CPU core if None.
         description: Text before the progress bar.
         chunk_size: Number of jobs that a worker gets at once. For each chunk the function is
@@ -44,10 +47,14 @@ def run_in_workers(
         The results, in the order of ``jobs``.
 
     Raises:
-        ToolError: If a worker process dies.
+        ToolError: If a worker process dies, or something cannot be pickled.
     """
     if multiprocessing.current_process().daemon:
         return [function(job) for job in jobs]
+    console = Console(stderr=True)
+    if nproc == 1:
+        done = map(function, jobs)
+        return list(track(done, description, total=len(jobs), console=console))
     nproc = max(1, min(nproc or usable_cores(), -(-len(jobs) // chunk_size)))
     results: list[Result] = []
     threads = cv2.getNumThreads()
@@ -55,12 +62,18 @@ def run_in_workers(
     try:
         with ProcessPoolExecutor(nproc, initializer=_follow_parent) as pool:
             found = pool.map(function, jobs, chunksize=chunk_size)
-            console = Console(stderr=True)
             try:
                 results.extend(track(found, description, total=len(jobs), console=console))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        if 'pickle' not in str(error):
+            raise
+        raise ToolError(
+            f'worker processes cannot get the files ({first_line(error)}); use one process, by '
+            'nproc=1 (--nproc 1)'
+        ) from error
     except BrokenProcessPool:
         raise ToolError(
             f'a worker process died with {len(jobs) - len(results)} of {len(jobs)} files to go; '

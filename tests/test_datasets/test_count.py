@@ -149,6 +149,24 @@ def test_a_failing_loader_is_quoted(tmp_path):
 
 
 @TRANSFORMS.register_module()
+class LoadSegmentAnnotations:
+    """Reads what a data set of the user's own adds to its samples."""
+
+    def __call__(self, results):
+        return dict(results, gt_seg_map=np.full((2, 3), results['segments'], np.int64))
+
+
+def test_a_loader_gets_all_of_a_sample(tmp_path):
+    write_labels(tmp_path)
+    dataset = build(config(tmp_path, pipeline=[dict(type='LoadSegmentAnnotations')], serialize_data=False))
+    with pytest.raises(BadLabelsError, match="frame 0.png: KeyError: 'segments'"):
+        count_classes(dataset, nproc=1)
+    for sample in dataset.data_list:
+        sample['segments'] = 2
+    assert count_classes(dataset, nproc=1).pixels[:, 2].tolist() == [6] * 4
+
+
+@TRANSFORMS.register_module()
 class LoadMyAnnotations:
     """Adds to the results of the loader before it, in another type."""
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from label_files import CLASSES, LOADER, build, config, write_labels
 from mmengine.dataset import BaseDataset
 from mmseg.registry import DATASETS, TRANSFORMS
@@ -166,7 +167,7 @@ def test_the_fingerprint_tells_files_classes_and_reading_apart(root):
 def test_the_fingerprint_stays():
     """A change here makes the statistics on every disk stale: raise FINGERPRINT_VERSION for it."""
     info = dict(seg_map_path='', label_map={11: 255, 2: 0}, reduce_zero_label=False)
-    label = LabelMap('/data/ä.png', info, 255, ())
+    label = LabelMap('/data/ä.png', info, 255, (), ())
     labels = LabelMaps(('a', 'b'), '/data', {'ä.png': label}, np.zeros(1, np.int64))
     assert labels.fingerprint == (
         'd65d74063d7cfe06c42f3aa137954775e45a6e57ff1f6698d65cb8f6f0d3ed04'
@@ -283,6 +284,23 @@ def test_settings_of_a_loader_of_ones_own_count(root):
     assert fingerprint(mapping={1: 0}) == fingerprint(mapping={1: 0})
     assert fingerprint(mapping={1: 0}) != fingerprint(mapping={1: 2})
     assert fingerprint(mapping=object()) == fingerprint(mapping=object())  # it names no setting
+    one, other = np.zeros((2, 2**16), np.uint8)
+    other[1500] = 1  # repr leaves it out
+    assert fingerprint(mapping=one) == fingerprint(mapping=one.copy())
+    assert fingerprint(mapping=one) != fingerprint(mapping=other)
+    assert fingerprint(mapping=one) != fingerprint(mapping=one.reshape(2, -1))
+    assert fingerprint(mapping=torch.tensor(one)) != fingerprint(mapping=torch.tensor(other))
+
+
+def test_settings_beside_one_that_cannot_be_written_down_count(root):
+    def fingerprint(mapping):
+        dataset = build(
+            config(root, pipeline=[dict(type='LoadMappedAnnotations', mapping=mapping)])
+        )
+        dataset.pipeline.transforms[0].handle = object()
+        return find_label_maps(dataset).fingerprint
+
+    assert fingerprint({1: 0}) == fingerprint({1: 0}) != fingerprint({1: 2})
 
 
 def test_a_data_set_without_names_of_classes(root):

@@ -93,3 +93,9 @@ def test_all_zero():
     figure = class_distribution_figure(CLASSES, {'data': nothing})
     FigureCanvasAgg(figure).draw()
     assert [text.get_text() for text in figure.axes[0].texts] == ['0'] * 4
+
+
+def test_names_are_no_markdown():
+    table = class_distribution_table(['a|b', '<unk>', '*car*', 'pole'], {'data': ONE})
+    for name in (r'a\|b', r'\<unk>', r'\*car\*'):
+        assert f'| {name} ' in table

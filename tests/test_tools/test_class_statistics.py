@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
 from mmseg_imbalance.datasets import store
@@ -119,6 +120,15 @@ def test_an_up_to_date_file_is_loaded_unless_forced(call, data, tmp_path):
     np.testing.assert_array_equal(ClassStatistics.load(out).pixels, count(data))
 
 
+def test_the_file_that_the_config_names_is_counted(call_tool, data, tmp_path):
+    named = tmp_path / 'named.npz'
+    hooks = [hook['type'] for hook in Config.fromfile(ROOT / CONFIG).custom_hooks]
+    option = f'custom_hooks.{hooks.index("ClassStatisticsHook")}.statistics={named}'
+    assert call_tool(TOOL, CONFIG, '--cfg-options', f'{ROOT_OF_TRAIN}={data}', option) == 0
+    np.testing.assert_array_equal(ClassStatistics.load(named).pixels, count(data))
+    assert not (data / 'class_statistics').exists()
+
+
 def test_absent_classes_are_named(call, data):
     for path in labels_of(data):
         label = np.asarray(Image.open(path)).copy()
@@ -181,6 +191,7 @@ def test_data_without_annotations(call_tool, capsys, data):
         ([CONFIG, '--class-weight', 'enet=w.pkl'], 'class weights are kept in .json, '),
         ([CONFIG, '--class-weight', 'nothing=w.json'], 'METHOD=FILE with one of the methods auto'),
         ([CONFIG, '--class-weight', 'enet'], "'enet' is not METHOD=FILE"),
+        ([CONFIG, '--out', 'a.png'], "'a.png' does not end in .npz"),
         ([CONFIG, '--beta', '1'], "'1' is not a number between 0 and 1"),
         ([CONFIG, '--nproc', '0'], 'not a whole number >= 1'),
     ],

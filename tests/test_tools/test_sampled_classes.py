@@ -49,18 +49,21 @@ def test_work_dir_of_a_run(run_tool, options, tmp_path):
     cfg.dump(work_dir / 'config.py')
     classes = ToyStreetsDataset.METAINFO['classes']
     schedule = [(0, [0.1] * len(classes)), (5, [float(c == 'bicycle') for c in classes])]
-    torch.save(
-        {'state_dict': {}, 'class_feedback': {'sampler': {'schedule': schedule}}},
-        work_dir / 'iter_2.pth',
-    )
     (work_dir / 'last_checkpoint').write_text(str(work_dir / 'iter_2.pth'))
-    done = run_tool(
-        TOOL, work_dir, '--draws', 20, *options, 'train_dataloader.sampler.uniform_ratio=0',
-        env={'COLUMNS': '200'},
-    )  # fmt: skip
+
+    def run(classes):
+        sampler = dict(classes=list(classes), seed=3, schedule=schedule)
+        state = {'state_dict': {}, 'class_feedback': {'sampler': sampler}}
+        torch.save(state, work_dir / 'iter_2.pth')
+        args = (work_dir, '--draws', 20, *options, 'train_dataloader.sampler.uniform_ratio=0')
+        return run_tool(TOOL, *args, env={'COLUMNS': '200'})
+
+    done = run(classes)
     assert done.returncode == 0, done.stderr
     shown = re.search(r'bicycle +\S+ +\S+ +\S+ +(\S+)', done.stdout)[1]
     assert float(shown) > 80  # resizing may lose one
+    done = run(classes[::-1])
+    assert done.returncode == 2 and 'the checkpoint was sampled by the classes' in done.stderr
 
 
 def test_what_cannot_be_is_one_line(call_tool, capsys, tmp_path, options):

@@ -39,6 +39,17 @@ def test_jobs_run_in_other_processes():
     assert os.getpid() not in run_in_workers(act, ['pid', 'pid'], None, 'testing')
 
 
+def test_one_worker_is_this_process_and_needs_no_pickle(capsys):
+    found = run_in_workers(lambda job: (job, os.getpid()), 'ab', 1, 'testing')
+    assert found == [('a', os.getpid()), ('b', os.getpid())]
+    assert 'testing' in capsys.readouterr().err
+
+
+def test_what_cannot_be_pickled():
+    with pytest.raises(ToolError, match='cannot get the files .*; use one process, by nproc=1'):
+        run_in_workers(lambda job: job, 'ab', 2, 'testing')
+
+
 @pytest.mark.parametrize('chunk_size', [1, 2])
 def test_a_dying_worker_ends_the_run(chunk_size):
     message = 'a worker process died with .* of 3 files to go'
@@ -49,14 +60,14 @@ def test_a_dying_worker_ends_the_run(chunk_size):
 
 def test_an_error_is_raised_as_it_is():
     with pytest.raises(ZeroDivisionError):
-        run_in_workers(act, ['bug', 'a'], 1, 'testing')
+        run_in_workers(act, ['bug', 'a'], 2, 'testing')
 
 
 def test_opencv_keeps_its_threads():
     before = cv2.getNumThreads()
     try:
         cv2.setNumThreads(2)
-        run_in_workers(act, ['a'], 1, 'testing')
+        run_in_workers(act, ['a', 'a'], 2, 'testing')
         assert cv2.getNumThreads() == 2
     finally:
         cv2.setNumThreads(before)

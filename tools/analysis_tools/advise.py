@@ -16,6 +16,7 @@ from mmseg_imbalance.statistics.class_distribution import percent
 from mmseg_imbalance.utils.command_line import first_line, run_tool
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.laboratory import find_lab
+from mmseg_imbalance.utils.markdown import escape_markdown
 from mmseg_imbalance.utils.run_config import add_config_arguments, load_config
 
 find_lab(__file__)
@@ -23,7 +24,7 @@ find_lab(__file__)
 from lab.study import advice  # noqa: E402
 from lab.study.advised_config import config_lines, has_plain_loss  # noqa: E402
 from lab.study.run import RunError, read_run  # noqa: E402
-from lab.study.run_tables import Table, escape_markdown, numbers  # noqa: E402
+from lab.study.run_tables import Table, numbers  # noqa: E402
 from lab.study.tables import cost_table  # noqa: E402
 
 ROOT = Path(advice.__file__).resolve().parents[2]

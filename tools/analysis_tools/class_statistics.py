@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from mmseg_imbalance.datasets.label_maps import LabelMaps, find_label_maps
-from mmseg_imbalance.datasets.store import count_and_save, default_path, load_or_count
+from mmseg_imbalance.datasets.store import count_and_save, default_path, load_or_count, named_file
 from mmseg_imbalance.statistics import class_weights
 from mmseg_imbalance.statistics.class_distribution import (
     class_distribution_figure,
@@ -51,6 +51,12 @@ def weight_file(text: str) -> tuple[str, Path]:
     return method, Path(path)
 
 
+def npz_file(text: str) -> Path:
+    if not text.endswith('.npz'):
+        raise argparse.ArgumentTypeError(f'{text!r} does not end in .npz')
+    return Path(text)
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -58,10 +64,11 @@ def parse_args() -> argparse.Namespace:
     add_config_arguments(parser)
     parser.add_argument(
         '--out',
-        type=Path,
+        type=npz_file,
         metavar='FILE.npz',
-        help='file of the counts (default: in class_statistics/ in the data root, under a name '
-        'that changes with the list of label maps and how they are read)',
+        help='file of the counts (default: the file that the config names, or else one in '
+        'class_statistics/ in the data root, under a name that changes with the list of label '
+        'maps and how they are read)',
     )
     parser.add_argument(
         '--figure',
@@ -152,7 +159,7 @@ def main() -> int:
     try:
         cfg = load_config(args.config, args.cfg_options)
         labels = list_labels(cfg, args)
-        path = args.out or default_path(labels)
+        path = args.out or Path(named_file(cfg) or default_path(labels))
         statistics = get_statistics(labels, path, args).drawn(labels.repetitions)
         written = write_all(statistics, path, args)
     except (TypeError, ValueError) as error:

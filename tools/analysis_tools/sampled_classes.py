@@ -64,10 +64,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def short_names(configs: list[str]) -> list[str]:
-    """Returns the methods' names if they are unique, else the names of the files and folders."""
+    """Returns the methods' names, or those of the files and folders, or paths; unique if can be."""
     stems = [Path(config).name.removesuffix('.py') for config in configs]
     methods = [stem.partition('_')[0] for stem in stems]
-    return methods if len(set(methods)) == len(methods) else stems
+    return next((n for n in (methods, stems) if len(set(n)) == len(n)), configs)
 
 
 def config_file(path: str) -> str:
@@ -80,18 +80,18 @@ def config_file(path: str) -> str:
     return str(dumped)
 
 
-def last_class_prob(work_dir: str) -> list[float]:
-    """Reads the probabilities of the classes from the last checkpoint of a run."""
+def last_sampler_state(work_dir: str) -> dict:
+    """Reads the last probabilities of the classes from the last checkpoint of a run."""
     checkpoint = latest_checkpoint(Config(dict(work_dir=work_dir)))
     if checkpoint is None:
         raise ToolError(f'{work_dir} has no checkpoint yet; give the config instead')
-    schedule = read_checkpoint(checkpoint).get(KEY, {}).get('sampler', {}).get('schedule')
-    if not schedule:
+    state = read_checkpoint(checkpoint).get(KEY, {}).get('sampler', {})
+    if not state.get('schedule'):
         raise ToolError(
             f'{checkpoint} has no probabilities of classes: the run had no ClassFeedbackHook; give '
             'the config instead'
         )
-    return schedule[-1][1]
+    return state | dict(schedule=[(0, state['schedule'][-1][1])])
 
 
 def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarray]:
@@ -102,12 +102,10 @@ def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarr
     set_random_seed(args.seed)  # for the augmentation if the config has no workers
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
     statistics = training_statistics(cfg, loader.dataset)
-    classes = list(statistics.classes)
     if Path(path).is_dir() and getattr(loader.sampler, 'adaptive', False):
-        schedule = [(0, last_class_prob(path))]
-        loader.sampler.load_state_dict(dict(seed=args.seed, classes=classes, schedule=schedule))
+        loader.sampler.load_state_dict(last_sampler_state(path) | dict(seed=args.seed))
     ignored = plain_datasets(loader.dataset)[0].ignore_index
-    return statistics, count_seen(loader, args.draws, len(classes), ignored)
+    return statistics, count_seen(loader, args.draws, len(statistics.classes), ignored)
 
 
 def main() -> int:
