@@ -79,7 +79,7 @@ def _steering_hooks(config: Mapping) -> list[dict]:
     sampler = (config.get('train_dataloader') or {}).get('sampler') or {}
     kept = []
     for hook in config.get('custom_hooks') or []:
-        name, hook = str(hook.get('type')).rpartition('.')[2], dict(hook)
+        name, hook = _class_name(str(hook.get('type'))), dict(hook)
         if name == 'ClassFeedbackHook':
             if sampler.get('class_prob') != 'performance':
                 continue  # nothing uses its feedback
@@ -94,13 +94,19 @@ def _steering_hooks(config: Mapping) -> list[dict]:
     return kept
 
 
+def _class_name(type_: str) -> str:
+    """Returns the name of a class that a config in pure Python gives with its module."""
+    return type_.removesuffix("'>").rpartition('.')[2]
+
+
 def _flatten(value: object, prefix: str = '') -> dict[str, object]:
     if isinstance(value, Mapping):
         items = value.items()
     elif isinstance(value, list | tuple):
         items = enumerate(value)
     else:
-        return {prefix: value}
+        is_type = prefix.rpartition('.')[2] == 'type' and isinstance(value, str)
+        return {prefix: _class_name(value) if is_type else value}
     flat = {}
     for key, inner in items:
         flat |= _flatten(inner, f'{prefix}.{key}' if prefix else str(key))

@@ -12,6 +12,7 @@ from mmseg.registry import DATASETS
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.errors import FileError
 from ..utils.run_config import check_data
+from ..utils.training_loop import samplers_of
 from .count import count_listed_label_maps
 from .label_maps import LabelMaps, find_label_maps
 
@@ -110,6 +111,31 @@ def named_file(cfg: Config) -> str | None:
 def _hook(cfg: Config) -> dict:
     hooks = cfg.get('custom_hooks') or []
     return next((hook for hook in hooks if 'ClassStatisticsHook' in str(hook['type'])), {})
+
+
+def drawn_statistics(loader, path: str | None = None, nproc: int | None = None) -> ClassStatistics:
+    """Returns the statistics of a loader's data set as its sampler by class is expected to draw it.
+
+    Args:
+        loader: Data loader of a training.
+        path: As in :func:`class_statistics`.
+        nproc: As in :func:`class_statistics`.
+
+    Raises:
+        ValueError: As :func:`class_statistics` does.
+    """
+    labels = find_label_maps(loader.dataset)  # once, since large data sets take a while
+    statistics = class_statistics(labels, path, nproc)
+    sampler = sampler_by_class(loader)
+    if sampler is None:
+        return statistics
+    rows = label_rows(labels, statistics)
+    return statistics.drawn(np.bincount(rows, sampler.expected_draws(), len(statistics.keys)))
+
+
+def sampler_by_class(loader):
+    """Returns the sampler of a data loader that knows how often it draws an image, or None."""
+    return next((s for s in samplers_of(loader) if hasattr(s, 'expected_draws')), None)
 
 
 def label_rows(dataset, statistics: ClassStatistics) -> np.ndarray:

@@ -1,18 +1,16 @@
 """A hook that passes the class statistics of the training set to the losses that need them."""
 
-import numpy as np
 from mmengine.hooks import EMAHook, Hook
 from mmseg.registry import HOOKS
 from prettytable import PrettyTable
 from torch import nn
 
-from ..datasets import class_statistics, find_label_maps, label_rows
+from ..datasets.store import drawn_statistics, sampler_by_class
 from ..datasets.wrappers import transforms_of
 from ..losses.loss_max_pooling import LossMaxPooling
 from ..losses.segmentation_loss import SegmentationLoss
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.find_loss import unwrapped
-from ..utils.training_loop import samplers_of
 
 
 @HOOKS.register_module()
@@ -57,29 +55,24 @@ class ClassStatisticsHook(Hook):
         if not losses:
             return
         loader = runner.train_dataloader
-        labels = find_label_maps(loader.dataset)  # once, since large data sets take a while
-        statistics = class_statistics(labels, self.statistics, self.nproc)
-        sampler = next((s for s in samplers_of(loader) if hasattr(s, 'expected_draws')), None)
-        if sampler is not None:
-            rows = label_rows(labels, statistics)
-            draws = np.bincount(rows, sampler.expected_draws(), len(statistics.keys))
-            statistics = statistics.drawn(draws)
+        statistics = drawn_statistics(loader, self.statistics, self.nproc)
         computed = {path: _supply(loss, path, statistics) for path, loss in losses.items()}
-        runner.logger.info(_describe(statistics, computed) + _note(sampler, loader.dataset))
+        runner.logger.info(_describe(statistics, computed) + _note(loader))
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):  # it copied the model earlier
                 for path, loss in _find_losses(hook.ema_model.module).items():
                     _supply(loss, path, statistics)
 
 
-def _note(sampler, dataset) -> str:
+def _note(loader) -> str:
     """Says what the shares include, and which transforms change them."""
     changing = [
         type(transform).__name__
-        for transform in transforms_of(dataset)
+        for transform in transforms_of(loader.dataset)
         if getattr(transform, 'cat_max_ratio', 1) < 1 or hasattr(transform, 'class_prob')
     ]
-    note = '' if sampler is None else '\nas the class-balanced sampler is expected to draw images'
+    by_class = sampler_by_class(loader) is not None
+    note = '\nas the class-balanced sampler is expected to draw images' if by_class else ''
     if changing:
         note += (
             f'\nshares in whole images; those in training are changed by {", ".join(changing)}, '

@@ -55,7 +55,8 @@ class ConsistencyHook(Hook):
             if not hasattr(head, 'loss_decode'):
                 continue
             for loss in head.modules():
-                if isinstance(loss, ClassCountLoss) and loss.needs_num_classes:
+                needing = isinstance(loss, ClassCountLoss) and loss.needs_num_classes
+                if needing and head.out_channels > 1:  # the loss itself refuses one channel
                     loss.set_num_classes(head.out_channels)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:

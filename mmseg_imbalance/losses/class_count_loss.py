@@ -44,6 +44,7 @@ class ClassCountLoss(PixelWeightingLoss):
             ``'weight'``.
 
     Attributes:
+        together: Whether all processes evaluate the loss, so that ``sync`` holds in evaluation too.
         num_counts: Class attribute, how many counts are used and kept in checkpoints: 2 for
             pixels N and true positives TP, 3 for predicted pixels P too.
 
@@ -55,6 +56,7 @@ class ClassCountLoss(PixelWeightingLoss):
     needs_float64 = True
     _in_float64 = ('running_counts',)
     num_counts = 3
+    together = False
 
     def __init__(
         self,
@@ -123,7 +125,8 @@ class ClassCountLoss(PixelWeightingLoss):
         counts = counts[: self.num_counts]
         if self.normalizer == 'all':  # pixels of the batch, to be summed like the other counts
             counts = F.pad(counts, (0, 1), value=seg_label.numel())
-        sync = self.sync and self.training  # an evaluation may be on one process alone
+        # An evaluation may be on one process alone.
+        sync = self.sync and (self.training or self.together)
         if sync:
             all_reduce(counts)
 

@@ -9,13 +9,14 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
 from .command_line import first_line
 from .errors import ToolError
@@ -24,6 +25,7 @@ TRUST = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 """The environment variable with which a user declares that all loaded files are trusted."""
 _REFUSE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 _STATISTICS = ('min', 'max', 'current', 'mean')  # methods of HistoryBuffer
+_ANNEALING = ('_annealing_cos', '_annealing_linear')  # functions of OneCycleParamScheduler
 _ZIP = b'PK\x03\x04'
 _NUMBERS = '?bBhHiIlLqQefd'  # NumPy's codes of the dtypes that a checkpoint may hold
 _GLOBAL = re.compile(r'GLOBAL ([\w.]+)')  # in PyTorch's error, the type that it refuses
@@ -187,14 +189,20 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
     return DamagedCheckpointError(f'checkpoint {path} is damaged or not a checkpoint: {reason}')
 
 
-def _statistic(owner: type, name: str) -> Callable:
-    """Replaces ``getattr`` for a checkpoint, where a HistoryBuffer refers to its own methods.
+def _method(owner: object, name: str) -> Callable:
+    """Replaces ``getattr`` for a checkpoint, where objects refer to methods of their own classes.
 
     The real ``getattr`` would give a file access to more, such as the globals of a function.
     """
-    if owner is not HistoryBuffer or name not in _STATISTICS:
+    allowed = {HistoryBuffer: _STATISTICS, _ONE_CYCLE: _ANNEALING}
+    if not isinstance(owner, Hashable) or name not in allowed.get(owner, ()):
         raise pickle.UnpicklingError(f'GLOBAL getattr of {owner!r} and {name!r}')
     return getattr(owner, name)
+
+
+def _no_schedule(*_) -> None:
+    """Stands for OneCycleParamScheduler in a checkpoint, which refers only to its functions."""
+    raise pickle.UnpicklingError('GLOBAL OneCycleParamScheduler')
 
 
 def _dtype(code: str, *_) -> np.dtype:
@@ -232,10 +240,15 @@ def _harmless() -> list:
         *(_named(array, f'{module}._reconstruct') for module in numpy),
         _named(bytes, 'builtins.bytes'),
         _named(set, 'builtins.set'),
-        _named(_statistic, 'builtins.getattr'),
+        _named(_method, 'builtins.getattr'),
+        _named(dict, 'mmengine.config.config.ConfigDict'),
+        _ONE_CYCLE,
     ]
 
 
+_ONE_CYCLE = _named(_no_schedule, f'{OneCycleParamScheduler.__module__}.OneCycleParamScheduler')
+for _name in _ANNEALING:
+    setattr(_ONE_CYCLE, _name, getattr(OneCycleParamScheduler, _name))
 _CODES = frozenset(_NUMBERS) | {np.dtype(code).str[1:] for code in _NUMBERS}
 _HARMLESS = _harmless()
 allow_checkpoint_types()

@@ -7,6 +7,7 @@ from mmengine.dist import is_main_process
 from mmseg.registry import HOOKS, MODELS
 from torch import Tensor
 
+from ..datasets.store import drawn_statistics
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..utils.class_names import trained_classes
 from ..utils.curves import write_picture
@@ -85,6 +86,8 @@ class PixelWeightPictureHook(WeightingHook):
                 f'PixelWeightPictureHook: fallback must be a loss that weighs pixels, got '
                 f'{type(stand_in).__name__}'
             )
+        if stand_in.needs_statistics:
+            stand_in.use_statistics(drawn_statistics(runner.train_dataloader))
         self._recorder = WeightingRecorder(losses[0], stand_in, threshold)
         self._title = describe(stand_in, instead_of=losses[0])
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..losses.class_count_loss import ClassCountLoss
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..losses.upsampled_logits import UpsampledLogits
 from ..ops import safe_divisor
@@ -114,7 +115,8 @@ def weigh(
 
     Logits (N, 1, H, W) are treated as sigmoid logits of two classes, of which the second is
     predicted where its probability is above ``threshold``. A loss's running values of past batches
-    are used, but not changed.
+    are used, but not changed. In a distributed run, every process has to call this, since a loss
+    may sum over them.
     """
     pred = None
     if isinstance(seg_logits, Tensor) and seg_logits.dim() == 4 and seg_logits.shape[1] == 1:
@@ -183,11 +185,16 @@ def not_compiled(loss: nn.Module) -> nn.Module:
 @contextmanager
 def _evaluating(loss: nn.Module) -> Iterator[None]:
     training = loss.training
+    counting = [module for module in loss.modules() if isinstance(module, ClassCountLoss)]
     loss.eval()
+    for module in counting:
+        module.together = True
     try:
         yield
     finally:
         loss.train(training)
+        for module in counting:
+            module.together = False
 
 
 def describe(loss: PixelWeightingLoss, instead_of: nn.Module | None = None) -> str:

@@ -158,7 +158,7 @@ class LoadSegmentAnnotations:
 
 def test_a_loader_gets_all_of_a_sample(tmp_path):
     write_labels(tmp_path)
-    dataset = build(config(tmp_path, pipeline=[dict(type='LoadSegmentAnnotations')], serialize_data=False))
+    dataset = build(config(tmp_path, pipeline=[dict(type='LoadSegmentAnnotations')]))
     with pytest.raises(BadLabelsError, match="frame 0.png: KeyError: 'segments'"):
         count_classes(dataset, nproc=1)
     for sample in dataset.data_list:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from tiny_statistics import make_statistics
 
 from mmseg_imbalance.datasets import class_statistics
 from mmseg_imbalance.hooks.consistency import InconsistentConfigError, check_consistency
+from mmseg_imbalance.hooks.consistency_hook import ConsistencyHook
 from mmseg_imbalance.utils.errors import ToolError
 
 LOVASZ = dict(type='LovaszSoftmaxLoss')
@@ -243,6 +245,20 @@ def test_running_counts_under_the_moving_average(tmp_path):
     assert runner.model.decode_head.loss_decode.running_counts.sum(1)[0] > 0
     with pytest.raises(ValueError, match='needs num_classes.*ConsistencyHook'):
         ExponentialMovingAverage(MODELS.build(loss))
+
+
+def test_one_channel_is_left_to_the_loss():
+    """Which says what to do; one class is not a setting of the user's."""
+    model = torch.nn.Module()
+    model.decode_head = MODELS.build(
+        dict(
+            type='FCNHead', in_channels=4, channels=4, num_convs=1, num_classes=2, out_channels=1,
+            threshold=0.5, loss_decode=dict(type='RecallLoss', momentum=0.1),
+        )
+    )  # fmt: skip
+    ConsistencyHook().before_run(SimpleNamespace(model=model))
+    with pytest.raises(ValueError, match='seg_logits have 1 channel.*out_channels=2'):
+        model.decode_head.loss_decode(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2).long())
 
 
 def test_a_loss_with_an_ignored_label_of_its_own(tmp_path):

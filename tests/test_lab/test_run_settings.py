@@ -63,6 +63,20 @@ def test_the_checkpoint_that_it_started_with(config):
     assert training_settings(config, 'start.pth') != training_settings(config)
 
 
+def test_types_in_a_config_in_pure_python_are_those_of_one_in_text(settings):
+    def written(losses, data, hook):
+        return settings(
+            model__decode_head__loss_decode__type=f'{losses}CrossEntropyLoss',
+            val_dataloader__dataset__type=f'{data}CamVidDataset',
+            custom_hooks=[dict(type=hook)],
+        )
+
+    plain = written('', '', 'WeightingCurvesHook')
+    hook = "<class 'mmseg_imbalance.weighting.WeightingCurvesHook'>"
+    assert written('mmseg.models.losses.', 'mmseg_imbalance.datasets.', hook) == plain
+    assert 'CamVidDataset' in plain.values()
+
+
 def test_statistics_matter_and_how_they_are_counted_does_not(settings):
     counted = dict(type='ClassStatisticsHook', statistics='other.json')
     assert settings(custom_hooks=[counted]) != settings()

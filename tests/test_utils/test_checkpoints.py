@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 from checkpoint_files import Command, load, same
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import OneCycleLR, OptimWrapper
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as runner_checkpoint
 from torch import nn
@@ -55,7 +57,23 @@ def content():
         state_dict=nn.BatchNorm2d(3).state_dict(),
         message_hub=dict(log_scalars={'train/loss': history(), 'empty': HistoryBuffer()}),
         optimizer=dict(state={0: dict(step=torch.tensor(3.0), exp_avg=torch.randn(4))}),
+        param_schedulers=[
+            one_cycle(strategy).state_dict() for strategy in ('cos', 'linear')
+        ],
     )  # fmt: skip
+
+
+def test_dictionaries_of_configs_are_read_as_plain_ones(tmp_path):
+    groups = ConfigDict(groups=ConfigDict(rare=['a']))
+    torch.save(dict(state_dict={}, meta=dict(dataset_meta=groups)), tmp_path / 'a.pth')
+    found = read_checkpoint(tmp_path / 'a.pth')['meta']['dataset_meta']
+    assert found == dict(groups=dict(rare=['a'])) and type(found['groups']) is dict
+
+
+def one_cycle(strategy):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    given = dict(eta_max=0.1, total_steps=9, by_epoch=False, anneal_strategy=strategy)
+    return OneCycleLR(OptimWrapper(optimizer), **given)
 
 
 @pytest.fixture

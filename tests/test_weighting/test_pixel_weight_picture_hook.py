@@ -134,6 +134,15 @@ def test_bad_arguments_are_named(kwargs, message):
         PixelWeightPictureHook(**kwargs)
 
 
+@pytest.mark.parametrize('pooled', (False, True))
+def test_fallback_that_needs_statistics_gets_them(tmp_path, drawn, pooled):
+    fallback = dict(type='WeightedCrossEntropyLoss', class_weight='median_frequency')
+    if pooled:
+        fallback = dict(LMP, pixel_loss=dict(type='LogitAdjustedLoss'))
+    train(tmp_path, CE, dict(PICTURE, fallback=fallback))
+    assert drawn and all(fallback['type'] in title for _, title in drawn)
+
+
 def test_fallback_that_weighs_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match='fallback must be a loss that weighs pixels, got Dice'):
         train(tmp_path, CE, dict(PICTURE, fallback=dict(type='DiceLoss')))

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from batches import NUM_CLASSES, NoHostSync, draw_batch
 from mmseg.registry import MODELS, TASK_UTILS
 from references import max_pooling_weights
+from two_ranks import on_two_ranks
 
 from mmseg_imbalance.ops.pixel_cross_entropy import PixelScores
 from mmseg_imbalance.weighting.record import WeightingRecorder, curves_of, weigh
@@ -186,6 +187,20 @@ def test_running_counts_are_used_and_stay_as_they_are():
         assert torch.equal(loss.running_counts, counts) and loss.training
         total = (kept.weight * kept.pixel_loss).sum() / kept.divisor.float()
         torch.testing.assert_close(total.squeeze(), value)
+
+
+def test_synchronised_weights_are_those_of_the_step(tmp_path):
+    on_two_ranks(_record_on_rank, tmp_path)
+
+
+def _record_on_rank(rank, folder):
+    pooled = dict(LMP, pixel_loss=dict(RECALL, sync=True))
+    for cfg in (dict(RECALL, sync=True), dict(RECALL, sync=True, momentum=0.4), pooled):
+        loss, value, kept = record(cfg, *draw_batch(rank))
+        groups = len(kept.divisor)
+        sums = (kept.weight * kept.pixel_loss).reshape(groups, -1).sum(1)
+        torch.testing.assert_close((sums / kept.divisor.float()).mean(), value.detach())
+        assert not any(getattr(module, 'together', False) for module in loss.modules())
 
 
 @all_losses

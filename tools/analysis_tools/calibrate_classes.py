@@ -182,6 +182,7 @@ def objective_of(
 
 def score_table(means: dict[str, dict], found: Calibration, args: argparse.Namespace) -> str:
     """Writes the means of each kind of offsets as Markdown."""
+    keys = [key for key in MEANS if any(key in mean for mean in means.values())]
     rows = []
     for kind, name in KINDS.items():
         checked = found.checked[kind]
@@ -189,11 +190,11 @@ def score_table(means: dict[str, dict], found: Calibration, args: argparse.Names
         rows.append(
             [
                 f'**{name}**' if kind == found.kind else name,
-                *(f'{value:.1f}' for value in means[kind].values()),
+                *(f'{means[kind][key]:.1f}' if key in means[kind] else '–' for key in keys),
                 f'{100 * checked:.1f}' if checked >= 0 else 'too imprecise',
             ]
         )
-    return markdown_table(['offsets', *means['none'], f'{args.maximize}, other half'], rows)
+    return markdown_table(['offsets', *keys, f'{args.maximize}, other half'], rows)
 
 
 def class_table(before: Scores, after: Scores, offsets: ClassOffsets) -> str:
@@ -270,6 +271,16 @@ def prepare(args: argparse.Namespace) -> tuple[nn.Module, BaseSegDataset, ClassS
     return model, dataset, statistics
 
 
+def prior_of(statistics: ClassStatistics) -> np.ndarray:
+    """Returns the training pixels of every class, whose logarithm is taken off its logits.
+
+    A class that training never showed gets no help, as if it were the most frequent one: a network
+    has learned only to keep its logits low.
+    """
+    total = statistics.total(statistics.pixels)
+    return np.where(total > 0, total, total.max())
+
+
 def find(pixels: HeldOutPixels, groups: tuple[str, ...], args: argparse.Namespace) -> Calibration:
     print('finding offsets …')  # seconds for 19 classes, minutes for 150
     objective = objective_of(args, pixels, groups)
@@ -312,8 +323,7 @@ def main() -> int:
     model, dataset, statistics = prepare(args)
     share, classes = statistics.pixel_share, statistics.classes
     groups = class_groups(share)
-    # a class without a pixel counts as one pixel, as in LogitAdjustedLoss
-    pixels = collect(model, dataset, statistics.total(statistics.pixels).clip(min=1), args)
+    pixels = collect(model, dataset, prior_of(statistics), args)
     found = find(pixels, groups, args)
     score = partial(Scores, classes, share=share, groups=groups)
     scores = {kind: score(found.confusions[kind]) for kind in KINDS}

@@ -9,13 +9,14 @@ import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from rich.progress import track
 from torch import Tensor, nn
 
-from mmseg_imbalance.datasets.store import training_statistics
+from mmseg_imbalance.datasets.store import drawn_statistics, named_file
 from mmseg_imbalance.evaluation.predictions import prediction_path
 from mmseg_imbalance.losses.pixel_weighting_loss import PixelWeightingLoss
 from mmseg_imbalance.utils.command_line import (
@@ -155,7 +156,9 @@ def choose_loss(
         return loss, describe(loss, instead_of)
     needing = [m for m in loss.modules() if getattr(m, 'needs_statistics', False)]
     if needing:
-        statistics = training_statistics(cfg)
+        check_data(cfg, 'train')
+        loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+        statistics = drawn_statistics(loader, named_file(cfg))
         for module in needing:
             module.use_statistics(statistics)
     return loss, describe(loss)
