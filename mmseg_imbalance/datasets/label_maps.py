@@ -282,8 +282,8 @@ def _written(value: object) -> object:
     """Returns a value whose ``repr`` is complete: that of a large array leaves out numbers."""
     if not isinstance(value, np.ndarray | torch.Tensor):
         return value
-    content = np.ascontiguousarray(value)
-    return str(content.dtype), content.shape, hashlib.sha256(content).hexdigest()
+    content = hashlib.sha256(repr(value.tolist()).encode())
+    return str(value.dtype), tuple(value.shape), content.hexdigest()
 
 
 def _is_own(transform) -> bool:

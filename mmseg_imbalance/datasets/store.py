@@ -104,7 +104,7 @@ def training_statistics(cfg: Config, dataset=None) -> ClassStatistics:
 
 def named_file(cfg: Config) -> str | None:
     """Returns the file of class statistics that a config's hook or sampler names."""
-    sampler = cfg.train_dataloader.get('sampler') or {}
+    sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
     return _hook(cfg).get('statistics') or sampler.get('statistics')
 
 
