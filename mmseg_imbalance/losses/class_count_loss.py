@@ -158,8 +158,12 @@ class ClassCountLoss(PixelWeightingLoss):
             return torch.where(known, running, counts)
         moved = running + self.momentum * (counts - running)
         moved = torch.where(present, torch.where(known, moved, counts), running)
-        if not self.probing:
+        if self.probing:
+            return moved
+        if self.needs_num_classes:
             self.running_counts = moved
+        else:  # in place, as in batch normalisation, for replicas and CUDA graphs that refer to it
+            running.copy_(moved)
         return moved
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:

@@ -35,8 +35,8 @@ class FocalTverskyLoss(RegionLoss):
         smooth: Number of pixels ≥ 0 that each class is given beforehand, 1 in the authors' code. It
             gives classes without a pixel a gradient, with ``classes='all'``.
         loss_name: Key of the loss in the log.
-        **kwargs: ``classes``, ``per_image``, ``class_weight``, ``loss_weight``, ``num_classes`` and
-            ``check_labels``, see :class:`RegionLoss`.
+        **kwargs: ``classes``, ``per_image``, ``class_weight``, ``loss_weight``, ``num_classes``,
+            ``check_labels`` and ``kernels``, see :class:`RegionLoss`.
 
     Raises:
         ValueError: For alpha, beta or smooth < 0 or gamma ≤ 0, or if one is not finite.

@@ -3,7 +3,6 @@
 from torch import Tensor
 
 from ..ops import lovasz_softmax
-from ..ops.kernels import kernels_if
 from ..registry import MODELS
 from .region_loss import RegionLoss
 
@@ -31,9 +30,8 @@ class LovaszSoftmaxLoss(RegionLoss):
 
     Args:
         loss_name: Key of the loss in the log.
-        kernels: Whether to use the Triton kernels on a GPU, see :class:`PixelWeightingLoss`.
-        **kwargs: ``classes``, ``per_image``, ``class_weight``, ``loss_weight``, ``num_classes`` and
-            ``check_labels``, see :class:`RegionLoss`.
+        **kwargs: ``classes``, ``per_image``, ``class_weight``, ``loss_weight``, ``num_classes``,
+            ``check_labels`` and ``kernels``, see :class:`RegionLoss`.
 
     Raises:
         ValueError: For unknown or no classes, and as in :class:`RegionLoss`.
@@ -47,15 +45,13 @@ class LovaszSoftmaxLoss(RegionLoss):
 
     _shown = ('classes', 'per_image')
 
-    def __init__(self, loss_name: str = 'loss_lovasz', kernels: bool = True, **kwargs) -> None:
+    def __init__(self, loss_name: str = 'loss_lovasz', **kwargs) -> None:
         super().__init__(loss_name=loss_name, **kwargs)
-        self.kernels = kernels
 
     def region_loss(
         self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int, align_corners: bool | None
     ) -> Tensor:
         """Computes the loss of some images, see :meth:`RegionLoss.region_loss`."""
-        with kernels_if(self.kernels):
-            return lovasz_softmax(
-                seg_logits, seg_label, ignore_index, self.classes, self.class_weight, align_corners
-            )
+        return lovasz_softmax(
+            seg_logits, seg_label, ignore_index, self.classes, self.class_weight, align_corners
+        )

@@ -222,7 +222,7 @@ class PixelWeightingLoss(SegmentationLoss):
             scores = self.score(seg_logits, seg_label, ignore_index)
             pixel_loss = scores.loss
             if weight is not None:  # it may be anything where ignored
-                weight = torch.where(valid, weight, 0.0)
+                weight = torch.where(valid, weight, 0.0).to(pixel_loss.dtype)
             factor = self._factor(seg_label, valid, weight)
             if factor is not None:
                 pixel_loss = pixel_loss * factor

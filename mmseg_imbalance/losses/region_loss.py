@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..ops import class_shares, plain_tensor, working_dtype
+from ..ops.kernels import kernels_if
 from .segmentation_loss import SegmentationLoss
 from .upsampled_logits import UpsampledLogits
 
@@ -29,6 +30,8 @@ class RegionLoss(SegmentationLoss):
         loss_name: Key of the loss in the log.
         num_classes: Number of classes, to be checked against the logits.
         check_labels: Whether to check the values of the labels; None: only on a CPU.
+        kernels: Whether to use the Triton kernels on a GPU, see :class:`PixelWeightingLoss`. Sums
+            over regions have none.
 
     Raises:
         ValueError: For unknown or no classes, and as in :class:`PixelWeightingLoss`.
@@ -45,6 +48,7 @@ class RegionLoss(SegmentationLoss):
         loss_name: str = 'loss_region',
         num_classes: int | None = None,
         check_labels: bool | None = None,
+        kernels: bool = True,
     ) -> None:
         super().__init__(class_weight, loss_weight, loss_name, num_classes, check_labels)
         if isinstance(classes, str) and classes not in ('present', 'all'):
@@ -55,6 +59,7 @@ class RegionLoss(SegmentationLoss):
         if num_classes is not None:
             check_classes('classes', self.classes, num_classes)
         self.per_image = per_image
+        self.kernels = kernels
 
     def region_loss(
         self, seg_logits: Tensor, seg_label: Tensor, ignore_index: int, align_corners: bool | None
@@ -126,13 +131,14 @@ class RegionLoss(SegmentationLoss):
         logits, align_corners = seg_logits, None
         if isinstance(seg_logits, UpsampledLogits):
             logits, align_corners = seg_logits.low_resolution, seg_logits.resizing
-        if not self.per_image:
-            loss = self.region_loss(logits, seg_label, ignore_index, align_corners)
-            return self.loss_weight * loss
-        losses = [
-            self.region_loss(image[None], label[None], ignore_index, align_corners)
-            for image, label in zip(logits, seg_label, strict=True)
-        ]
+        with kernels_if(self.kernels):
+            if not self.per_image:
+                loss = self.region_loss(logits, seg_label, ignore_index, align_corners)
+                return self.loss_weight * loss
+            losses = [
+                self.region_loss(image[None], label[None], ignore_index, align_corners)
+                for image, label in zip(logits, seg_label, strict=True)
+            ]
         losses = torch.stack(losses) if losses else logits.sum((1, 2, 3)).to(working_dtype(logits))
         if reduction == 'none':
             return self.loss_weight * losses

@@ -56,7 +56,8 @@ class UnifiedFocalLoss(RegionLoss):
         rare: A list of the rare classes, for the asymmetric form. None: the symmetric form.
         loss_name: Key of the loss in the log.
         **kwargs: ``classes`` (of the Tversky loss), ``per_image``, ``class_weight`` (of both
-            parts), ``loss_weight``, ``num_classes`` and ``check_labels``, see :class:`RegionLoss`.
+            parts), ``loss_weight``, ``num_classes``, ``check_labels`` and ``kernels``, see
+            :class:`RegionLoss`.
 
     Raises:
         ValueError: For balance, delta or gamma outside [0, 1], or rare classes that do not exist.

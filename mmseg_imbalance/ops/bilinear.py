@@ -2,11 +2,13 @@
 
 import functools
 import math
-from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from .full_precision import full_precision
 
 
 class Bilinear:
@@ -54,13 +56,18 @@ class Bilinear:
     def down(self, grad: Tensor, rows: slice) -> tuple[slice, Tensor]:
         """Maps the gradient (C, len(rows), W) back, to old rows and their gradient (C, …, w)."""
         source = slice(self._upper[rows.start], self._lower[rows.stop - 1] + 1)
-        with _full_precision(grad.device):
+        with full_precision(grad.device):
             return source, self._matrix[rows, source].T @ (grad @ self._columns)
 
 
-@functools.lru_cache(maxsize=64)  # a training has one or a few sizes
 def bilinear(*args) -> Bilinear:
     """Returns the cached :class:`Bilinear` of these arguments."""
+    # Under a dispatch mode its tensors may be fake.
+    return Bilinear(*args) if _get_current_dispatch_mode() else _cached(*args)
+
+
+@functools.lru_cache(maxsize=64)  # a training has one or a few sizes
+def _cached(*args) -> Bilinear:
     return Bilinear(*args)
 
 
@@ -83,9 +90,3 @@ def _interpolation(old: int, new: int, align_corners: bool, dtype: torch.dtype) 
     """Returns the matrix (new, old) of linear interpolation."""
     unit = torch.eye(old, dtype=dtype)[None]
     return F.interpolate(unit, size=new, mode='linear', align_corners=align_corners)[0].T
-
-
-def _full_precision(device: torch.device):
-    """A context without autocast, which would round products to half precision."""
-    known = device.type in ('cpu', 'cuda')
-    return torch.autocast(device.type, enabled=False) if known else nullcontext()

@@ -60,8 +60,8 @@ def max_pooling_weights(
 
     Returns:
         (G, S) float32, 0 where not valid. NaN losses get NaN weights. A group without a valid
-        pixel, or with losses that are all 0, has weights 0, except for p = inf or ratio = 1,
-        where every valid pixel weighs 1.
+        pixel, or with losses that are all 0, has weights 0. For p = inf or ratio = 1, every
+        valid pixel weighs 1, whatever its loss.
 
     Example:
         >>> loss = torch.tensor([[4.0, 1.0, 1.0, 1.0]])
@@ -217,7 +217,7 @@ def _top_weights(pixel_loss: Tensor, n: Tensor, m: Tensor) -> Tensor:
     shared = (m - beyond) / ties * largest
     weights = torch.where(bits > threshold, largest.float(), 0.0)
     weights = torch.where(bits == threshold, shared.float(), weights)
-    return torch.where(pixel_loss > 0, weights, 0.0)
+    return torch.where(pixel_loss > 0, weights, pixel_loss)  # 0, or not a number
 
 
 def _threshold(count: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:

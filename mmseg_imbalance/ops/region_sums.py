@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .compiling import is_compiling
+from .full_precision import full_precision
 from .row_stripes import gradient_in_stripes, logits_of, resizing_of, row_stripes, working_dtype
 from .second_derivative import refuse_second_derivative
 from .stripes import map_stripes
@@ -86,7 +87,8 @@ class _RegionSums(torch.autograd.Function):
         def gradient_of(part: tuple[int, slice], logits: Tensor) -> Tensor:
             probability, label, _ = _read(logits, seg_label[part], ignore_index)
             own = probability.gather(0, label[None])[0]
-            common = probability.T.mv(background) + own * (foreground - background)[label]
+            with full_precision(probability.device):
+                common = probability.T.mv(background) + own * (foreground - background)[label]
             gradient = (background[:, None] - common).mul_(probability)
             gradient.scatter_(0, label[None], (own * (foreground[label] - common))[None])
             return gradient.view(logits.shape)

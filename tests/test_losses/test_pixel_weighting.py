@@ -70,6 +70,14 @@ def test_compiles_without_a_graph_break(cfg, batch):
     torch.testing.assert_close(grad, expected_grad)
 
 
+@all_losses
+def test_weights_of_pixels_have_any_dtype(cfg, batch):
+    weight = torch.randint(3, batch[1].shape)
+    expected = build(cfg)(*batch, weight=weight.float())
+    for dtype in (torch.int64, torch.float64, torch.float16):
+        assert torch.equal(build(cfg)(*batch, weight=weight.to(dtype)), expected)
+
+
 @pytest.mark.elsewhere
 @all_losses
 def test_no_host_sync_in_a_training_step(cfg, batch):

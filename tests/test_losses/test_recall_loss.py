@@ -96,6 +96,13 @@ class TestMomentum:
         expected[:, 3] = b[:, 3]  # first seen in the second batch
         np.testing.assert_allclose(loss.running_counts.numpy(), expected)
 
+    def test_running_counts_move_in_place(self):
+        """For the replicas of DataParallel, and CUDA graphs, which hold the tensor itself."""
+        loss = RecallLoss(momentum=0.25, num_classes=NUM_CLASSES)
+        held = loss.running_counts
+        loss(*draw_batch())
+        assert loss.running_counts is held and held.any()
+
     @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
     def test_buffers_stay_exact_in_a_model_of_half_precision(self, dtype):
         loss, model = RecallLoss(momentum=0.25, class_weight=[1.0, 2.0, 3.0, 4.0, 0.3]), nn.Module()

@@ -8,6 +8,7 @@ from loss_configs import TVERSKY, UNIFIED, name, region_configs
 from mmseg.registry import MODELS
 
 from mmseg_imbalance.losses.upsampled_logits import UpsampledLogits
+from mmseg_imbalance.ops.kernels import available
 
 WEIGHTS = [1.0, 2, 3, 4, 5]
 all_losses = pytest.mark.parametrize('cfg', region_configs(NUM_CLASSES), ids=name)
@@ -45,6 +46,37 @@ def test_the_loss_of_images_is_the_mean_of_theirs(cfg, batch):
 def test_equal_class_weights_are_a_factor(cfg, batch):
     tripled = build(cfg, class_weight=[3.0] * 5)(*batch)
     torch.testing.assert_close(tripled, 3 * build(cfg)(*batch))
+
+
+@pytest.mark.filterwarnings('ignore:.*is_autocast_cpu_enabled:DeprecationWarning')
+@all_losses
+def test_no_product_of_the_backward_pass_is_rounded(cfg, batch, monkeypatch):
+    """On a GPU, autocast would round this one in a backward pass that it surrounds."""
+    product, mixed = torch.Tensor.mv, []
+
+    def mv(self, other):
+        mixed.append(torch.is_autocast_cpu_enabled())
+        return product(self, other)
+
+    monkeypatch.setattr(torch.Tensor, 'mv', mv)
+    with torch.autocast('cpu', torch.bfloat16):
+        build(cfg)(batch[0].requires_grad_(), batch[1]).backward()
+    assert not any(mixed)
+
+
+@all_losses
+def test_kernels_can_be_turned_off(cfg, batch, monkeypatch):
+    loss, turned_off = build(cfg, kernels=False), []
+    region_loss = loss.region_loss
+    monkeypatch.setattr(
+        loss, 'region_loss', lambda *args: turned_off.append(_off()) or region_loss(*args)
+    )
+    assert torch.equal(loss(*batch), build(cfg)(*batch))
+    assert turned_off and all(turned_off) and not _off()
+
+
+def _off():
+    return getattr(available._thread, 'without_kernels', False)
 
 
 @all_losses

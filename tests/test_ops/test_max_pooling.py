@@ -188,6 +188,8 @@ def test_losses_that_are_not_finite_stay_visible(p, bad):
         losses[n // 2] = bad
         weights = max_pooling_weights(losses[None], torch.ones(1, n, dtype=torch.bool), p, 0.25)
         assert not (weights[0] * losses).sum().isfinite()
+        if math.isnan(bad) and p < math.inf:
+            assert weights[0, n // 2].isnan()
 
 
 def test_negative_zero_is_zero():
