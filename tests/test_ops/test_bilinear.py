@@ -1,4 +1,4 @@
-"""Resizing of logits on the fly: what is kept of it. ``test_pixel_cross_entropy`` has its values."""
+"""Resizing of logits on the fly: what is kept of it; values are tested with cross-entropy."""
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
