@@ -42,7 +42,7 @@ RULES = (
     Rule('few images', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
     Rule('few images', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
     Rule('few pixels', 'recall', _ALARMS, 'recall_loss'),
-        Rule('few pixels', 'recall-lovasz', _ALARMS, 'recall_loss'),
+    Rule('few pixels', 'recall-lovasz', _ALARMS, 'recall_loss'),
     Rule('few pixels', 'lmp-lovasz', f'{_GENTLE}, and {_HARD}', 'loss_max_pooling'),
     Rule('few pixels', 'lmp-balanced', f'{_HARD}, and rare classes count most', 'loss_max_pooling'),
     Rule('few pixels', 'lmp', _QUICK, 'loss_max_pooling'),

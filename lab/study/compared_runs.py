@@ -149,14 +149,15 @@ class Comparison:
         """Summarises how far a class's score exceeds the baseline's, in percentage points.
 
         Runs with the same seed are compared with each other if every run of the method or of the
-        baseline has such a partner; else the means over all runs are.
+        baseline has one such partner; else the means over all runs are.
         """
         own, base = (
             {run.seed: run.scores[kind][name] for run in group.runs if run.seed is not None}
             for group in (method, self.base)
         )
         shared = own.keys() & base.keys()
-        if len(shared) in (len(method.runs), len(self.base.runs)):
+        unique = (len(own), len(base)) == (len(method.runs), len(self.base.runs))
+        if unique and len(shared) in (len(own), len(base)):
             return Spread.of([own[seed] - base[seed] for seed in sorted(shared)])
         return method.score(kind, name) - self.base.score(kind, name)
 

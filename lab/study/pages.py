@@ -25,7 +25,7 @@ def fill_page(text: str, results: Mapping[str, Results], where: str) -> str:
     A place starts with the line ``<!-- results: PLAN TABLE [METHOD …] -->`` and ends with
     ``<!-- end of results -->``. TABLE is one of :data:`TABLES`. The methods are its rows; if none
     are named, it has all. With several plans, ``PLAN=HEADING,PLAN=HEADING …`` and no TABLE, it is
-    that of :func:`across_studies_table`; a heading has ``_`` for spaces.
+    that of ``across_studies_table``; a heading has ``_`` for spaces.
 
     Args:
         text: The page in Markdown.

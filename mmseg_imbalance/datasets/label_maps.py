@@ -280,6 +280,10 @@ def _settings(loader) -> str:
 
 def _written(value: object) -> object:
     """Returns a value whose ``repr`` is complete: that of a large array leaves out numbers."""
+    if isinstance(value, dict):
+        return {key: _written(inner) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_written, value))
     if not isinstance(value, np.ndarray | torch.Tensor):
         return value
     content = hashlib.sha256(repr(value.tolist()).encode())

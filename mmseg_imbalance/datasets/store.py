@@ -99,18 +99,15 @@ def training_statistics(cfg: Config, dataset=None) -> ClassStatistics:
     check_data(cfg, 'train')
     if dataset is None:
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    return class_statistics(dataset, named_file(cfg), _hook(cfg).get('nproc'))
+    return class_statistics(dataset, *named_counting(cfg))
 
 
-def named_file(cfg: Config) -> str | None:
-    """Returns the file of class statistics that a config's hook or sampler names."""
-    sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
-    return _hook(cfg).get('statistics') or sampler.get('statistics')
-
-
-def _hook(cfg: Config) -> dict:
+def named_counting(cfg: Config) -> tuple[str | None, int | None]:
+    """Returns the file of class statistics and the workers that a config names."""
     hooks = cfg.get('custom_hooks') or []
-    return next((hook for hook in hooks if 'ClassStatisticsHook' in str(hook['type'])), {})
+    hook = next((hook for hook in hooks if 'ClassStatisticsHook' in str(hook['type'])), {})
+    sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
+    return hook.get('statistics') or sampler.get('statistics'), hook.get('nproc')
 
 
 def drawn_statistics(loader, path: str | None = None, nproc: int | None = None) -> ClassStatistics:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -68,7 +69,8 @@ def run_in_workers(
                 pool.shutdown(cancel_futures=True)
                 raise
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        if 'pickle' not in str(error):
+        # Python 3.13 says of a local function that it can't get it.
+        if not re.search("pickle|Can't get local", str(error)):
             raise
         raise ToolError(
             f'worker processes cannot get the files ({first_line(error)}); use one process, by '

@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 from mmseg.registry import HOOKS, MODELS
 from torch import Tensor
 
-from ..datasets.store import drawn_statistics, named_file
+from ..datasets.store import drawn_statistics, named_counting
 from ..losses.pixel_weighting_loss import PixelWeightingLoss
 from ..utils.class_names import trained_classes
 from ..utils.curves import write_picture
@@ -87,8 +87,8 @@ class PixelWeightPictureHook(WeightingHook):
                 f'{type(stand_in).__name__}'
             )
         if stand_in.needs_statistics:
-            named = named_file(runner.cfg)
-            stand_in.use_statistics(drawn_statistics(runner.train_dataloader, named))
+            named = named_counting(runner.cfg)
+            stand_in.use_statistics(drawn_statistics(runner.train_dataloader, *named))
         self._recorder = WeightingRecorder(losses[0], stand_in, threshold)
         self._title = describe(stand_in, instead_of=losses[0])
 

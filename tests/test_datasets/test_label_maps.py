@@ -288,6 +288,7 @@ def test_settings_of_a_loader_of_ones_own_count(root):
     other[1500] = 1  # repr leaves it out
     assert fingerprint(mapping=one) == fingerprint(mapping=one.copy())
     assert fingerprint(mapping=one) != fingerprint(mapping=other)
+    assert fingerprint(mapping={'a': [one]}) != fingerprint(mapping={'a': [other]})
     assert fingerprint(mapping=one) != fingerprint(mapping=one.reshape(2, -1))
     assert fingerprint(mapping=torch.tensor(one)) != fingerprint(mapping=torch.tensor(other))
 

@@ -104,20 +104,17 @@ def test_statistics_of_methods():
 
 @pytest.mark.parametrize(
     ('seeds', 'partners'),
-    [([0, 1, 2], 3), ([2, 0], 2), ([0, 1, 2, 3], 3), ([1, 7], 0), ([7, 8], 0), ([None], 0)],
+    [([0, 1, 2], 3), ([2, 0], 2), ([0, 1, 2, 3], 3), ([1, 7], 0), ([0, 0, 1, 2], 0), ([None], 0)],
 )
 def test_runs_with_the_same_seed_are_compared(seeds, partners):
-    base = {seed: made('ce', seed) for seed in range(3)}
-    own = {seed: made('lmp', seed) for seed in seeds}
-    comparison = compare_runs([(None, run) for run in (*base.values(), *own.values())])
-    ours, theirs = (
-        {seed: run.scores['IoU']['class 1'] for seed, run in runs.items()} for runs in (own, base)
-    )
+    base, own = [made('ce', seed) for seed in range(3)], [made('lmp', seed) for seed in seeds]
+    comparison = compare_runs([(None, run) for run in (*base, *own)])
+    ours, theirs = ([(run.seed, run.scores['IoU']['class 1']) for run in r] for r in (own, base))
     if partners:
-        expected = Spread.of([ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()])
+        expected = Spread.of([a - b for i, a in ours for j, b in theirs if i == j])
         assert expected.runs == partners
     else:
-        expected = Spread.of(list(ours.values())) - Spread.of(list(theirs.values()))
+        expected = Spread.of([a for _, a in ours]) - Spread.of([b for _, b in theirs])
     found = comparison.difference(comparison.others[0], 'IoU', 'class 1')
     assert found == pytest.approx(expected, nan_ok=True)
 

@@ -12,7 +12,12 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from mmseg_imbalance.datasets.label_maps import LabelMaps, find_label_maps
-from mmseg_imbalance.datasets.store import count_and_save, default_path, load_or_count, named_file
+from mmseg_imbalance.datasets.store import (
+    count_and_save,
+    default_path,
+    load_or_count,
+    named_counting,
+)
 from mmseg_imbalance.statistics import class_weights
 from mmseg_imbalance.statistics.class_distribution import (
     class_distribution_figure,
@@ -159,7 +164,7 @@ def main() -> int:
     try:
         cfg = load_config(args.config, args.cfg_options)
         labels = list_labels(cfg, args)
-        path = args.out or Path(named_file(cfg) or default_path(labels))
+        path = args.out or Path(named_counting(cfg)[0] or default_path(labels))
         statistics = get_statistics(labels, path, args).drawn(labels.repetitions)
         written = write_all(statistics, path, args)
     except (TypeError, ValueError) as error:

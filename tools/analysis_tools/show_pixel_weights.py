@@ -16,7 +16,7 @@ from mmseg.structures import SegDataSample
 from rich.progress import track
 from torch import Tensor, nn
 
-from mmseg_imbalance.datasets.store import drawn_statistics, named_file
+from mmseg_imbalance.datasets.store import drawn_statistics, named_counting
 from mmseg_imbalance.evaluation.predictions import prediction_path
 from mmseg_imbalance.losses.pixel_weighting_loss import PixelWeightingLoss
 from mmseg_imbalance.utils.command_line import (
@@ -158,7 +158,7 @@ def choose_loss(
     if needing:
         check_data(cfg, 'train')
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
-        statistics = drawn_statistics(loader, named_file(cfg))
+        statistics = drawn_statistics(loader, *named_counting(cfg))
         for module in needing:
             module.use_statistics(statistics)
     return loss, describe(loss)
