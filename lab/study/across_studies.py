@@ -2,11 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from .compared_runs import Spread
 from .results import Results
-from .run_tables import Table
+from .run_tables import Table, numbers
 
 
 def across_studies_table(studies: Mapping[str, Results], methods: Sequence[str]) -> Table:
@@ -33,14 +30,11 @@ def _gains(results: Results, key: str) -> str:
     """Returns the gains of a method in one study as a cell."""
     method = results.plan.methods.get(key)
     scores = ('mIoU', 'mIoU_tail', 'aAcc') if method else ()
-    miou, *others = [results.judged_gain(method, score) for score in scores] or [Spread.of([])]
-    if not miou.runs:
+    gains = [results.judged_gain(method, score) for score in scores]
+    if not gains or not gains[0].runs:
         return '–'
-    spread = '' if np.isnan(miou.std) else f' ± {miou.std:.1f}'
-    cell = f'{_signed(miou.mean)}{spread} / ' + ' / '.join(_signed(gain.mean) for gain in others)
-    complete = results.plan.in_turn or miou.runs == len(results.plan.seeds)
-    return cell if complete else f'{cell} (n = {miou.runs})'
-
-
-def _signed(gain: float) -> str:
-    return f'{round(gain, 1) + 0.0:+.1f}'  # + 0.0 turns -0 into 0
+    miou, *others = numbers(gains, sign='+')
+    spread = f' ± {miou.std}' if miou.std else ''
+    cell = ' / '.join([f'{miou.mean}{spread}', *(number.mean for number in others)])
+    complete = results.plan.in_turn or gains[0].runs == len(results.plan.seeds)
+    return cell if complete else f'{cell} (n = {gains[0].runs})'

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -158,7 +158,7 @@ class Comparison:
         shared = own.keys() & base.keys()
         unique = (len(own), len(base)) == (len(method.runs), len(self.base.runs))
         if unique and len(shared) in (len(own), len(base)):
-            return Spread.of([own[seed] - base[seed] for seed in sorted(shared)])
+            return paired_gain(own, base)
         return method.score(kind, name) - self.base.score(kind, name)
 
     def to_json(self) -> str:
@@ -228,6 +228,19 @@ def compare_runs(
         raise ValueError(f'there is no method {baseline!r} to compare with: {", ".join(names)}')
     warnings = [warning for method in methods for warning in _warnings(method)]
     return Comparison(methods, baseline, list(left_out), warnings)
+
+
+def paired_gain(own: Mapping, base: Mapping, relative: bool = False) -> Spread:
+    """Summarises the differences of scores that have the same key, such as a seed, in both.
+
+    Args:
+        own: Scores of a method.
+        base: Scores of the baseline.
+        relative: Whether to use percent of the baseline's mean instead of percentage points.
+    """
+    shared = sorted(base.keys() & own.keys())
+    unit = Spread.of([base[key] for key in shared]).mean / 100 if relative else 1
+    return Spread.of([(own[key] - base[key]) / unit for key in shared])
 
 
 def _named(groups: list[tuple[str | None, list[Run]]]) -> list[RunGroup]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmseg_imbalance.utils.errors import ToolError
 
 from .choice import choose
-from .compared_runs import Comparison, Spread, compare_runs
+from .compared_runs import Comparison, Spread, compare_runs, paired_gain
 from .plan import Method, Plan
 from .record import Record, check_trial, read_records, record_path
 from .run import Run
@@ -95,7 +95,7 @@ class Results:
             {r.trial.seed: r.run.means[key] for r in self.trained.get(k, ())}
             for k in (method.key, self.plan.baseline)
         )
-        return _gain(own, base, relative)
+        return paired_gain(own, base, relative)
 
     def judged_gain(self, method: Method, key: str) -> Spread:
         """Summarises the gain of a mean by which a method is judged, in percentage points.
@@ -112,7 +112,7 @@ class Results:
             {part: run.means[key] for part, run in self.held_out(m).items()}
             for m in (method, self.plan.methods[self.plan.baseline])
         )
-        return _gain(own, base, relative)
+        return paired_gain(own, base, relative)
 
     def held_out(self, method: Method) -> dict[str, Run]:
         """Returns a method's runs with the chosen values, by what the held-out images begin with.
@@ -150,10 +150,3 @@ class Results:
 
     def _point(self, method: Method) -> tuple[float, float]:
         return self.mean(method, 'mAcc').mean, self.mean(method, 'mIoU').mean
-
-
-def _gain(own: dict, base: dict, relative: bool) -> Spread:
-    """Summarises the differences of what both have."""
-    shared = sorted(base.keys() & own.keys())
-    unit = Spread.of([base[key] for key in shared]).mean / 100 if relative else 1
-    return Spread.of([(own[key] - base[key]) / unit for key in shared])
