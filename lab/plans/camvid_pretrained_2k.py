@@ -25,6 +25,7 @@ __methods = (
     'recall-cbs',
     'recall-lovasz',
     'lmp-lovasz',
+    'recall-lovasz-cbs',
 )
 __lr = {'ce': 1e-3}  # of the others: 5e-4
 methods = {

@@ -18,7 +18,10 @@ __methods = (
     'recall-cbs',
     'lovasz',
     'ce-lovasz',
+    'unified-focal',
+    'recall-lovasz',
     'lmp-lovasz',
+    'recall-lovasz-cbs',
 )
 __lr = {'ce': 1e-3, 'lmp-balanced': 1e-3}  # of the others: 5e-4
 methods = {

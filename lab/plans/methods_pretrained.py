@@ -32,6 +32,7 @@ __fixed = {
     'recall-cbs': __rare,
     'recall-lovasz': {},
     'lmp-lovasz': {},
+    'recall-lovasz-cbs': {},
 }
 __grid = {'optim_wrapper.optimizer.lr': [5e-4, 1e-3]}
 methods = {

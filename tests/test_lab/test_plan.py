@@ -91,6 +91,7 @@ def test_other_plans_have_the_learning_rates_that_were_chosen_on_camvid():
         'boundary',
         'recall-lovasz',
         'lmp-lovasz',
+        'recall-lovasz-cbs',
     }
     assert {trial.method for trial in trials} - chosen.keys() == untuned
     assert all(set(fold) <= {'match', 'listed'} for fold in camvid.folds + clothing.folds)
