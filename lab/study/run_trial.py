@@ -149,7 +149,11 @@ def _claim(folder: Path, trial: Trial) -> None:
     noted = folder / 'trial.json'
     if not noted.is_file() and any(folder.glob('*/vis_data')):
         raise ToolError(f'{folder} holds a training of something else; delete it')
-    check_trial(Trial(**claim(noted, asdict(trial))), trial, folder)
+    try:
+        found = Trial(**claim(noted, asdict(trial)))
+    except TypeError as error:  # of a trial as another version writes it, or of something else
+        raise ToolError(f'{noted} is not of a trial ({error}); delete {folder}') from None
+    check_trial(found, trial, folder)
 
 
 def _statistics(cfg: Config) -> str:

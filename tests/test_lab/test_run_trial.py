@@ -41,6 +41,16 @@ def test_a_folder_of_something_else_is_left_alone(workshop, trial):
     assert log.read_text() == 'theirs' and len(list(workshop.folder(trial).iterdir())) == 1
 
 
+@pytest.mark.parametrize('text', ['{"stage": "tune", "width": 1}', '[1]'])
+def test_the_note_of_another_version_is_named(text, workshop, trial):
+    note = workshop.folder(trial) / 'trial.json'
+    note.parent.mkdir(parents=True)
+    note.write_text(text)
+    with pytest.raises(ToolError, match=r'trial.json is not of a trial \(.*\); delete .*2.0$'):
+        run_trial(workshop, trial, lambda done, total: True)
+    assert note.read_text() == text
+
+
 def test_a_training_without_scores_is_named(workshop, trial):
     with pytest.raises(ToolError, match=r'tune/focal_gamma-2.0: .*it has no run.json, .*') as error:
         run_trial(workshop, trial, lambda done, total: True)
