@@ -400,7 +400,7 @@ PROVOKED = {
     'running-counts-of-a-copied-model': lambda case: fails(deepcopy, RecallLoss(momentum=0.1)),
     'negative-losses-cannot-be-pooled': negative_loss,
     'a-loss-per-class-cannot-be-pooled': loss_per_class,
-    'a-loss-that-is-not-finite': loss_not_finite,
+    'the-loss-is-nan-or-infinite': loss_not_finite,
     'a-class-is-never-drawn': never_drawn,
     'no-class-can-be-drawn': nothing_to_draw,
     'sampling-without-feedback': sampling_without_feedback,

@@ -1,4 +1,4 @@
-"""The base of every loss here: pixel loss → weights without a gradient → reduction."""
+"""The base of losses of single pixels: pixel loss → weights without a gradient → reduction."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
