@@ -6,6 +6,7 @@ stand-in registry stores their classes by name.
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module, metadata
 from importlib.util import find_spec
 
@@ -83,15 +84,16 @@ def check_stack() -> None:
             names it and both extras.
     """
     for name, oldest in _SUPPORTED.items():
-        installed = [found for found in _DISTRIBUTIONS[name] if _is_installed(found)]
+        installed = _installed(_DISTRIBUTIONS[name])
         if len(installed) > 1:
             raise ImportError(
                 f'mmseg_imbalance finds {" and ".join(installed)} installed, which overwrite each '
                 f"other's files of {name}; uninstall all of them, then {_WAY_OUT}."
             )
-        version = _version(name)
-        if version is None:
+        if not installed and find_spec(name) is None:
             raise ImportError(f'mmseg_imbalance cannot import {name}; {_WAY_OUT}.')
+        # not from the module, whose import takes longer
+        (version,) = installed.values() or [import_module(name).__version__]
         found = tuple(int(part) for part in version.split('.')[:2])
         if found < oldest or found[0] != oldest[0]:
             raise ImportError(
@@ -113,31 +115,13 @@ def need_stack(room: str) -> None:
         raise ImportError(f'{room} needs MMSegmentation; {_WAY_OUT}.')
 
 
-def _is_installed(distribution: str) -> bool:
-    try:
-        metadata.distribution(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def _version(name: str) -> str | None:
-    """Returns a module's version, from its distribution, which is faster than importing it."""
-    for distribution in _DISTRIBUTIONS[name]:
-        if _is_installed(distribution):
-            return metadata.version(distribution)
-    return None if find_spec(name) is None else import_module(name).__version__
-
-
-def _announce(registries: dict) -> None:
-    """Tells the registries where the classes of this package are."""
-    for name, locations in _LOCATIONS.items():
-        registry = registries[name]
-        if registry._imported:  # it has imported its locations and will not do so again
-            for location in locations:
-                import_module(location)
-        else:
-            registry._locations += [each for each in locations if each not in registry._locations]
+def _installed(distributions: tuple[str, ...]) -> dict[str, str]:
+    """Returns the versions of those distributions that are installed."""
+    versions = {}
+    for each in distributions:
+        with suppress(metadata.PackageNotFoundError):
+            versions[each] = metadata.version(each)
+    return versions
 
 
 if HAS_STACK:
@@ -163,7 +147,14 @@ else:
 
 def announce() -> None:
     """Makes the registries of MMSegmentation import this package's classes on demand."""
-    if HAS_STACK:
-        _announce(globals())
-        if 'torch' in sys.modules:  # a checkpoint may be loaded before the first look-up
-            import_module('mmseg_imbalance.utils.checkpoints')
+    if not HAS_STACK:
+        return
+    for name, locations in _LOCATIONS.items():
+        registry = globals()[name]
+        if registry._imported:  # it has imported its locations and will not do so again
+            for location in locations:
+                import_module(location)
+        else:
+            registry._locations += [each for each in locations if each not in registry._locations]
+    if 'torch' in sys.modules:  # a checkpoint may be loaded before the first look-up
+        import_module('mmseg_imbalance.utils.checkpoints')

@@ -72,9 +72,7 @@ def data(case, pixels=((4, 2), (3, 0), (5, 0))):
 def warned(case, act) -> str:
     """What the sampler warns of."""
     said = []
-    case.monkeypatch.setattr(
-        class_balanced_sampler, 'log', lambda message, *_: said.append(message)
-    )
+    case.monkeypatch.setattr(class_balanced_sampler, 'warn', said.append)
     act()
     return said[-1]
 
@@ -98,8 +96,8 @@ def no_stack(case):
 
 
 def old_stack(case):
-    versions = {'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmseg': '0.30.0'}
-    case.monkeypatch.setattr(registry, '_version', versions.get)
+    versions = {'mmengine': '0.10.7', 'mmcv': '2.1.0', 'mmsegmentation': '0.30.0'}
+    case.monkeypatch.setattr(registry, '_installed', lambda names: {names[0]: versions[names[0]]})
     return fails(registry.check_stack)
 
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from mmengine.dataset import BaseDataset
 
+from mmseg_imbalance.utils.axes import add_light_grid
 from mmseg_imbalance.utils.colours import COLOURS, colourize
 from mmseg_imbalance.utils.inference import StrictInferencer, predict
 
@@ -116,7 +117,5 @@ def _recall_bars(axis, classes, share, recall) -> None:
         np.arange(len(order)), [f'{classes[c]}\n{100 * share[c]:.2g} % of pixels' for c in order]
     )
     axis.set(ylim=(0, 100), ylabel='recall in %')
-    axis.grid(axis='y', alpha=0.3)
-    axis.set_axisbelow(True)
-    axis.spines[['top', 'right']].set_visible(False)
+    add_light_grid(axis, 'y')
     axis.legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=len(recall), frameon=False)

@@ -8,6 +8,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..utils.errors import FileError, ToolError
+from ..utils.predicted_classes import predicting_head
 from .class_offsets import ClassOffsets
 
 _OF_QUERIES = (Mask2FormerHead, MaskFormerHead, SideAdapterCLIPHead)
@@ -19,8 +20,7 @@ def predicts_scores(segmentor: nn.Module) -> bool:
     Raises:
         ToolError: If it is unknown what its head predicts, or if the head has one channel.
     """
-    head = segmentor.decode_head
-    head = head[-1] if isinstance(head, nn.ModuleList) else head  # a cascade predicts by its last
+    head = predicting_head(segmentor)
     kind = type(head).__name__
     if getattr(head, 'out_channels', None) == 1:
         raise ToolError(

@@ -51,12 +51,11 @@ def calibrate(
     Raises:
         ValueError: If a half has no pixels of the classes that are scored.
     """
-    if not (pixels.confusions[:, 0].any(2) & objective.members).any(1).all():
+    shown = pixels.confusions[:, 0].any(2)  # a half knows nothing of classes that it does not show
+    if not (shown & objective.members).any(1).all():
         raise ValueError('both halves of the held-out images need pixels of the scored classes')
     movable = pixels.images >= min_images
     lenient = replace(objective, min_precision=max(objective.min_precision - SLACK, 0))
-    # a half knows nothing of classes that it does not show
-    shown = pixels.confusions[:, 0].any(2)
     checks = []
     for half in (0, 1):
         here, there = (objective.members & shown[h] for h in (half, 1 - half))

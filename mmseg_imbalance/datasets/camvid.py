@@ -32,24 +32,13 @@ class CamVidDataset(CheckedFiles):
     Args:
         img_suffix (str, optional): Suffix of image files. None, the default, accepts both
             ``.png`` and ``.jpg``, also in capitals.
-        seg_map_suffix (str): Suffix of label files.
         **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
     Raises:
         FileNotFoundError: If ``ann_file`` names a frame that has no image.
         ValueError: If a frame has both a ``.png`` and a ``.jpg`` image.
 
-    Example:
-        In a config::
-
-            train_dataloader = dict(
-                dataset=dict(
-                    type='CamVidDataset',
-                    data_root='data/camvid',
-                    data_prefix=dict(img_path='images/train', seg_map_path='labels/train'),
-                    pipeline=train_pipeline,
-                )
-            )
+    A config: ``configs/_base_/datasets/camvid.py``.
     """
 
     METAINFO = dict(
@@ -65,10 +54,8 @@ class CamVidDataset(CheckedFiles):
     )  # fmt: skip
     UNLABELLED = 11
 
-    def __init__(
-        self, img_suffix: str | None = None, seg_map_suffix: str = '.png', **kwargs
-    ) -> None:
-        super().__init__(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
+    def __init__(self, img_suffix: str | None = None, **kwargs) -> None:
+        super().__init__(img_suffix=img_suffix, **kwargs)
 
     @classmethod
     def get_label_map(cls, new_classes=None) -> dict[int, int]:

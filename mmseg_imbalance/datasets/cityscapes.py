@@ -16,15 +16,5 @@ class CheckedCityscapesDataset(CheckedFiles, CityscapesDataset):
     Args:
         **kwargs: Arguments of mmseg's ``CityscapesDataset``.
 
-    Example:
-        In a config::
-
-            train_dataloader = dict(
-                dataset=dict(
-                    type='CheckedCityscapesDataset',
-                    data_root='data/cityscapes',
-                    data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
-                    pipeline=train_pipeline,
-                )
-            )
+    A config: ``configs/_base_/datasets/cityscapes.py``.
     """

@@ -30,18 +30,7 @@ class ClothingDataset(CheckedFiles):
     Args:
         **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
-    Example:
-        In a config::
-
-            train_dataloader = dict(
-                dataset=dict(
-                    type='ClothingDataset',
-                    data_root='data/clothing',
-                    ann_file='splits/train.txt',
-                    data_prefix=dict(img_path='images', seg_map_path='labels'),
-                    pipeline=train_pipeline,
-                )
-            )
+    A config: ``configs/_base_/datasets/clothing.py``.
     """
 
     METAINFO = dict(

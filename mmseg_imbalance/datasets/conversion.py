@@ -100,14 +100,11 @@ def read_complete(path: Path) -> tuple[bytes, tuple[int, int]]:
             size = image.size
         with Image.open(BytesIO(data)) as image:
             image.verify()
-    except UnidentifiedImageError as error:
-        reason = 'no known format' if data else 'it is empty'
-        raise BadFileError(f'{path}: not a complete image file ({reason})') from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise BadFileError(f'{path}: not a complete image file ({reason})') from error
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
-        raise BadFileError(f'{path}: not a complete image file ({first_line(error)})') from error
+        reason = getattr(error, 'strerror', None) or first_line(error)
+        if isinstance(error, UnidentifiedImageError):
+            reason = 'no known format' if data else 'it is empty'
+        raise BadFileError(f'{path}: not a complete image file ({reason})') from error
     return data, size
 
 

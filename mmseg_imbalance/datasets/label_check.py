@@ -6,17 +6,14 @@ formats are lossy, and damaged data may decode to other pixels. None of this wou
 Therefore only the few storage formats that are known to be read as stored pass these checks.
 """
 
-import logging
 import os
 from collections.abc import Sequence
-from functools import cache
 from io import BytesIO
 
 import cv2
 import mmcv
 import numpy as np
 from mmengine import fileio
-from mmengine.logging import print_log
 from mmengine.utils import scandir
 from mmseg.datasets.basesegdataset import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
@@ -24,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..utils.command_line import first_line
 from ..utils.errors import BadFileError
-from ..utils.logs import in_later_worker
+from ..utils.logs import in_later_worker, warn_once
 from .wrappers import inside
 
 _ONE_CHANNEL = ('1', 'L', 'P')  # Pillow's modes of up to 8 bits; in P the ids are palette indices
@@ -98,15 +95,10 @@ def warn_of_left_out(dataset: BaseSegDataset, samples: Sequence[dict]) -> None:
     others = [name for name in found if not name.endswith(suffix)]
     left_out = [name for name in others if os.path.join(folder, name) not in listed]
     if left_out:
-        _warn(
+        warn_once(
             f'{type(dataset).__name__} does not list the images in {folder} whose suffix has other '
             f'capitals than {suffix}: {len(left_out)}, such as {left_out[0]}; rename them'
         )
-
-
-@cache
-def _warn(text: str) -> None:
-    print_log(text, 'current', logging.WARNING)
 
 
 def check_label_map(info: dict, loader) -> None:
@@ -126,8 +118,11 @@ def check_label_map(info: dict, loader) -> None:
     """
     kind = type(loader)
     if any(getattr(kind, name, None) is not method for name, method in _READING.items()):
-        if loads_annotations(loader):
-            _warn_of_unchecked(kind)
+        if loads_annotations(loader) and not in_later_worker():
+            warn_once(
+                f'{kind.__name__} reads label maps in a way of its own: nobody checks that their '
+                'ids are read as they are stored, such as those above 255'
+            )
         return
     data = fileio.get(info['seg_map_path'], backend_args=loader.backend_args)
     if loader.imdecode_backend in _STORED:
@@ -144,18 +139,6 @@ def check_label_map(info: dict, loader) -> None:
 def loads_annotations(transform) -> bool:
     """Whether a transform loads label maps, judged by its base class or its name."""
     return isinstance(transform, LoadAnnotations) or 'Annotation' in type(transform).__name__
-
-
-@cache
-def _warn_of_unchecked(kind: type) -> None:
-    if in_later_worker():
-        return
-    print_log(
-        f'{kind.__name__} reads label maps in a way of its own: nobody checks that their ids are '
-        'read as they are stored, such as those above 255',
-        'current',
-        logging.WARNING,
-    )
 
 
 def check_ids(image: Image.Image, backend: str = 'pillow') -> None:

@@ -3,22 +3,20 @@
 import copy
 import hashlib
 import json
-import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.dataset import ConcatDataset, RepeatDataset
-from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset, MultiImageMixDataset
 
 from ..utils.class_names import class_names
+from ..utils.logs import warn_once
 from .label_check import CheckedFiles, check_label_map, loads_annotations, warn_of_left_out
 from .wrappers import inside
 
@@ -160,7 +158,11 @@ def find_label_maps(dataset) -> LabelMaps:
     by_key: dict[str, LabelMap] = {}
     for label in found:
         key = label.path[len(root) + 1 :]
-        if not _same(by_key.setdefault(key, label), label):
+        known = by_key.setdefault(key, label)
+        if known is not label and (known.reading, known.settings) != (
+            label.reading,
+            label.settings,
+        ):
             raise ValueError(
                 f'{label.path} is in the data set more than once, with different label_map, '
                 'reduce_zero_label, ignore_index or annotation loading; give all its data sets '
@@ -185,7 +187,7 @@ def _collect(dataset, found: list[LabelMap], roots: list[str]) -> np.ndarray:
         return np.tile(_collect(dataset.dataset, found, roots), dataset.times)
     if isinstance(dataset, MultiImageMixDataset):
         for transform in filter(_is_own, inside(dataset.pipeline)):
-            _warn_of(type(transform), _LATER)
+            warn_once(f'{type(transform).__name__} {_LATER}')
         return _collect(dataset.dataset, found, roots)
     if '_dataset' in getattr(dataset, '__dict__', {}):  # of MMEngine's `num_batch_per_epoch`
         return _collect(dataset._dataset, found, roots)[: len(dataset)]
@@ -210,9 +212,9 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
             f'{_names(transforms) or "no transforms"}, and needs one like LoadAnnotations'
         )
     for transform in filter(_is_own, inside(transforms[transforms.index(loaders[-1]) + 1 :])):
-        _warn_of(type(transform), _LATER)
+        warn_once(f'{type(transform).__name__} {_LATER}')
     for loader in filter(_is_own, loaders[1:]):
-        _warn_of(type(loader), _SECOND)
+        warn_once(f'{type(loader).__name__} {_SECOND}')
     samples = [dataset.get_data_info(index) for index in range(len(dataset))]
     if not isinstance(dataset, CheckedFiles):  # which warn by themselves
         warn_of_left_out(dataset, samples)
@@ -231,11 +233,6 @@ def _label_maps_of(dataset: BaseSegDataset) -> list[LabelMap]:
             f'{dataset.data_root!r} and data_prefix {dataset.data_prefix!r}'
         )
     return labels
-
-
-@cache
-def _warn_of(kind: type, text: str) -> None:
-    print_log(f'{kind.__name__} {text}', 'current', logging.WARNING)
 
 
 def _root(data_root: str | None, paths: Sequence[str]) -> str:
@@ -262,12 +259,6 @@ def _file_size(path: str) -> int:
 def _common_folder(folders: Iterable[str]) -> str:
     levels = zip(*(folder.split('/') for folder in folders), strict=False)
     return '/'.join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
-
-
-def _same(a: LabelMap, b: LabelMap) -> bool:
-    if a is b:
-        return True
-    return a.reading == b.reading and a.settings == b.settings
 
 
 def _settings(loader) -> str:

@@ -36,25 +36,12 @@ class SynthiaRandDataset(CheckedFiles):
         metainfo (dict, optional): As in ``BaseSegDataset``. Its ``classes`` override
             ``num_classes``.
         img_suffix (str): Suffix of image files.
-        seg_map_suffix (str): Suffix of label files.
         **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
     Raises:
         ValueError: If ``num_classes`` is neither 13, 16 nor 19.
 
-    Example:
-        In a config::
-
-            train_dataloader = dict(
-                dataset=dict(
-                    type='SynthiaRandDataset',
-                    num_classes=16,
-                    data_root='data/synthia_rand',
-                    ann_file='splits/train.txt',
-                    data_prefix=dict(img_path='images', seg_map_path='labels'),
-                    pipeline=train_pipeline,
-                )
-            )
+    A config: ``configs/_base_/datasets/synthia_rand.py``.
     """
 
     METAINFO = dict(
@@ -67,18 +54,13 @@ class SynthiaRandDataset(CheckedFiles):
         num_classes: int = 16,
         metainfo: dict | None = None,
         img_suffix: str = '.png',
-        seg_map_suffix: str = '.png',
         **kwargs,
     ) -> None:
         if num_classes not in _WITHOUT:
             raise ValueError(f'num_classes must be 13, 16 or 19, but is {num_classes!r}')
         classes = tuple(c for c in self.METAINFO['classes'] if c not in _WITHOUT[num_classes])
-        super().__init__(
-            metainfo={'classes': classes, **(metainfo or {})},
-            img_suffix=img_suffix,
-            seg_map_suffix=seg_map_suffix,
-            **kwargs,
-        )
+        metainfo = {'classes': classes, **(metainfo or {})}
+        super().__init__(metainfo=metainfo, img_suffix=img_suffix, **kwargs)
 
 
 @DATASETS.register_module()
@@ -106,21 +88,9 @@ class SynthiaSeqDataset(CheckedFiles):
         metainfo (dict, optional): As in ``BaseSegDataset``. Its ``classes`` override
             ``score_void``.
         img_suffix (str): Suffix of image files.
-        seg_map_suffix (str): Suffix of label files.
         **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
-    Example:
-        In a config::
-
-            train_dataloader = dict(
-                dataset=dict(
-                    type='SynthiaSeqDataset',
-                    data_root='data/synthia_seqs',
-                    ann_file='splits/block/train.txt',
-                    data_prefix=dict(img_path='images', seg_map_path='labels'),
-                    pipeline=train_pipeline,
-                )
-            )
+    A config: ``configs/_base_/datasets/synthia_seqs.py``.
     """
 
     METAINFO = dict(
@@ -140,13 +110,8 @@ class SynthiaSeqDataset(CheckedFiles):
         score_void: bool = False,
         metainfo: dict | None = None,
         img_suffix: str = '.png',
-        seg_map_suffix: str = '.png',
         **kwargs,
     ) -> None:
         classes = self.METAINFO['classes'] if score_void else self.METAINFO['classes'][:-1]
-        super().__init__(
-            metainfo={'classes': classes, **(metainfo or {})},
-            img_suffix=img_suffix,
-            seg_map_suffix=seg_map_suffix,
-            **kwargs,
-        )
+        metainfo = {'classes': classes, **(metainfo or {})}
+        super().__init__(metainfo=metainfo, img_suffix=img_suffix, **kwargs)

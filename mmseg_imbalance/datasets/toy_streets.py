@@ -27,17 +27,7 @@ class ToyStreetsDataset(CheckedFiles):
         seg_map_suffix (str): Suffix of label files.
         **kwargs: Arguments of mmseg's ``BaseSegDataset``.
 
-    Example:
-        In a config::
-
-            train_dataloader = dict(
-                dataset=dict(
-                    type='ToyStreetsDataset',
-                    data_root='data/toy_streets',
-                    data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
-                    pipeline=train_pipeline,
-                )
-            )
+    A config: ``configs/_base_/datasets/toy_streets.py``.
     """
 
     METAINFO = dict(

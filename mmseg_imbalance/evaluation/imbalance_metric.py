@@ -1,6 +1,5 @@
 """A metric that shows how well rare classes are predicted."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ..statistics.class_statistics import ClassStatistics
 from ..utils.class_names import class_names
 from ..utils.curves import add_curves
 from ..utils.files import write_atomically, write_figure
+from ..utils.logs import warn
 from .class_groups import GROUPS, class_groups
 from .confusion import class_scalars, confusion_matrix
 from .scores import Scores
@@ -53,9 +53,8 @@ class ImbalanceMetric(BaseMetric):
             training, named by its iteration, ``iter_<n>``. Other evaluations overwrite earlier
             files in the same folder.
         ignore_index (int): Label of the pixels to leave out.
-        collect_device (str): ``'cpu'`` or ``'gpu'``, where ranks exchange their counts.
-        prefix (str, optional): Prefix of names: ``'<prefix>/mIoU'``.
-        collect_dir (str, optional): Shared folder for ``collect_device='cpu'``.
+        **kwargs: ``collect_device``, ``prefix`` of names, as in ``'<prefix>/mIoU'``, and
+            ``collect_dir``, see MMEngine's ``BaseMetric``.
 
     Attributes:
         path (str, optional): The argument ``statistics``.
@@ -74,11 +73,9 @@ class ImbalanceMetric(BaseMetric):
         tail: float = 0.02,
         out_dir: str | None = None,
         ignore_index: int = 255,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **kwargs,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        super().__init__(**kwargs)
         self.out_dir = out_dir
         self.ignore_index = ignore_index
         self.scores: Scores | None = None
@@ -239,7 +236,7 @@ class ImbalanceMetric(BaseMetric):
             write_atomically(folder / 'class_scores.json', scores.to_json().encode())
             write_figure(folder / 'confusion.png', figure, dpi=130)
         except OSError as error:  # a full disk must not end a training
-            print_log(f'ImbalanceMetric wrote no files: {error}', 'current', logging.WARNING)
+            warn(f'ImbalanceMetric wrote no files: {error}')
 
 
 def _training_iteration() -> int | None:

@@ -4,7 +4,6 @@ MMSegmentation does not compare them: the ignored label alone is set in the head
 the crop, the padding and the metric.
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from torch import nn
 from ..datasets.wrappers import plain_datasets, transforms_of
 from ..utils.errors import ToolError
 from ..utils.find_loss import unwrapped
-from ..utils.logs import log
+from ..utils.logs import warn
 
 
 class InconsistentConfigError(ToolError):
@@ -190,9 +189,7 @@ def _check_names(facts: Sequence[Fact]) -> None:
         pairs = zip(first.value, fact.value, strict=True)
         other = ', '.join(f'{a} / {b}' for a, b in pairs if a.casefold() != b.casefold())
         if other:
-            log(
-                f'{first.place} and {fact.place} name classes differently: {other}', logging.WARNING
-            )
+            warn(f'{first.place} and {fact.place} name classes differently: {other}')
 
 
 def _check_files(names: Sequence[Fact], datasets: dict, model: nn.Module) -> None:
@@ -237,4 +234,4 @@ def _check_label_0(data: dict[str, object]) -> None:
     try:
         _agree('meaning of label 0', facts, 'set it alike if 0 means the same in their files')
     except InconsistentConfigError as error:
-        log(str(error), logging.WARNING)
+        warn(str(error))

@@ -1,7 +1,5 @@
 """A hook that compares what the parts of a run say about the same thing."""
 
-import logging
-
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop
@@ -72,7 +70,7 @@ class ConsistencyHook(Hook):
         # a training that only starts from other weights may have other classes
         self._check(runner, loops, self._trained_on if runner.iter > 0 else None)
         for sentence in suspicious_settings(runner):
-            runner.logger.log(logging.WARNING, sentence)
+            runner.logger.warning(sentence)
 
     def before_test(self, runner) -> None:
         """Compares the parts of a test."""
@@ -89,7 +87,7 @@ class ConsistencyHook(Hook):
         except InconsistentConfigError as error:
             if self.refuse:
                 raise
-            runner.logger.log(logging.WARNING, str(error))
+            runner.logger.warning(str(error))
 
 
 def _check_ends(loops: dict) -> None:

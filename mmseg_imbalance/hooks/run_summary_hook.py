@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import logging
 import math
 from collections.abc import Mapping
 from numbers import Real
@@ -113,7 +112,7 @@ class RunSummaryHook(Hook):
         try:
             write_atomically(Path(runner.work_dir, FILE_NAME), (text + '\n').encode())
         except OSError as error:  # a full disk is no reason to end a training
-            runner.logger.log(logging.WARNING, f'RunSummaryHook wrote no {FILE_NAME}: {error}')
+            runner.logger.warning(f'RunSummaryHook wrote no {FILE_NAME}: {error}')
 
 
 def _origin(runner) -> dict:
@@ -160,8 +159,7 @@ def _continue(summary: dict, runner) -> None:
         if scores and not (scores['classes'] and scores['reached'] <= position):
             scores = None  # the end is validated anew
     except Exception as error:  # JSON can hold anything
-        runner.logger.log(
-            logging.WARNING,
+        runner.logger.warning(
             f'cannot read {runner.work_dir}/{FILE_NAME}, starting a new one: {error!r:.200}',
         )
         return

@@ -52,14 +52,10 @@ class LossMaxPooling(PixelWeightingLoss):
             of a registered one. It is called with ``reduction_override='none'`` and has to return
             losses ≥ 0 of shape (N, H, W), as :class:`SoftmaxFocalLoss` does; sigmoid losses return
             one per class. A recall loss with momentum is refused.
-        class_weight: See :class:`PixelWeightingLoss`, as for the arguments below.
-        loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log.
-        num_classes: Number of classes, to be checked.
-        check_labels: Whether to check the values of the labels, and whether a ``pixel_loss`` is
-            negative; None: only on a CPU. ``pixel_loss`` has its own option to check labels.
-        compile: Whether to compile the pass over the logits; ``pixel_loss`` has its own option.
-        kernels: Whether to use the Triton kernels on a GPU, also in ``pixel_loss``.
+        **kwargs: ``class_weight``, ``loss_weight``, ``num_classes``, ``check_labels``, also for
+            negative losses of ``pixel_loss``, ``compile`` and ``kernels``, also in ``pixel_loss``,
+            see :class:`PixelWeightingLoss`. ``pixel_loss`` has options of its own for the rest.
 
     Raises:
         ValueError: For p < 1, a ratio outside (0, 1], an unknown pool or a ``pixel_loss`` with
@@ -82,17 +78,10 @@ class LossMaxPooling(PixelWeightingLoss):
         ratio: float = 0.25,
         pool: str = 'image',
         pixel_loss: dict | nn.Module | None = None,
-        class_weight=None,
-        loss_weight: float = 1.0,
         loss_name: str = 'loss_lmp',
-        num_classes: int | None = None,
-        check_labels: bool | None = None,
-        compile: bool = False,
-        kernels: bool = True,
+        **kwargs,
     ) -> None:
-        super().__init__(
-            class_weight, loss_weight, loss_name, num_classes, check_labels, compile, kernels
-        )
+        super().__init__(loss_name=loss_name, **kwargs)
         self.p, self.ratio = float(p), float(ratio)
         if not self.p >= 1:
             raise ValueError(f'p must be in [1, inf], got {p}')

@@ -34,25 +34,16 @@ class RecallLoss(ClassCountLoss):
             pixels, giving a weighted mean whose scale does not shrink as the recall grows;
             ``'valid'``: the number of valid pixels (``avg_non_ignore=True`` in MMSegmentation's
             cross-entropy); ``'all'``: the number of all pixels (the released code).
-        momentum: Share in (0, 1] of the current batch in running counts that give the recall, as
-            in batch normalisation; only classes in the batch are updated. This is steadier if
-            crops show few classes. Checkpoints save and resume the counts; without ``sync`` each
-            process has its own, and those of the first are saved. Each step updates them once, but
-            not in evaluation and not with ``reduction_override='none'``, see
-            :class:`ClassCountLoss`. None: the recall of the batch.
+        momentum: Share in (0, 1] of the current batch in running counts that give the recall, see
+            :class:`ClassCountLoss`. This is steadier if crops show few classes. None: the recall of
+            the batch.
         sync: Whether to sum the counts over all processes, in one all-reduce per training step.
             Recall, divisor and the gradient that DistributedDataParallel averages are then those of
             all batches together. In evaluation every process counts for itself.
-        class_weight: See :class:`PixelWeightingLoss`, as for the arguments below; class weights
-            enter the divisor ``'weight'``, as they do in MMSegmentation's cross-entropy.
-        loss_weight: Factor of the whole loss.
         loss_name: Key of the loss in the log.
-        num_classes: Number of classes. With ``momentum``, it is needed if something copies the
-            model before the first batch, as MMEngine's EMAHook does; ``ConsistencyHook`` takes it
-            from the head.
-        check_labels: Whether to check the values of the labels; None: only on a CPU.
-        compile: Whether to compile the pass over the logits.
-        kernels: Whether to use the Triton kernels on a GPU.
+        **kwargs: ``class_weight``, which enters the divisor ``'weight'``, ``num_classes``,
+            ``loss_weight``, ``check_labels``, ``compile`` and ``kernels``, see
+            :class:`ClassCountLoss`.
 
     Raises:
         ValueError: For floor < 0, an unknown normalizer or momentum outside (0, 1].
@@ -75,26 +66,10 @@ class RecallLoss(ClassCountLoss):
         normalizer: str = 'weight',
         momentum: float | None = None,
         sync: bool = False,
-        class_weight=None,
-        loss_weight: float = 1.0,
         loss_name: str = 'loss_recall',
-        num_classes: int | None = None,
-        check_labels: bool | None = None,
-        compile: bool = False,
-        kernels: bool = True,
+        **kwargs,
     ) -> None:
-        super().__init__(
-            normalizer,
-            momentum,
-            sync,
-            num_classes,
-            class_weight=class_weight,
-            loss_weight=loss_weight,
-            loss_name=loss_name,
-            check_labels=check_labels,
-            compile=compile,
-            kernels=kernels,
-        )
+        super().__init__(normalizer, momentum, sync, loss_name=loss_name, **kwargs)
         if not 0 <= floor < float('inf'):
             raise ValueError(f'floor must be a number of pixels ≥ 0, got {floor}')
         self.floor = floor

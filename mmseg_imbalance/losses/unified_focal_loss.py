@@ -1,7 +1,6 @@
 """Unified focal loss."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,14 +8,6 @@ from torch import Tensor
 from ..ops import class_mask, per_pixel, pixel_cross_entropy, region_sums, tversky_losses
 from ..registry import MODELS
 from .region_loss import RegionLoss, check_classes
-
-
-class _Parameters(NamedTuple):
-    """Factor and exponent of each class's pixels, exponent of its Tversky loss; (C,) each."""
-
-    factor: Tensor
-    exponent: Tensor
-    region_exponent: Tensor
 
 
 @MODELS.register_module()
@@ -98,30 +89,29 @@ class UnifiedFocalLoss(RegionLoss):
     ) -> Tensor:
         """Computes the loss of some images, see :meth:`RegionLoss.region_loss`."""
         sums = region_sums(seg_logits, seg_label, ignore_index, align_corners)
-        of_class = self._of_classes(sums.pixels)
-        losses = tversky_losses(sums, self.delta, 1 - self.delta, of_class.region_exponent)
+        *of_pixels, of_region = self._of_classes(sums.pixels)
+        losses = tversky_losses(sums, self.delta, 1 - self.delta, of_region)
         tversky = (losses * self.class_shares(sums.pixels > 0)).sum()
 
         label = torch.where(seg_label == ignore_index, seg_logits.shape[1], seg_label)
         pixels = pixel_cross_entropy(seg_logits, seg_label, ignore_index, align_corners).loss
         # As in SoftmaxFocalLoss: the power's gradient is infinite at 0.
         missing = (-torch.expm1(-pixels)).clamp(min=1e-7)
-        factor, exponent = (per_pixel(x.to(pixels.dtype), label) for x in of_class[:2])
+        factor, exponent = (per_pixel(x.to(pixels.dtype), label) for x in of_pixels)
         focal = (factor * missing**exponent * pixels).sum() / sums.pixels.sum().clamp(min=1)
         return (self.balance * focal + (1 - self.balance) * tversky).to(pixels.dtype)
 
-    def _of_classes(self, like: Tensor) -> _Parameters:
+    def _of_classes(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns factor and exponent of each class's pixels, exponent of its Tversky loss."""
         check_classes('rare', self.rare, len(like))
         one = torch.ones_like(like)
         if self.rare is None:
-            of_class = _Parameters(self.delta * one, (1 - self.gamma) * one, self.gamma * one)
+            factor, exponent, of_region = self.delta * one, (1 - self.gamma) * one, self.gamma * one
         else:
             rare = class_mask(self.rare, like)
-            of_class = _Parameters(
-                torch.where(rare, self.delta * one, 1 - self.delta),
-                torch.where(rare, 0 * one, self.gamma),
-                torch.where(rare, (1 - self.gamma) * one, 1.0),
-            )
-        if self.class_weight is None:
-            return of_class
-        return of_class._replace(factor=of_class.factor * self.class_weight)
+            factor = torch.where(rare, self.delta * one, 1 - self.delta)
+            exponent = torch.where(rare, 0 * one, self.gamma)
+            of_region = torch.where(rare, (1 - self.gamma) * one, 1.0)
+        if self.class_weight is not None:
+            factor = factor * self.class_weight
+        return factor, exponent, of_region

@@ -66,9 +66,7 @@ def bilinear(*args) -> Bilinear:
     return Bilinear(*args) if _get_current_dispatch_mode() else _cached(*args)
 
 
-@functools.lru_cache(maxsize=64)  # a training has one or a few sizes
-def _cached(*args) -> Bilinear:
-    return Bilinear(*args)
+_cached = functools.lru_cache(maxsize=64)(Bilinear)  # a training has one or a few sizes
 
 
 def neighbours(old: int, new: int, align_corners: bool) -> tuple[list[int], list[int], list[float]]:

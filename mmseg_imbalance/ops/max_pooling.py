@@ -125,16 +125,13 @@ def _sum_below(
     pixel_loss: Tensor, power: Tensor, bits: Tensor, start: Tensor, unit: Tensor
 ) -> Tensor:
     """Sums (ℓ/unit)^q over the losses below a bit pattern, (G, 1) float64."""
-    total = torch.zeros_like(unit)
     unit = _positive(unit).to(power.dtype)
 
     def sum_of(part: slice) -> Tensor:
         mass = pixel_loss[:, part] / unit * power[:, part]
-        return torch.where(bits[:, part] < start, mass, 0.0).sum(1, keepdim=True)
+        return torch.where(bits[:, part] < start, mass, 0.0).sum(1, keepdim=True).double()
 
-    for mass in map_stripes(sum_of, cache_slices(bits), bits.device):
-        total += mass
-    return total
+    return sum(map_stripes(sum_of, cache_slices(bits), bits.device))
 
 
 def _single(alpha: Tensor) -> Tensor:

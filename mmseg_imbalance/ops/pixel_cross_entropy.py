@@ -95,19 +95,17 @@ class _PixelCrossEntropy(torch.autograd.Function):
     ) -> Tensor | tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)  # the prediction has none
         ctx.in_kernels = kernels_apply(seg_logits) and seg_label.numel() > 0 and not compile
+        given = seg_logits, seg_label, shift, ignore_index
         if ctx.in_kernels:
-            return _forward_in_kernels(
-                ctx, seg_logits, seg_label, shift, ignore_index, align_corners, predict
-            )
-        ctx.save_for_backward(seg_logits, seg_label, shift)
-        ctx.options = ignore_index, align_corners, compile
-        score = _compiled(_score) if compile else _score
-        if align_corners is None and _at_once(seg_logits, compile):
-            loss, pred = score(seg_logits, seg_label, shift, ignore_index, predict)
+            loss, pred = _score_in_kernels(ctx, *given, align_corners, predict)
         else:
-            loss, pred = _score_in_stripes(
-                score, seg_logits, seg_label, shift, ignore_index, align_corners, predict
-            )
+            ctx.save_for_backward(seg_logits, seg_label, shift)
+            ctx.options = ignore_index, align_corners, compile
+            score = _compiled(_score) if compile else _score
+            if align_corners is None and _at_once(seg_logits, compile):
+                loss, pred = score(*given, predict)
+            else:
+                loss, pred = _score_in_stripes(score, *given, align_corners, predict)
         if not predict:
             return loss
         ctx.mark_non_differentiable(pred)
@@ -122,13 +120,12 @@ class _PixelCrossEntropy(torch.autograd.Function):
             return _backward_in_kernels(ctx, grad_loss), *[None] * 6
         seg_logits, seg_label, shift = ctx.saved_tensors
         ignore_index, align_corners, compile = ctx.options
+        given = seg_logits, seg_label, shift, ignore_index
         gradient = _compiled(_gradient) if compile else _gradient
         if align_corners is None and _at_once(seg_logits, compile):
-            grad = gradient(seg_logits, seg_label, shift, ignore_index, grad_loss)
-            return grad, *[None] * 6
-        grad = _gradient_in_stripes(
-            gradient, seg_logits, seg_label, shift, ignore_index, align_corners, grad_loss
-        )
+            grad = gradient(*given, grad_loss)
+        else:
+            grad = _gradient_in_stripes(gradient, *given, align_corners, grad_loss)
         return grad, *[None] * 6
 
 
@@ -166,9 +163,9 @@ def _gradient_in_stripes(
     return gradient_in_stripes(gradient_of, stripes, seg_logits, resizing, gradient is _gradient)
 
 
-def _forward_in_kernels(
+def _score_in_kernels(
     ctx, seg_logits, seg_label, shift, ignore_index, align_corners, predict
-) -> Tensor | tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor | None]:
     from .kernels import score, upsampled
 
     seg_label = seg_label.contiguous()
@@ -184,9 +181,6 @@ def _forward_in_kernels(
         loss, soft_max = upsampled.score(*given, align_corners, pred)
     ctx.save_for_backward(seg_logits, seg_label, shift, soft_max)
     ctx.options = ignore_index, align_corners
-    if not predict:
-        return loss
-    ctx.mark_non_differentiable(pred)
     return loss, pred
 
 
@@ -283,6 +277,4 @@ def _class_dtype(num_classes: int) -> torch.dtype:
     )
 
 
-@functools.cache
-def _compiled(function: Callable) -> Callable:
-    return torch.compile(function)
+_compiled = functools.cache(torch.compile)

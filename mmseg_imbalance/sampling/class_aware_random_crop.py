@@ -1,6 +1,5 @@
 """A random crop that shows a previously chosen class."""
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +8,7 @@ from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
 from ..statistics.class_statistics import ClassStatistics
-from ..utils.logs import in_later_worker, log
+from ..utils.logs import in_later_worker, warn
 from .class_aware_window import class_aware_window
 from .class_probability import FREQUENCY_MODES, frequency_probability
 
@@ -125,12 +124,11 @@ class ClassAwareRandomCrop(RandomCrop):
         self._missed += not shown
         if self._missed > _TRIED // 2 and self._missed > self._sent / 2 and not self._warned:
             self._warned = True
-            log(
+            warn(
                 f'{self._missed} of {self._sent} images do not show the class that the sampler '
                 f'drew them for (last: class {drawn_class}) at ClassAwareRandomCrop: does '
                 'a transform after LoadAnnotations change class ids or cut objects away, or are '
                 'the class statistics those of other label maps?',
-                logging.WARNING,
             )
 
     def __repr__(self) -> str:

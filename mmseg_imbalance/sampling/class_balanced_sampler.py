@@ -1,6 +1,5 @@
 """A sampler of images by the classes that they hold."""
 
-import logging
 import math
 from collections.abc import Iterator, Sized
 
@@ -10,7 +9,7 @@ from torch.utils.data import Sampler, Subset
 from ..registry import DATA_SAMPLERS
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.distributed import get_dist_info, shared_random_seed
-from ..utils.logs import log
+from ..utils.logs import warn
 from .class_holders import class_holders
 from .class_probability import FREQUENCY_MODES, frequency_probability, performance_probability
 from .draw_stream import BLOCK, UNIFORM, DrawStream
@@ -95,11 +94,10 @@ class ClassBalancedInfiniteSampler(Sampler):
             raise ValueError('the data set is empty: there is nothing to sample')
         self.rank, self.world_size = get_dist_info()
         if isinstance(dataset, Subset) and self.rank == 0:
-            log(
+            warn(
                 'ClassBalancedInfiniteSampler: torch.utils.data.Subset hides from its data set for '
                 'which class an image was drawn, so crops need not show it; choose the images in '
-                'the data set itself',
-                logging.WARNING,
+                'the data set itself'
             )
         self.seed = int(shared_random_seed() if seed is None else seed)
         self.size = len(dataset)
@@ -263,21 +261,19 @@ class ClassBalancedInfiniteSampler(Sampler):
                 f'{counted.ignored_share:.1%} of all pixels are ignored'
             )
         if missing and self.rank == 0:
-            log(
+            warn(
                 f'ClassBalancedInfiniteSampler leaves out {", ".join(missing)}: {where}; '
                 f'{counted.ignored_share:.1%} of all pixels are ignored',
-                logging.WARNING,
             )
 
     def _warn_without_feedback(self, block: int) -> None:
         # Not in the first block: some loaders draw their first batches before training begins.
         if self.adaptive and not self._fed and not self._warned and block > 0 and self.rank == 0:
             self._warned = True
-            log(
+            warn(
                 f'all classes are still drawn alike after {block * BLOCK} draws: '
                 "class_prob='performance' needs dict(type='ClassFeedbackHook') in custom_hooks or, "
                 "without MMSegmentation, calls of the sampler's expect_feedback and update",
-                logging.WARNING,
             )
 
 

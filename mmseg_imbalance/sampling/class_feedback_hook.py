@@ -1,7 +1,5 @@
 """Scores every class during training, for curves and for the sampler."""
 
-import logging
-
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
@@ -13,7 +11,7 @@ from ..losses.upsampled_logits import UpsampledLogits
 from ..ops import class_counts
 from ..utils.class_names import trained_classes
 from ..utils.curves import add_curves
-from ..utils.find_loss import find_loss, unwrapped
+from ..utils.find_loss import find_losses, unwrapped
 from ..utils.predicted_classes import predicted_classes, threshold_of
 from ..utils.training_loop import by_epoch, samplers_of
 from .neglected_classes import neglected_classes
@@ -100,7 +98,7 @@ class ClassFeedbackHook(Hook):
         """Hooks into the loss; a resumed run restores its counts."""
         self._classes = trained_classes(runner)
         self._sampler = _find_sampler(runner.train_dataloader)
-        loss = find_loss(runner.model, self.loss, type(self).__name__)
+        loss = find_losses(runner.model, self.loss, type(self).__name__)[0]
         self._threshold = threshold_of(unwrapped(runner.model))
         self._handle = loss.register_forward_hook(self._count, with_kwargs=True)
         self._batch = self._counts = None
@@ -108,8 +106,7 @@ class ClassFeedbackHook(Hook):
             self._sampler.expect_feedback()
             adaptive = getattr(self._sampler, 'adaptive', True)
             if adaptive and self.interval > runner.max_iters:
-                runner.logger.log(
-                    logging.WARNING,
+                runner.logger.warning(
                     f'ClassFeedbackHook never reports to the sampler: its interval is '
                     f'{self.interval} iterations, the training has {runner.max_iters}',
                 )
@@ -155,8 +152,7 @@ class ClassFeedbackHook(Hook):
     @staticmethod
     def _warn(runner, neglected: list[str]) -> None:
         if neglected:
-            runner.logger.log(
-                logging.WARNING,
+            runner.logger.warning(
                 f'after {runner.iter + 1} iterations, training recognises frequent classes more '
                 f'rarely than a guess by frequency: {", ".join(neglected)}. Class weights or '
                 'sampling may favour rare classes too much; weigh classes more alike',
@@ -164,7 +160,8 @@ class ClassFeedbackHook(Hook):
 
     def _used_draws(self, runner, batch_idx: int) -> int:
         """Returns how many draws of this rank training has used up."""
-        size = _batch_size(runner.train_dataloader)
+        loader = runner.train_dataloader
+        size = loader.batch_size or loader.batch_sampler.batch_size
         if not by_epoch(runner):
             return (runner.iter + 1) * size
         epoch = len(self._sampler)  # its last batch can be smaller
@@ -188,8 +185,7 @@ class ClassFeedbackHook(Hook):
 
     def _resume(self, runner) -> None:
         if self._loaded is None:
-            runner.logger.log(
-                logging.WARNING,
+            runner.logger.warning(
                 'the checkpoint holds no class feedback: ClassFeedbackHook starts to count anew',
             )
             return
@@ -245,11 +241,5 @@ class ClassFeedbackHook(Hook):
 
 def _find_sampler(dataloader):
     """Returns the sampler that takes feedback, None if there is no such sampler."""
-    for sampler in samplers_of(dataloader):
-        if hasattr(sampler, 'update') and hasattr(sampler, 'class_prob'):
-            return sampler
-    return None
-
-
-def _batch_size(dataloader) -> int:
-    return dataloader.batch_size or dataloader.batch_sampler.batch_size
+    both = (s for s in samplers_of(dataloader) if hasattr(s, 'update') and hasattr(s, 'class_prob'))
+    return next(both, None)

@@ -25,18 +25,16 @@ def count_seen(dataloader: Iterable, draws: int, num_classes: int, ignore_index:
         ValueError: If a label is neither a class nor ignored, or if there are no samples.
     """
     samples = itertools.islice(_samples(dataloader), draws)
-    counts = np.zeros((draws, num_classes), np.int64)
-    seen = 0
+    counts = []
     for sample in track(samples, 'drawing', total=draws, console=Console(stderr=True)):
         label = sample.gt_sem_seg.data.numpy().ravel()
         pixels = np.bincount(label[label != ignore_index], minlength=num_classes)
         if len(pixels) > num_classes:
             raise ValueError(f'{sample.seg_map_path}: label {len(pixels) - 1} is not a class')
-        counts[seen] = pixels
-        seen += 1
-    if seen < draws:
+        counts.append(pixels)
+    if len(counts) < draws:
         raise ValueError('the data loader has no samples')
-    return counts
+    return np.array(counts)
 
 
 def _samples(dataloader: Iterable):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..utils.axes import add_light_grid
 from ..utils.colours import COLOURS
 from ..utils.markdown import escape_markdown, markdown_table
 
@@ -86,9 +87,7 @@ def _bars(axis, kind: str, shares: Mapping[str, np.ndarray]) -> None:
     axis.set_xticks(ticks, [f'{100 * tick:g} %' for tick in ticks], fontsize=8)
     axis.minorticks_off()
     axis.set(xlim=(lowest, lowest**-0.1), ylim=(len(rows) - 0.4, -0.6))  # room for 100.0
-    axis.grid(axis='x', alpha=0.3)
-    axis.set_axisbelow(True)
-    axis.spines[['top', 'right']].set_visible(False)
+    add_light_grid(axis, 'x')
 
 
 def _from_head_to_tail(shares: Mapping[str, Mapping[str, np.ndarray]]) -> np.ndarray:

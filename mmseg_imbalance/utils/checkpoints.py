@@ -125,8 +125,12 @@ def read_checkpoint(path: str | Path) -> dict:
         raise DamagedCheckpointError(damage)
     allow_checkpoint_types()  # again: a load by the fork revokes the types on its list
     safe = not trusted()
-    if safe:
-        _check_readable(path)
+    if safe and not _CAN_TELL:
+        raise CheckpointError(
+            f'checkpoint {path} could run code when it is loaded, which PyTorch {torch.__version__}'
+            ' cannot tell: use PyTorch 2.5 or newer, or, if you trust where the file comes from, '
+            f'set the environment variable {TRUST}=1'
+        )
     try:
         content = torch.load(path, 'cpu', weights_only=safe, mmap=_starts_with(path, _ZIP) or None)
     except Exception as error:  # damaged pickles raise almost anything
@@ -135,16 +139,6 @@ def read_checkpoint(path: str | Path) -> dict:
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
         raise CheckpointError(f'{path} is not a checkpoint: it holds no weights by name')
     return content
-
-
-def _check_readable(path: Path) -> None:
-    """Refuses every file if this PyTorch cannot tell whether the file would run code."""
-    if not _CAN_TELL:
-        raise CheckpointError(
-            f'checkpoint {path} could run code when it is loaded, which PyTorch {torch.__version__}'
-            ' cannot tell: use PyTorch 2.5 or newer, or, if you trust where the file comes from, '
-            f'set the environment variable {TRUST}=1'
-        )
 
 
 def _damage(path: Path) -> str:

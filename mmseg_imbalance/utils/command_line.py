@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .cores import usable_cores
@@ -138,30 +138,20 @@ def add_seed(parser: argparse.ArgumentParser, of: str) -> None:
 
 def whole_number(minimum: int) -> Callable[[str], int]:
     """Returns an argparse type for integers that are at least ``minimum``."""
-
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = minimum - 1
-        if number < minimum:
-            raise argparse.ArgumentTypeError(f'{text!r} is not a whole number >= {minimum}')
-        return number
-
-    return parse
+    return number(lambda value: value >= minimum, f'>= {minimum}', int, 'whole number')
 
 
-def number(fits: Callable[[float], bool], where: str) -> Callable[[str], float]:
+def number(
+    fits: Callable[[float], bool], where: str, kind: type = float, noun: str = 'number'
+) -> Callable[[str], float]:
     """Returns an argparse type for numbers that fit; ``where`` says in words which do."""
 
     def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float('nan')  # fails every comparison
-        if not fits(value):
-            raise argparse.ArgumentTypeError(f'{text!r} is not a number {where}')
-        return value
+        with suppress(ValueError):
+            value = kind(text)
+            if fits(value):  # NaN fails every comparison
+                return value
+        raise argparse.ArgumentTypeError(f'{text!r} is not a {noun} {where}')
 
     return parse
 

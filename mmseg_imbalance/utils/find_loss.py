@@ -3,6 +3,8 @@
 from mmengine.model import is_model_wrapper
 from torch import nn
 
+from .predicted_classes import predicting_head
+
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """Returns the model inside a wrapper such as DistributedDataParallel."""
@@ -32,10 +34,7 @@ def find_losses(model: nn.Module, path: str | None, who: str) -> list[nn.Module]
     """
     model = unwrapped(model)
     if path is None:
-        module = getattr(model, 'decode_head', None)
-        if isinstance(module, nn.ModuleList):  # a cascade
-            module = module[-1]
-        module = getattr(module, 'loss_decode', None)
+        module = getattr(predicting_head(model), 'loss_decode', None)
     else:
         try:
             module = model.get_submodule(path)
@@ -48,8 +47,3 @@ def find_losses(model: nn.Module, path: str | None, who: str) -> list[nn.Module]
             'loss, a hook with the argument `loss`, a tool with --loss'
         )
     return losses
-
-
-def find_loss(model: nn.Module, path: str | None, who: str) -> nn.Module:
-    """Returns the first of the modules that :func:`find_losses` finds."""
-    return find_losses(model, path, who)[0]

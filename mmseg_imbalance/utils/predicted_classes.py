@@ -3,20 +3,15 @@
 from torch import Tensor, nn
 
 
-def threshold_of(segmentor: nn.Module) -> float:
-    """Returns the probability above which a head with one channel predicts the foreground.
-
-    Args:
-        segmentor: A segmentor without a wrapper. It predicts with ``decode_head``, or with the last
-            one of a cascade.
-
-    Returns:
-        The head's ``threshold``, 0.5 if it has none.
-    """
+def predicting_head(segmentor: nn.Module) -> nn.Module | None:
+    """Returns a segmentor's ``decode_head``, of a cascade the last one; None without one."""
     head = getattr(segmentor, 'decode_head', None)
-    if isinstance(head, nn.ModuleList):
-        head = head[-1]
-    threshold = getattr(head, 'threshold', None)
+    return head[-1] if isinstance(head, nn.ModuleList) else head
+
+
+def threshold_of(segmentor: nn.Module) -> float:
+    """Returns the probability above which one channel predicts the foreground, 0.5 by default."""
+    threshold = getattr(predicting_head(segmentor), 'threshold', None)
     return 0.5 if threshold is None else threshold
 
 

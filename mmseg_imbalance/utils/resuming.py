@@ -76,16 +76,11 @@ def check_parts(checkpoint: dict, path: str, cfg: Config) -> None:
             f'of weights alone; {_way_out(cfg)}, or start with its weights: no --resume, and '
             f'--cfg-options load_from={path}'
         )
-    if _runs_code(checkpoint):
+    if 'config' in checkpoint['meta'] and not trusted():
         raise CheckpointError(
             f'checkpoint {path} holds meta.config, which MMEngine would run as Python; if you '
             f'trust where the file comes from, set the environment variable {TRUST}=1'
         )
-
-
-def _runs_code(checkpoint: dict) -> bool:
-    """Whether MMEngine would run an untrusted config in the checkpoint."""
-    return 'config' in checkpoint['meta'] and not trusted()
 
 
 def _way_out(cfg: Config) -> str:

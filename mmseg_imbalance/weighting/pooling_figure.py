@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from ..ops.max_pooling import max_pooling_weights
+from ..utils.axes import add_light_grid
 
 
 def weighting_figure(losses: np.ndarray, ps: Sequence[float], ratios: Sequence[float]) -> Figure:
@@ -72,8 +73,7 @@ def _draw_weights(axis, losses: np.ndarray, ps: Sequence[float], ratio: float) -
 
 def _finish(axis) -> None:
     axis.set(xlim=(0, 100), xlabel='pixels in %, largest loss first')
-    axis.grid(alpha=0.3)
-    axis.spines[['top', 'right']].set_visible(False)
+    add_light_grid(axis)
 
 
 def _rank(losses: np.ndarray) -> np.ndarray:

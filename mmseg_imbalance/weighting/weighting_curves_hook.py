@@ -50,9 +50,6 @@ class WeightingCurvesHook(WeightingHook):
         RuntimeError: If the loss was not called in an iteration to be recorded.
     """
 
-    def __init__(self, interval: int = 50, loss: str | None = None) -> None:
-        super().__init__(interval, loss)
-
     def before_train(self, runner) -> None:
         """Finds the loss."""
         self._classes = trained_classes(runner)

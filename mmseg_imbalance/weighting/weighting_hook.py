@@ -23,7 +23,7 @@ class WeightingHook(Hook):
     _recorder: WeightingRecorder | None = None  # None: there is nothing to show
     _classes: tuple[str, ...]
 
-    def __init__(self, interval: int, loss: str | None) -> None:
+    def __init__(self, interval: int = 50, loss: str | None = None) -> None:
         if not interval >= 1:
             raise ValueError(f'interval must be a number of iterations ≥ 1, got {interval}')
         self.interval = interval

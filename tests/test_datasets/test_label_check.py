@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from mmseg_imbalance.datasets import count_classes, find_label_maps
 from mmseg_imbalance.datasets.label_check import CheckedFiles
 from mmseg_imbalance.datasets.wrappers import inside
+from mmseg_imbalance.utils import logs
 from mmseg_imbalance.utils.command_line import first_line
 from mmseg_imbalance.utils.errors import BadFileError
 from mmseg_imbalance.utils.shipped import config_path
@@ -342,9 +343,7 @@ def test_a_subclass_that_reads_alike_is_checked_alike(tmp_path, how):
 
 def test_a_subclass_that_reads_in_its_own_way_is_named_once(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(
-        'mmseg_imbalance.datasets.label_check.print_log', lambda text, *_: said.append(text)
-    )
+    monkeypatch.setattr(logs, 'warn', said.append)
     write_labels(tmp_path)
     samples = dataset(tmp_path, pipeline=[STEPS[0], dict(type='LoadAnnotationsMyWay')])
     assert samples[0]['gt_seg_map'].shape == samples[0]['ori_shape']
@@ -354,10 +353,7 @@ def test_a_subclass_that_reads_in_its_own_way_is_named_once(tmp_path, monkeypatc
 
 def test_of_several_workers_one_names_it(tmp_path, monkeypatch):
     said = tmp_path / 'said'
-    monkeypatch.setattr(
-        'mmseg_imbalance.datasets.label_check.print_log',
-        lambda text, *_: said.open('a').write(f'{text}\n'),
-    )
+    monkeypatch.setattr(logs, 'warn', lambda text: said.open('a').write(f'{text}\n'))
     write_labels(tmp_path)
     loader = type('LoadAnnotationsByWorkers', (LoadAnnotationsMyWay,), {})()
     samples = dataset(tmp_path, pipeline=[loader])
@@ -369,9 +365,7 @@ def test_of_several_workers_one_names_it(tmp_path, monkeypatch):
 @pytest.mark.parametrize('kind', ['CheckedCityscapesDataset', 'CityscapesDataset'])
 def test_images_left_out_for_the_case_of_their_suffix_are_named_once(tmp_path, monkeypatch, kind):
     said = []
-    monkeypatch.setattr(
-        'mmseg_imbalance.datasets.label_check.print_log', lambda text, *_: said.append(text)
-    )
+    monkeypatch.setattr(logs, 'warn', said.append)
     write_labels(tmp_path)
     folder = tmp_path / 'images/train'
     for i in (1, 3):

@@ -9,6 +9,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 
 from mmseg_imbalance.datasets.label_maps import LabelMap, LabelMaps, find_label_maps
 from mmseg_imbalance.datasets.store import default_path
+from mmseg_imbalance.utils import logs
 
 
 @pytest.fixture
@@ -254,9 +255,7 @@ class SwapIds:
 
 def test_a_transform_that_may_change_ids_is_named_once(root, monkeypatch):
     said = []
-    monkeypatch.setattr(
-        'mmseg_imbalance.datasets.label_maps.print_log', lambda text, *_: said.append(text)
-    )
+    monkeypatch.setattr(logs, 'warn', said.append)
     flip = dict(type='RandomFlip', prob=0.5)
     find_label_maps(build(config(root, pipeline=[LOADER, flip])))
     for _ in range(2):

@@ -159,8 +159,8 @@ def test_label_0_of_another_kind_of_data_set(tmp_path, monkeypatch, kind, settin
     other_kind = type('OtherKind', (TinyDataset,), {})
     DATASETS.register_module(module=other_kind, force=True)
     warned, raised = [], []
-    target = 'mmseg_imbalance.hooks.consistency.log'
-    monkeypatch.setattr(target, lambda text, *_: warned.append(text))
+    target = 'mmseg_imbalance.hooks.consistency.warn'
+    monkeypatch.setattr(target, warned.append)
     write_label_maps(tmp_path, [[1, 2, 3]])
     train = tiny_dataset(tmp_path)
     same = dict(data_root=str(tmp_path), img_suffix='.png', data_prefix=train.data_prefix)

@@ -211,8 +211,8 @@ def test_labels_between_whole_numbers_are_refused(value):
 
 def test_classes_that_never_arrive_are_noticed_once(monkeypatch):
     said = []
-    target = 'mmseg_imbalance.sampling.class_aware_random_crop.log'
-    monkeypatch.setattr(target, lambda message, *_: said.append(message))
+    target = 'mmseg_imbalance.sampling.class_aware_random_crop.warn'
+    monkeypatch.setattr(target, said.append)
     crop = ClassAwareRandomCrop(8)
     crops(crop, scene(), n=50, sample_idx=DrawnIndex(0, 1))
     crops(crop, scene(), n=50, sample_idx=DrawnIndex(0, 7))
@@ -225,8 +225,8 @@ def test_classes_that_never_arrive_are_noticed_once(monkeypatch):
 
 def test_of_several_workers_one_warns(tmp_path, monkeypatch):
     said = tmp_path / 'said'
-    target = 'mmseg_imbalance.sampling.class_aware_random_crop.log'
-    monkeypatch.setattr(target, lambda message, *_: said.open('a').write(f'{message}\n'))
+    target = 'mmseg_imbalance.sampling.class_aware_random_crop.warn'
+    monkeypatch.setattr(target, lambda message: said.open('a').write(f'{message}\n'))
     write_label_maps(tmp_path, [[1, 2, 0]])
     dataset = tiny_dataset(tmp_path, [dict(type='ClassAwareRandomCrop', crop_size=4)])
     draws = [DrawnIndex(0, 3)] * 40

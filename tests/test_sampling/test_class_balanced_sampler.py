@@ -133,8 +133,8 @@ def test_skip_costs_nothing(dataset):
 
 def test_missing_class_is_named_once_and_left_out(dataset, monkeypatch):
     said = []
-    target = 'mmseg_imbalance.sampling.class_balanced_sampler.log'
-    monkeypatch.setattr(target, lambda message, *_: said.append(message))
+    target = 'mmseg_imbalance.sampling.class_balanced_sampler.warn'
+    monkeypatch.setattr(target, said.append)
     picky = sampler(dataset, min_pixels=36, uniform_ratio=0, class_prob='uniform')
     draws = take(picky, 500)
     assert said == [
@@ -148,7 +148,7 @@ def test_missing_class_is_named_once_and_left_out(dataset, monkeypatch):
 
 def test_a_subset_hides_the_class(monkeypatch):
     said = []
-    monkeypatch.setattr(class_balanced_sampler, 'log', lambda message, *_: said.append(message))
+    monkeypatch.setattr(class_balanced_sampler, 'warn', said.append)
     maps = [np.zeros((8, 8), int)] * 3
     subset = Subset(maps, [0, 2])
     ClassBalancedInfiniteSampler(subset, seed=0, statistics=count_label_maps(maps[:2], ['a', 'b']))
@@ -242,8 +242,8 @@ def test_frequency_sampling_takes_no_feedback(dataset):
 
 def test_missing_feedback_is_noticed(dataset, monkeypatch):
     said = []
-    target = 'mmseg_imbalance.sampling.class_balanced_sampler.log'
-    monkeypatch.setattr(target, lambda message, *_: said.append(message))
+    target = 'mmseg_imbalance.sampling.class_balanced_sampler.warn'
+    monkeypatch.setattr(target, said.append)
     fed, updated, starved = (sampler(dataset, class_prob='performance') for _ in range(3))
     fixed = sampler(dataset, class_prob='rare')
     said.clear()
