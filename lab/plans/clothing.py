@@ -39,6 +39,13 @@ methods = {
     },
 }
 highlights = [  # a figure has eight colours
-    key for key in __methods if key not in ('balanced-softmax', 'lmp', 'lmp-balanced')
+    'ce',
+    'wce-auto',
+    'recall',
+    'recall-cbs',
+    'ce-lovasz',
+    'recall-lovasz',
+    'lmp-lovasz',
+    'recall-lovasz-cbs',
 ]
 targets = [target for target in _base_.targets if target['method'] in __methods]
