@@ -17,6 +17,7 @@ from mmseg_imbalance.utils.run_config import (
     add_run_arguments,
     check_data,
     inner_datasets,
+    keep_training_config,
     load_run_config,
 )
 
@@ -89,6 +90,7 @@ def build_runner(args: argparse.Namespace) -> Runner:
         writer = dict(type='PredictionWriterHook', out_dir=args.out)
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), writer]
     prepare_cpu_launch(cfg)
+    keep_training_config(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.register_hook(MisfitHook(args.checkpoint, training=False))
     if not any(isinstance(hook, ConsistencyHook) for hook in runner.hooks):

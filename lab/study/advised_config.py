@@ -11,7 +11,7 @@ from .plan import Trial
 _PIPELINE = """\
 pipeline = [
     dict(step, type='ClassAwareRandomCrop', class_prob=None)
-    if step['type'] == 'RandomCrop'
+    if step['type'].rpartition('.')[2] == 'RandomCrop'
     else step
     for step in _base_.train_dataloader.dataset.pipeline
 ]

@@ -8,6 +8,7 @@ model.
 import atexit
 import os
 import sys
+from datetime import timedelta
 
 import torch
 from mmengine.config import Config
@@ -16,7 +17,7 @@ from mmengine.logging import print_log
 from mmengine.registry import MODEL_WRAPPERS
 from torch.nn.parallel import DistributedDataParallel
 
-from .run_config import RunConfigError
+from .run_config import RunConfigError, type_name
 
 
 def prepare_cpu_launch(cfg: Config) -> None:
@@ -41,7 +42,9 @@ def prepare_cpu_launch(cfg: Config) -> None:
             f"launcher {cfg.launcher!r} needs an accelerator; use 'pytorch' (torchrun) on a CPU"
         )
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group('gloo')
+        seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+        limit = {'timeout': timedelta(seconds=seconds)} if seconds else {}
+        torch.distributed.init_process_group('gloo', **limit)
         # For runs that end with an error; see leave_cpu_launch for the others.
         atexit.register(torch.distributed.destroy_process_group)
     if cfg.get('model_wrapper_cfg') is None:  # the runner's default
@@ -50,7 +53,8 @@ def prepare_cpu_launch(cfg: Config) -> None:
             broadcast_buffers=False,
             find_unused_parameters=cfg.get('find_unused_parameters', False),
         )
-    wrapper = MODEL_WRAPPERS.get(cfg.model_wrapper_cfg.get('type', 'MMDistributedDataParallel'))
+    kind = cfg.model_wrapper_cfg.get('type', 'MMDistributedDataParallel')
+    wrapper = MODEL_WRAPPERS.get(kind) if isinstance(kind, str) else kind
     if issubclass(wrapper, DistributedDataParallel):
         cfg.model_wrapper_cfg.device_ids = None  # the runner would name a GPU
     _replace_sync_bn(cfg.model)
@@ -77,7 +81,7 @@ def leave_cpu_launch() -> None:
 def _replace_sync_bn(node) -> None:
     """Replaces every ``type='SyncBN'`` in a node of a config and below it."""
     if isinstance(node, dict):
-        if node.get('type') in ('SyncBN', 'MMSyncBN'):
+        if type_name(node.get('type', '')) in ('SyncBN', 'MMSyncBN', 'SyncBatchNorm'):
             node['type'] = 'BN'
         node = node.values()
     elif not isinstance(node, (list, tuple)):

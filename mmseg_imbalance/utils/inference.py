@@ -22,7 +22,7 @@ from .class_names import class_names
 from .command_line import first_line
 from .errors import ToolError
 from .misfits import misfits
-from .run_config import RunConfigError, inner_datasets
+from .run_config import RunConfigError, inner_datasets, type_name
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -69,8 +69,8 @@ def _tested(cfg: Config) -> ConfigDict:
 
 def _name(kind: str | type) -> str | type:
     """Returns the name of a transform of MMSegmentation or MMCV, other ones as they are."""
-    known = getattr(kind, '__module__', '').startswith(('mmcv.', 'mmseg.'))
-    return kind.__name__ if known and isinstance(kind, type) else kind
+    path = kind if isinstance(kind, str) else getattr(kind, '__module__', '')
+    return type_name(kind) if path.startswith(('mmcv.', 'mmseg.')) else kind
 
 
 def build_inferencer(cfg: Config, checkpoint: str, device: str) -> StrictInferencer:

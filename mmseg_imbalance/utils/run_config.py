@@ -12,6 +12,8 @@ from .command_line import first_line
 from .errors import ToolError
 from .resuming import check_resumable, latest_checkpoint
 
+_OF_A_TEST = '_test'  # ends the names of the configs that tests leave in their work dirs
+
 
 class RunConfigError(ToolError):
     """Raised if the requested run is impossible; the message says why, in one line."""
@@ -156,7 +158,8 @@ def newest_config(work_dir: Path) -> Path | None:
         Its path, None without one. The file has the name of the user's config, unless a test in
         the same folder has overwritten that one.
     """
-    named = max(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime, default=None)
+    configs = (path for path in work_dir.glob('*.py') if not path.stem.endswith(_OF_A_TEST))
+    named = max(configs, key=lambda path: path.stat().st_mtime, default=None)
     logs = sorted(work_dir.glob('*/vis_data/scalars.json'))  # of trainings; tests log no scalars
     trained = logs[-1].with_name('config.py') if logs else None
     if trained is None or not trained.is_file():
@@ -164,10 +167,30 @@ def newest_config(work_dir: Path) -> Path | None:
     return named if named and named.read_bytes() == trained.read_bytes() else trained
 
 
+def keep_training_config(cfg: Config) -> None:
+    """Lets MMEngine dump the config of a test under another name than that of the training.
+
+    Their work dir is often the same, and the training's config may be the one that was given.
+    """
+    path = Path(cfg.filename)
+    object.__setattr__(cfg, '_filename', str(path.with_stem(path.stem + _OF_A_TEST)))
+
+
+def type_name(kind: str | type) -> str:
+    """Returns the bare name of a type in a config, where a pure-Python one has the class itself.
+
+    Example:
+        >>> type_name('mmengine.optim.OptimWrapper')
+        'OptimWrapper'
+    """
+    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
+
+
 def inner_datasets(dataset: ConfigDict) -> list[ConfigDict]:
     """Returns the configs of the data sets inside wrappers such as ``ConcatDataset``."""
-    parts = [*dataset.get('datasets', []), *filter(None, [dataset.get('dataset')])]
-    return [inner for part in parts for inner in inner_datasets(part)] or [dataset]
+    parts = [*(dataset.get('datasets') or []), dataset.get('dataset')]
+    wrapped = [part for part in parts if isinstance(part, dict)]  # others may have such arguments
+    return [inner for part in wrapped for inner in inner_datasets(part)] or [dataset]
 
 
 def check_data(cfg: Config, *stages: str) -> None:
@@ -214,8 +237,7 @@ def enable_amp(cfg: Config) -> None:
         RunConfigError: If the config's type of optimizer wrapper has no such counterpart.
     """
     wrapper = cfg.optim_wrapper
-    kind = wrapper.get('type', 'OptimWrapper')
-    kind = kind if isinstance(kind, str) else kind.__name__  # configs in pure Python give classes
+    kind = type_name(wrapper.get('type', 'OptimWrapper'))
     if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper'):
         raise RunConfigError(f"--amp needs optim_wrapper.type='OptimWrapper', found {kind!r}")
     if get_device() == 'cpu':

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.dist import is_main_process
 from mmseg.registry import HOOKS, MODELS
 from torch import Tensor
@@ -117,8 +118,15 @@ class PixelWeightPictureHook(WeightingHook):
 
 
 def _padded_rgb(image: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Turns (1, h, w), or (3, h, w) in BGR, into (H, W, 3) RGB, padded like the label."""
+    """Turns (C, h, w), the first three channels in BGR, into (H, W, 3) RGB, padded like the label.
+
+    Of fewer channels the first is shown; what is not of 8 bits is stretched from black to white.
+    """
     padded = np.full((*size, 3), _PADDING, np.uint8)
-    pixels = image[:3].expand(3, -1, -1).flip(0).permute(1, 2, 0).cpu().numpy()
+    pixels = image[: 3 if len(image) >= 3 else 1].cpu()
+    if pixels.dtype != torch.uint8:
+        low, high = pixels.double().aminmax()
+        pixels = (255 * (pixels - low) / (high - low)).nan_to_num().to(torch.uint8)
+    pixels = pixels.expand(3, -1, -1).flip(0).permute(1, 2, 0).numpy()
     padded[: len(pixels), : pixels.shape[1]] = pixels
     return padded

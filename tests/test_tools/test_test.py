@@ -41,8 +41,12 @@ def test_tta_draws_and_saves_predictions(scored, toy_data):
 
 def test_tta_changes_the_score(trained, scored, run_tool, toy_options, tmp_path):
     checkpoint = trained[0] / 'iter_2.pth'
+    of_training = tmp_path / TOY_CONFIG.rpartition('/')[2]
+    of_training.write_text('what the training left, which calibration takes as its config')
     plain = run_tool('test.py', TOY_CONFIG, checkpoint, '--work-dir', tmp_path, *toy_options)
     assert plain.returncode == 0, plain.stderr
+    assert of_training.read_text().startswith('what the training left')
+    assert 'load_from' in of_training.with_stem(f'{of_training.stem}_test').read_text()
     assert miou(plain.stdout + plain.stderr) != miou(scored[1])
 
 

@@ -51,8 +51,9 @@ def test_missing_images_inside_a_wrapper_are_named(call_tool, config, trained, c
     assert 'data not found: nowhere/leftImg8bit/val' in capsys.readouterr().err
 
 
-def test_a_config_in_pure_python(call_tool, trained, toy_data, tmp_path):
-    """Its types are classes, not names."""
+@pytest.mark.parametrize('dumped', [False, True], ids=['as written', 'as a training dumps it'])
+def test_a_config_in_pure_python(call_tool, trained, toy_data, tmp_path, dumped):
+    """Its types are classes, not names; dumped, they are names with the modules."""
     cfg = Config.fromfile(ROOT / TOY_CONFIG)
     steps = [
         'dict(type=LoadImageFromFile)',
@@ -70,6 +71,9 @@ def test_a_config_in_pure_python(call_tool, trained, toy_data, tmp_path):
     )
     config = tmp_path / 'pure.py'
     config.write_text(text)
+    if dumped:
+        Config.fromfile(config).dump(config)
+        assert "type='mmcv.transforms.LoadImageFromFile'" in config.read_text()
     (image,) = list((toy_data / 'leftImg8bit/val').rglob('*.png'))[:1]
     command = (image, config, trained[0] / 'iter_2.pth', '--out-dir', tmp_path / 'out')
     assert call_tool('../demo/image_demo.py', *command) == 0

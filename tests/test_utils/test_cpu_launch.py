@@ -1,11 +1,13 @@
 """What changes in a config that is launched without an accelerator (two processes: test_dist)."""
 
 import gc
+from datetime import timedelta
 
 import pytest
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.model import MMDistributedDataParallel
 from tiny_run import run, tiny_config
 
 from mmseg_imbalance.utils import cpu_launch
@@ -18,7 +20,8 @@ pytestmark = pytest.mark.elsewhere
 @pytest.fixture
 def cfg():
     norm = dict(type='SyncBN', requires_grad=True)
-    heads = [dict(norm_cfg=norm), dict(norm_cfg=dict(type='GN'))]
+    pure = [torch.nn.SyncBatchNorm, 'torch.nn.SyncBatchNorm']  # in pure Python, and as it is dumped
+    heads = [dict(norm_cfg=dict(type=kind)) for kind in ['MMSyncBN', 'GN', *pure]]
     wrapper = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
     return Config(
         dict(
@@ -27,6 +30,7 @@ def cfg():
             model_wrapper_cfg=wrapper,
             find_unused_parameters=True,
             sync_bn='torch',
+            env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=7200)),
         )
     )
 
@@ -48,13 +52,17 @@ def test_other_runs_are_left_alone(cfg, device, launcher, name):
 def test_cpu_launch(cfg, device, monkeypatch):
     device('cpu')
     started, ended = [], []
-    monkeypatch.setattr('torch.distributed.init_process_group', started.append)
+    monkeypatch.setattr(
+        'torch.distributed.init_process_group',
+        lambda name, timeout: started.append((name, timeout)),
+    )
     monkeypatch.setattr('atexit.register', ended.append)
     monkeypatch.setattr('torch.distributed.get_rank', lambda: 0)
     prepare_cpu_launch(cfg)
-    assert started == ['gloo'] and ended == [torch.distributed.destroy_process_group]
+    assert started == [('gloo', timedelta(hours=2))]
+    assert ended == [torch.distributed.destroy_process_group]
     assert cfg.model.norm_cfg == dict(type='BN', requires_grad=True)
-    assert [head.norm_cfg.type for head in cfg.model.heads] == ['BN', 'GN']
+    assert [head.norm_cfg.type for head in cfg.model.heads] == ['BN', 'GN', 'BN', 'BN']
     assert cfg.model_wrapper_cfg == dict(
         type='MMDistributedDataParallel', find_unused_parameters=True, device_ids=None
     )
@@ -80,8 +88,9 @@ WRAPPER = dict(find_unused_parameters=True, broadcast_buffers=True, gradient_as_
         ({}, (False, False, False)),
         (dict(model_wrapper_cfg=None, find_unused_parameters=True), (True, False, False)),
         (dict(model_wrapper_cfg=WRAPPER, sync_bn='torch'), (True, True, True)),
+        (dict(model_wrapper_cfg=WRAPPER | {'type': MMDistributedDataParallel}), (True, True, True)),
     ],
-    ids=['nothing', 'find_unused_parameters', 'model_wrapper_cfg'],
+    ids=['nothing', 'find_unused_parameters', 'model_wrapper_cfg', 'a class'],
 )
 def test_settings_reach_the_wrapper(options, expected, device, group_of_one, tmp_path):
     device('cpu')

@@ -89,6 +89,9 @@ def test_missing_data_are_named(tmp_path):
     train.data_prefix.img_path = 'none'
     with pytest.raises(RunConfigError, match='data not found: .*/none .*data_prefix.img_path'):
         check_data(cfg, 'train')
+    train.dataset = 'potsdam'  # an argument of its own, not what it wraps
+    with pytest.raises(RunConfigError, match='data not found: .*/none .*data_prefix.img_path'):
+        check_data(cfg, 'train')
     cfg.train_dataloader.dataset.data_root = 's3://bucket/data'
     check_data(cfg, 'train')
 
@@ -105,6 +108,7 @@ def test_amp_on_a_gpu_scales_the_loss(monkeypatch):
     expected = dict(type='AmpOptimWrapper', loss_scale='dynamic')
     assert amp('cuda', monkeypatch, type='OptimWrapper') == expected
     assert amp('cuda', monkeypatch, type=OptimWrapper) == expected  # as in pure Python configs
+    assert amp('cuda', monkeypatch, type='mmengine.optim.OptimWrapper') == expected  # dumped
     configured = dict(type='AmpOptimWrapper', loss_scale=512.0)
     assert amp('cuda', monkeypatch, **configured) == configured
 

@@ -14,7 +14,7 @@ from tiny_run import run, tiny_config
 from two_ranks import on_two_ranks
 
 from mmseg_imbalance.weighting.pixel_weight_figure import IGNORED, pixel_weight_figure
-from mmseg_imbalance.weighting.pixel_weight_picture_hook import PixelWeightPictureHook
+from mmseg_imbalance.weighting.pixel_weight_picture_hook import PixelWeightPictureHook, _padded_rgb
 from mmseg_imbalance.weighting.record import WeightingRecorder, weigh
 
 LMP, RECALL = dict(type='LossMaxPooling'), dict(type='RecallLoss')
@@ -105,6 +105,16 @@ def test_small_images_are_padded_as_their_labels(tmp_path, drawn):
     assert not row.valid[outside].any() and row.valid[:32, :32].all()
     assert (row.image[outside] == IGNORED).all()
     assert row.image[:32, :32].std() > 0
+
+
+@pytest.mark.parametrize('channels', [1, 2, 5])
+def test_images_of_any_depth_and_number_of_channels_are_shown(channels):
+    """Such as radar of two channels, or 16-bit images."""
+    image = torch.tensor([[0, 1000], [2000, 4000]]).expand(channels, 2, 2)
+    expected = np.array([[0, 63], [127, 255]])
+    for each in (image, image / 4000 - 1):
+        assert np.array_equal(_padded_rgb(each, (2, 3))[:, :2], np.stack([expected] * 3, -1))
+    assert not _padded_rgb(torch.ones(channels, 2, 2), (2, 2)).any()  # nothing to see
 
 
 def test_settings(tmp_path, drawn):
