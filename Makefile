@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # The one place that pins PyTorch; `make TORCH=2.10.0 …` installs another release.
 TORCH ?= 2.13.0
+# Without byte code, every process of the tests would compile 3000 modules.
+export PYTHONDONTWRITEBYTECODE :=
 # With these, any target runs on another stack, in a folder of its own; see "test-openmmlab".
 VENV := .venv
 STACK := -e '.[onedl,dev,back-ends]'

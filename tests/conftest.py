@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
-from mmengine_in_tests import no_earlier_runs, unformatted_configs
+from mmengine_in_tests import (
+    no_earlier_runs,
+    shipped_configs_parsed_once,
+    uncollected_garbage,
+    unformatted_configs,
+)
 
 # Doctests are looked for in every module, and modules of one name cannot be imported together.
 collect_ignore_glob = ['*conftest.py']
@@ -27,13 +32,14 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True, scope='session')
 def short_runs():
-    """A tiny training takes less than half the time without two things that MMEngine does in it.
+    """A tiny training takes less than half the time without three things that MMEngine does in it.
 
-    It formats its config six times, and collects garbage for every data set.
+    It reads shipped configs again, formats its own six times, and collects garbage for every data
+    set.
     """
     gc.collect()
     gc.freeze()
-    with unformatted_configs():
+    with unformatted_configs(), uncollected_garbage(), shipped_configs_parsed_once():
         yield
 
 

@@ -105,6 +105,7 @@ def test_mlflow(tmp_path, monkeypatch):
 
 def test_weights_and_biases(tmp_path, monkeypatch):
     pytest.importorskip('wandb')
+    monkeypatch.chdir(tmp_path)  # it copies all code below the working directory
     monkeypatch.setenv('WANDB_CONSOLE', 'off')
     monkeypatch.setenv('WANDB_ERROR_REPORTING', 'false')
     vis_data, scalars, pictures = train(
