@@ -54,8 +54,9 @@ def prepare_cpu_launch(cfg: Config) -> None:
             find_unused_parameters=cfg.get('find_unused_parameters', False),
         )
     kind = cfg.model_wrapper_cfg.get('type', 'MMDistributedDataParallel')
-    wrapper = MODEL_WRAPPERS.get(kind) if isinstance(kind, str) else kind
-    if issubclass(wrapper, DistributedDataParallel):
+    if isinstance(kind, type):  # of a config in pure Python; upstream's runner takes names alone
+        kind = cfg.model_wrapper_cfg.type = kind.__name__
+    if issubclass(MODEL_WRAPPERS.get(kind), DistributedDataParallel):
         cfg.model_wrapper_cfg.device_ids = None  # the runner would name a GPU
     _replace_sync_bn(cfg.model)
     cfg.pop('sync_bn', None)  # it makes the runner turn BN into SyncBN
