@@ -5,6 +5,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmseg_imbalance.utils.run_config import type_name
+
 from .commands import head_options
 from .plan import Trial
 
@@ -58,10 +60,7 @@ def has_plain_loss(cfg: Config) -> bool:
     heads = [head for given in models for head in (given if isinstance(given, list) else [given])]
     losses = (head.get('loss_decode') or [] for head in heads)
     flat = [loss for given in losses for loss in (given if isinstance(given, list) else [given])]
-    return all(
-        getattr(loss['type'], '__name__', loss['type']).rpartition('.')[2] == 'CrossEntropyLoss'
-        for loss in flat
-    )
+    return all(type_name(loss['type']) == 'CrossEntropyLoss' for loss in flat)
 
 
 def _call(value: object) -> str:

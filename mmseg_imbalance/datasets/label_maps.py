@@ -159,10 +159,9 @@ def find_label_maps(dataset) -> LabelMaps:
     for label in found:
         key = label.path[len(root) + 1 :]
         known = by_key.setdefault(key, label)
-        if known is not label and (known.reading, known.settings) != (
-            label.reading,
-            label.settings,
-        ):
+        if known is label:  # the first time
+            continue
+        if known.reading != label.reading or known.settings != label.settings:
             raise ValueError(
                 f'{label.path} is in the data set more than once, with different label_map, '
                 'reduce_zero_label, ignore_index or annotation loading; give all its data sets '
