@@ -29,7 +29,7 @@ NOT_RUN = {
     'docs/plain_pytorch.md': 1,
     'docs/seeing.md': 1,
 }
-LANGUAGES = {'', 'bash', 'python', 'text', '{toctree}', '{eval-rst}'}
+LANGUAGES = {'', 'bash', 'bibtex', 'python', 'text', '{toctree}', '{eval-rst}'}
 CONFIGS = [block for block in all_blocks() if block.is_config and not block.file]
 
 

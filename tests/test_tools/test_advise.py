@@ -103,6 +103,24 @@ def test_nothing_rare(run_tool, toy_data, tmp_path):
         assert f"_base_ = './{name}'" in done.stdout
 
 
+def test_a_config_in_pure_python(call_tool, capsys, toy_data, tmp_path):
+    """Lines with `_base_` can inherit it only as a training dumps it."""
+    cfg = Config.fromfile(ROOT / CONFIG).to_dict()
+    cfg['train_dataloader']['dataset'].update(data_root=str(toy_data), type='DATASET')
+    text = 'from mmseg_imbalance.datasets import ToyStreetsDataset\n'
+    text += ''.join(f'{key} = {value!r}\n' for key, value in cfg.items())
+    path = tmp_path / 'pure.py'
+    path.write_text(text.replace("'DATASET'", 'ToyStreetsDataset'))
+    assert call_tool(TOOL, path) == 0
+    output = capsys.readouterr().out
+    assert f'No `_base_` can name {path}' in output and 'save these lines' not in output
+    Config.fromfile(path).dump(path)
+    assert call_tool(TOOL, path) == 0
+    (lines,) = re.findall(r'^(_base_ = .+?)^$', capsys.readouterr().out, re.DOTALL | re.MULTILINE)
+    (tmp_path / 'child.py').write_text(lines)
+    assert Config.fromfile(tmp_path / 'child.py').model.decode_head.loss_decode
+
+
 def test_classes_in_few_images(call_tool, capsys, monkeypatch, options):
     """Nothing is recorded of such data: what is rare by pixels gets the methods for that."""
     monkeypatch.setattr(advice, 'FEW_IMAGES', 1.1)

@@ -116,6 +116,12 @@ def show_config(cfg: Config, each: advice.Recommendation, args: argparse.Namespa
     if each.rule.situation == 'none' and has_plain_loss(cfg):
         print(f'The config trains number 1 as it is:\n\n{train_command(path, args)}\n')
         return
+    if Config._is_lazy_import(args.config):
+        print(
+            f'No `_base_` can name {path}, which is in pure Python: for the lines that train number '
+            '1, give this tool the config that tools/train.py wrote to the work dir of a run.\n'
+        )
+        return
     child = path.with_name(f'{trial.method}_{path.name.removeprefix("ce_")}')
     if child == path:  # it has the name of cross-entropy, but another loss
         child = path.with_name(f'{trial.method}_{path.name}')
