@@ -2,7 +2,6 @@
 # `grid` has hyper-parameters that are tuned on a held-out part of the training set. `head.` stands
 # for all heads of the model. A method that, after tuning, equals one above it is not trained again.
 __sampling = {'train_dataloader.sampler.class_prob': ['performance', 'rare']}
-__median = {'head.loss_decode.class_weight': 'median_frequency'}
 # Losses that are trained together with Lovász soft-max, with the values chosen on CamVid.
 __pairs = {
     'recall': ('recall loss', 'recall_loss', {'type': 'RecallLoss', 'normalizer': 'weight'}),
@@ -20,24 +19,19 @@ __pairs = {
 
 methods = {
     'ce': dict(name='cross-entropy', config='cross_entropy/ce'),
-    'wce-inverse': dict(
-        name='CE, inverse-frequency weights',
-        config='baselines/wce',
-        options={'head.loss_decode.class_weight': 'inverse_frequency'},
-    ),
-    'wce-median': dict(
-        name='CE, median-frequency weights', config='baselines/wce', options=__median
-    ),
-    'wce-auto': dict(
-        name='CE, tempered weights',
-        config='baselines/wce',
-        options={'head.loss_decode.class_weight': 'auto'},
-    ),
-    'wce-effective': dict(
-        name='CE, effective-number weights',
-        config='baselines/wce',
-        options={'head.loss_decode.class_weight': 'effective_number'},
-    ),
+    **{
+        f'wce-{key}': dict(
+            name=f'CE, {name} weights',
+            config='baselines/wce',
+            options={'head.loss_decode.class_weight': method},
+        )
+        for key, name, method in (
+            ('inverse', 'inverse-frequency', 'inverse_frequency'),
+            ('median', 'median-frequency', 'median_frequency'),
+            ('auto', 'tempered', 'auto'),
+            ('effective', 'effective-number', 'effective_number'),
+        )
+    },
     'focal': dict(
         name='focal loss',
         config='baselines/focal',
@@ -97,24 +91,15 @@ methods = {
         grid={'head.loss_decode.p': [1.7, 1.3, 1.0]},
         ours=True,
     ),
-    'lmp-p1.7': dict(
-        name='LMP, p = 1.7',
-        config='loss_max_pooling/lmp',
-        options={'head.loss_decode.p': 1.7},
-        ours=True,
-    ),
-    'lmp-p1.3': dict(
-        name='LMP, p = 1.3',
-        config='loss_max_pooling/lmp',
-        options={'head.loss_decode.p': 1.3},
-        ours=True,
-    ),
-    'lmp-p1.0': dict(
-        name='LMP, p = 1.0',
-        config='loss_max_pooling/lmp',
-        options={'head.loss_decode.p': 1.0},
-        ours=True,
-    ),
+    **{
+        f'lmp-p{p}': dict(
+            name=f'LMP, p = {p}',
+            config='loss_max_pooling/lmp',
+            options={'head.loss_decode.p': p},
+            ours=True,
+        )
+        for p in (1.7, 1.3, 1.0)
+    },
     'lmp-balanced': dict(
         name='LMP of balanced soft-max',
         config='loss_max_pooling/lmp',
@@ -136,24 +121,15 @@ methods = {
         grid={'head.loss_decode.normalizer': ['weight', 'valid', 'all']},
         ours=True,
     ),
-    'recall-weight': dict(
-        name="recall loss, 'weight'",
-        config='recall_loss/recall',
-        options={'head.loss_decode.normalizer': 'weight'},
-        ours=True,
-    ),
-    'recall-valid': dict(
-        name="recall loss, 'valid'",
-        config='recall_loss/recall',
-        options={'head.loss_decode.normalizer': 'valid'},
-        ours=True,
-    ),
-    'recall-all': dict(
-        name="recall loss, 'all'",
-        config='recall_loss/recall',
-        options={'head.loss_decode.normalizer': 'all'},
-        ours=True,
-    ),
+    **{
+        f'recall-{normalizer}': dict(
+            name=f"recall loss, '{normalizer}'",
+            config='recall_loss/recall',
+            options={'head.loss_decode.normalizer': normalizer},
+            ours=True,
+        )
+        for normalizer in ('weight', 'valid', 'all')
+    },
     'recall-floor0': dict(
         name='recall loss, floor 0',
         config='recall_loss/recall',

@@ -7,41 +7,26 @@ setting = 'deeplabv3-r18-d8_1xb8-800_toy-streets-128x256'
 seeds = [0, 1, 2]
 hold_out = dict(share=0.2, group='')  # every image is a scene of its own
 options = {'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False}
+__fixed = {
+    'focal': {'head.loss_decode.gamma': 2.0},
+    'ohem': {'head.sampler.min_kept': 5000},
+    'balanced-softmax': {'head.loss_decode.tau': 0.5},
+    'focal-tversky': {},
+    'unified-focal': {},
+    'boundary': {},
+    'blv': {},
+    'ce-cbs': {'train_dataloader.sampler.class_prob': 'performance'},
+    'lmp': {'head.loss_decode.p': 1.7},
+    'lmp-balanced': {
+        'head.loss_decode.pixel_loss.type': 'LogitAdjustedLoss',
+        'head.loss_decode.pixel_loss.tau': 0.25,
+    },
+    'lmp-cbs': {'head.loss_decode.p': 1.3, 'train_dataloader.sampler.class_prob': 'rare'},
+    'recall': {'head.loss_decode.normalizer': 'weight'},
+    'recall-momentum': {'head.loss_decode.momentum': 0.02},
+    'recall-cbs': {'train_dataloader.sampler.class_prob': 'rare'},
+}
 methods = {
     'ce': {'grid': {'optim_wrapper.optimizer.lr': [5e-3, 2.5e-3, 1e-2]}},  # for all methods
-    'focal': {'grid': [], 'options': {'head.loss_decode.gamma': 2.0}},
-    'ohem': {'grid': [], 'options': {'head.sampler.min_kept': 5000}},
-    'balanced-softmax': {'grid': [], 'options': {'head.loss_decode.tau': 0.5}},
-    'focal-tversky': {'grid': []},
-    'unified-focal': {'grid': []},
-    'boundary': {'grid': []},
-    'blv': {'grid': []},
-    'ce-cbs': {
-        'grid': [],
-        'options': {'train_dataloader.sampler.class_prob': 'performance'},
-    },
-    'lmp': {'grid': [], 'options': {'head.loss_decode.p': 1.7}},
-    'lmp-balanced': {
-        'grid': [],
-        'options': {
-            'head.loss_decode.pixel_loss.type': 'LogitAdjustedLoss',
-            'head.loss_decode.pixel_loss.tau': 0.25,
-        },
-    },
-    'lmp-cbs': {
-        'grid': [],
-        'options': {
-            'head.loss_decode.p': 1.3,
-            'train_dataloader.sampler.class_prob': 'rare',
-        },
-    },
-    'recall': {'grid': [], 'options': {'head.loss_decode.normalizer': 'weight'}},
-    'recall-momentum': {
-        'grid': [],
-        'options': {'head.loss_decode.momentum': 0.02},
-    },
-    'recall-cbs': {
-        'grid': [],
-        'options': {'train_dataloader.sampler.class_prob': 'rare'},
-    },
+    **{key: {'grid': [], 'options': options} for key, options in __fixed.items()},
 }

@@ -24,7 +24,7 @@ MISSED = 50.0  # a class is missed if a run's recall of it, in percent, is lower
 class Rule(NamedTuple):
     """A method to consider for classes in a situation, after docs/choosing.md."""
 
-    situation: str  # 'few images', 'few pixels' (in enough images), 'missed' (not rare) or 'none'
+    situation: str  # 'few images', 'few pixels' (in enough images) or 'none'
     method: str  # its key in lab/plans/methods.py
     condition: str  # what else has to hold, which the data do not tell
     page: str  # folder of its page in configs
@@ -34,12 +34,14 @@ _ALARMS = 'missing a rare class is worse than a false alarm'
 _WEIGHTS = 'the loss should stay a cross-entropy with fixed weights'
 _GENTLE = 'frequent classes should keep their scores'
 _ACCURACY = 'only mean accuracy counts'
+_KNOWN = 'a comparison with well-known methods is wanted'
 _CHEAPER = 'frequent classes should keep their scores, in less time than with Lovász soft-max'
 _HARD = 'hard or small objects are lost in the mean'
 _QUICK = f'{_HARD}, and a training step should take hardly longer'
 
 RULES = (
     Rule('few images', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
+    Rule('few images', 'recall-lovasz-cbs', _ALARMS, 'class_balanced_sampling'),
     Rule('few images', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
     Rule('few pixels', 'recall', _ALARMS, 'recall_loss'),
     Rule('few pixels', 'recall-lovasz', _ALARMS, 'recall_loss'),
@@ -47,15 +49,15 @@ RULES = (
     Rule('few pixels', 'lmp-balanced', f'{_HARD}, and rare classes count most', 'loss_max_pooling'),
     Rule('few pixels', 'lmp', _QUICK, 'loss_max_pooling'),
     Rule('few pixels', 'recall-cbs', _ALARMS, 'class_balanced_sampling'),
+    Rule('few pixels', 'recall-lovasz-cbs', _ALARMS, 'class_balanced_sampling'),
     Rule('few pixels', 'lmp-cbs', _HARD, 'class_balanced_sampling'),
     Rule('few pixels', 'ce-lovasz', _GENTLE, 'baselines'),
     Rule('few pixels', 'unified-focal', _CHEAPER, 'baselines'),
-    Rule('few pixels', 'balanced-softmax', _ACCURACY, 'baselines'),
-    Rule('few pixels', 'focal', _ACCURACY, 'baselines'),
+    Rule('few pixels', 'balanced-softmax', _KNOWN, 'baselines'),
+    Rule('few pixels', 'focal', _KNOWN, 'baselines'),
     Rule('few pixels', 'wce-auto', _WEIGHTS, 'baselines'),
-    Rule('few pixels', 'lovasz', _ACCURACY, 'baselines'),
+    Rule('few pixels', 'lovasz', _KNOWN, 'baselines'),
     Rule('few pixels', 'wce-median', _ACCURACY, 'baselines'),
-    Rule('missed', 'lmp', _QUICK, 'loss_max_pooling'),
     Rule('none', 'ce', 'a class counts as much as its pixels', 'cross_entropy'),
 )
 
@@ -79,7 +81,7 @@ class ClassState:
 
     @property
     def situation(self) -> str:
-        """What a method has to help with, as in :class:`Rule`."""
+        """What a method has to help with, as in :class:`Rule`; ``'missed'`` if it is not rare."""
         if self.rare and not self.recall >= MISSED:  # NaN is neither
             return f'few {self.rare[-1]}'
         return 'missed' if self.pixels and self.recall < MISSED else 'none'
@@ -159,8 +161,8 @@ def advise(
 
     A method is recommended if it raises mIoU by more than a standard deviation in more than half of
     the studies that have it, and so too the IoU of the tail. Methods for one situation are in the
-    order of the tail's gains, see :func:`_ranked`. Without records of several runs on data
-    with classes in few images, such classes count as in few pixels if they are rare by pixels, too.
+    order of :func:`_rank`. Without records of several runs on data with classes in few images, such
+    classes count as in few pixels if they are rare by pixels, too.
 
     Returns:
         The recommendations, and the reason for every other method by its name.
@@ -187,23 +189,31 @@ def advise(
                 withheld[each.name] = against
             else:
                 fitting.append(each)
-        for each in _ranked(fitting):
+        for each in sorted(fitting, key=_rank):
             found.setdefault(each.rule.method, each)
     recommended = list(found.values())
     elsewhere = {each.name for each in recommended}  # recommended for another situation
     return recommended, {name: why for name, why in withheld.items() if name not in elsewhere}
 
 
-def unrecorded(classes: Sequence[ClassState], evidence: Sequence[Results]) -> str:
-    """Says which classes are in few images, '' if there are none, or records of several runs."""
-    concerned = [c for c in classes if c.situation == 'few images']
-    if not concerned or _few_images_recorded(evidence):
-        return ''
+def unrecorded(classes: Sequence[ClassState], evidence: Sequence[Results]) -> list[str]:
+    """Names the classes that need help, and of which there are no records; a text for each kind."""
     (page,) = {rule.page for rule in RULES if rule.situation == 'few images'}
-    return (
-        f'{_reason("few images", concerned)}. There are no records of several runs on data with '
-        f'classes in few images; see configs/{page}/README.md'
-    )
+    notes = {
+        'few images': 'There are no records of several runs on data with classes in few images; '
+        f'see configs/{page}/README.md',
+        'missed': 'No method is judged by such classes; pictures may show why they are missed, see '
+        'docs/seeing.md',
+    }
+    if _few_images_recorded(evidence):
+        del notes['few images']
+    concerned = {kind: [c for c in classes if c.situation == kind] for kind in notes}
+    return [f'{_reason(kind, found)}. {notes[kind]}' for kind, found in concerned.items() if found]
+
+
+def judged_title(study: Results) -> str:
+    """Returns a study's title, with a note if its methods are judged by what was held out."""
+    return study.plan.title + ', held-out parts' * study.plan.in_turn
 
 
 def _few_images_recorded(evidence: Sequence[Results]) -> bool:
@@ -213,10 +223,13 @@ def _few_images_recorded(evidence: Sequence[Results]) -> bool:
 def _studies(rule: Rule, evidence: Sequence[Results]) -> list[Results]:
     """Returns the studies with a rule's method whose data are in the rule's situation.
 
-    Of those with one setting, which train for longer from name to name, the last one counts.
+    Of those with one setting, which train for longer from name to name, the last one with several
+    runs counts, or else the last one.
     """
-    by_setting = {s.plan.setting: s for s in evidence if _is_judged(s, rule.method)}
-    measured = list(by_setting.values())
+    judged = [s for s in evidence if _is_judged(s, rule.method)]
+    judged.sort(key=lambda s: _runs(s, rule.method) > 1)
+    by_setting = {s.plan.setting: s for s in judged}
+    measured = [s for s in evidence if s is by_setting.get(s.plan.setting)]
     if rule.situation == 'few images':  # one seed is too little to go by such studies alone
         return [s for s in measured if _has_classes_in_few_images(s) and _runs(s, rule.method) > 1]
     return measured
@@ -245,32 +258,23 @@ def _against(each: Recommendation) -> str:
         gains = each.repeated(mean).values()
         if 2 * sum(gain.mean > gain.std for gain in gains) <= len(gains):
             named = zip(each.scores(mean), each.studies, strict=True)
-            spreads = ((f'{g.mean:+.1f} ± {g.std:.1f}', s.plan.title) for g, s in named)
+            spreads = ((f'{g.mean:+.1f} ± {g.std:.1f}', judged_title(s)) for g, s in named)
             shown = (f'{text.removesuffix(" ± nan")} on {title}' for text, title in spreads)
             return f'the records do not speak for it: {MEANS[mean]} {", ".join(shown)}'
     return ''
 
 
-def _ranked(fitting: Sequence[Recommendation]) -> list[Recommendation]:
-    """Orders methods by their gains, as if all were in the same studies.
+def _rank(each: Recommendation) -> tuple[bool, float]:
+    """Orders methods by their gain of mIoU, first those scored on parts held out in turn.
 
-    A gain is fitted as the sum of an effect of the method and one of the study (two-way layout,
-    least squares). Studies with one run do not count. Methods with less than half as many studies
-    as others come last.
+    It is the mean over the studies with several runs, of such parts if there are any: they show
+    what a network does with scenes that it has never seen.
     """
-    gains = [each.repeated('mIoU_tail') for each in fitting]
-    studies = sorted(set().union(*gains))
-    found = [(i, key, gain.mean) for i, own in enumerate(gains) for key, gain in own.items()]
-    layout = np.zeros((len(found), len(gains) + len(studies)))
-    for row, (i, key, _) in zip(layout, found, strict=True):
-        row[[i, len(gains) + studies.index(key)]] = 1
-    effects = np.linalg.lstsq(layout, [gain for _, _, gain in found], rcond=None)[0]
-    most = max(map(len, gains), default=0)
-
-    def rank(i: int) -> tuple[bool, float]:
-        return 2 * len(gains[i]) < most, -effects[i]
-
-    return [fitting[i] for i in sorted(range(len(fitting)), key=rank)]
+    gains = each.repeated('mIoU')
+    in_turn = [study.plan.key for study in each.studies if study.plan.in_turn]
+    unseen = [gains[key].mean for key in in_turn if key in gains]
+    found = unseen or [gain.mean for gain in gains.values()]
+    return not unseen, -sum(found) / max(len(found), 1)
 
 
 def _reason(situation: str, concerned: Sequence[ClassState]) -> str:

@@ -8,8 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from mmseg_imbalance.utils.axes import add_light_grid
-from mmseg_imbalance.utils.colours import COLOURS
+from mmseg_imbalance.utils.colours import COLOURS, add_light_grid
 
 from .compared_runs import Comparison, RunGroup
 from .run import Run
@@ -71,11 +70,10 @@ def _difference_bars(axis, comparison: Comparison, kind: str) -> None:
     for line in np.arange(0.5, len(classes) - 1):
         axis.axhline(line, color='0.9', linewidth=0.6, zorder=0)
     axis.set_title(KIND_NAMES[kind], fontsize=11)
-    axis.grid(axis='x', alpha=0.3)
-    axis.set_axisbelow(True)
+    add_light_grid(axis, 'x')
+    axis.spines['left'].set_visible(False)
     axis.tick_params(axis='y', length=0)
     axis.tick_params(axis='x', labeltop=len(classes) > 40)  # a tall figure has ticks at both ends
-    axis.spines[['top', 'right', 'left']].set_visible(False)
 
 
 def training_curves_figure(comparison: Comparison) -> Figure:

@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 
 import cv2
+import mmcv
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -30,22 +31,30 @@ IGNORED = 255
 
 @dataclass(frozen=True)
 class Pair:
-    """The paths of an image, of its label and of their converted copies.
+    """The paths of an image and of its label, and where their converted copies go.
 
     Args:
         key (str): Path of the label relative to the label folder, without suffix. A base name
             would not be unique: data sets repeat it in different folders.
         image (Path): Source image.
         label (Path): Source label.
-        image_out (Path): Image of the converted data set.
-        label_out (Path): Label of the converted data set.
+        destination (Path): Folder of the converted data set.
     """
 
     key: str
     image: Path
     label: Path
-    image_out: Path
-    label_out: Path
+    destination: Path
+
+    @property
+    def image_out(self) -> Path:
+        """Image of the converted data set."""
+        return self.destination / 'images' / f'{self.key}{self.image.suffix}'
+
+    @property
+    def label_out(self) -> Path:
+        """Label of the converted data set."""
+        return self.destination / 'labels' / f'{self.key}.png'
 
 
 @dataclass(frozen=True)
@@ -115,11 +124,7 @@ def read_label(path: Path) -> np.ndarray:
         BadFileError: If the file is missing, truncated, damaged or not an image.
     """
     data, _ = read_complete(path)
-    return decode(data, path, _as_stored)
-
-
-def _as_stored(data: bytes) -> np.ndarray | None:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return decode(data, path, partial(mmcv.imfrombytes, flag='unchanged', backend='cv2'))
 
 
 def decode(data: bytes, path: Path, decoder: Callable[[bytes], np.ndarray | None]) -> np.ndarray:

@@ -31,16 +31,8 @@ def find_pairs(source: Path, destination: Path) -> list[Pair]:
             labelled = of_suffix(labels.glob('*'), '.png')
             for stem in sorted({*found, *(path.stem for path in labelled)}):
                 image = found.get(stem, images / f'{stem}.png')
-                key = f'{split}/{stem}'
-                pairs.append(
-                    Pair(
-                        key=key,
-                        image=image,
-                        label=labels / f'{stem}.png',
-                        image_out=destination / 'images' / f'{key}{image.suffix}',
-                        label_out=destination / 'labels' / f'{key}.png',
-                    )
-                )
+                label = labels / f'{stem}.png'
+                pairs.append(Pair(f'{split}/{stem}', image, label, destination))
     if not pairs:
         raise ToolError(
             f'{source} holds neither train/ and trainannot/ nor images/train/ and labels/train/'

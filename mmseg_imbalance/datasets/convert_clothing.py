@@ -54,16 +54,7 @@ def find_pairs(source: Path, destination: Path) -> list[Pair]:
     names = sorted(path.stem for path in of_suffix(labels.glob('*'), '.mat'))
     if not names:
         raise ToolError(f'{source} holds no annotations/pixel-level/*.mat')
-    return [
-        Pair(
-            key=name,
-            image=photos / f'{name}.jpg',
-            label=labels / f'{name}.mat',
-            image_out=destination / 'images' / f'{name}.jpg',
-            label_out=destination / 'labels' / f'{name}.png',
-        )
-        for name in names
-    ]
+    return [Pair(n, photos / f'{n}.jpg', labels / f'{n}.mat', destination) for n in names]
 
 
 def read_table(source: Path) -> dict[int, int]:

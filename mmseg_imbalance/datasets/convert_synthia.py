@@ -114,13 +114,7 @@ def _pairs_below(root: Path, destination: Path, prefix: Path) -> list[Pair]:
         for path in of_suffix(folder.rglob('*'), '.png')
     }
     return [
-        Pair(
-            key=(prefix / path).with_suffix('').as_posix(),
-            image=images / path,
-            label=labels / path,
-            image_out=destination / 'images' / prefix / path,
-            label_out=destination / 'labels' / prefix / path,
-        )
+        Pair((prefix / path).with_suffix('').as_posix(), images / path, labels / path, destination)
         for path in sorted(paths)
     ]
 

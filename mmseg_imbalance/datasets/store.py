@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
@@ -64,19 +64,14 @@ def class_statistics(
 
 
 def _on_all_ranks(labels: LabelMaps, path: Path, nproc: int | None) -> ClassStatistics:
-    if get_world_size() == 1:
-        return load_or_count(labels, path, nproc)
     outcome: list = [None]
-    failure = None
     if is_main_process():
         try:
             outcome = [load_or_count(labels, path, nproc)]
         except Exception as error:  # without this the other ranks would wait for ever
-            failure = error
-            outcome = [f'{type(error).__name__}: {error}']
+            broadcast_object_list([f'{type(error).__name__}: {error}'])
+            raise
     broadcast_object_list(outcome)
-    if failure is not None:
-        raise failure
     if isinstance(outcome[0], str):
         raise RuntimeError(f'no class statistics from the main process: {outcome[0]}')
     return outcome[0]

@@ -81,12 +81,15 @@ class ImbalanceMetric(BaseMetric):
         self.scores: Scores | None = None
         self.path = statistics
         self.statistics: ClassStatistics | None = None
-        self._share = self._groups = self._image_share = None
+        self._of_classes: dict = {}
         if statistics is not None:
             self.statistics = ClassStatistics.load(statistics)
-            self._share = self.statistics.pixel_share
-            self._image_share = self.statistics.image_share()
-            self._groups = class_groups(self._share, head, tail)
+            share = self.statistics.pixel_share
+            self._of_classes = dict(
+                share=share,
+                groups=class_groups(share, head, tail),
+                image_share=self.statistics.image_share(),
+            )
             self._thresholds = head, tail
 
     @BaseMetric.dataset_meta.setter
@@ -103,7 +106,7 @@ class ImbalanceMetric(BaseMetric):
     def score_names(self) -> tuple[str, ...]:
         """Names of the means that an evaluation returns, with the prefix."""
         nothing = np.zeros((len(self._classes),) * 2, np.int64)
-        means = Scores(self._classes, nothing, self._share, self._groups).means()
+        means = Scores(self._classes, nothing, **self._of_classes).means()
         return tuple('/'.join(filter(None, (self.prefix, name))) for name in means)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -159,14 +162,7 @@ class ImbalanceMetric(BaseMetric):
         Returns:
             The means in percent, without the prefix.
         """
-        scores = Scores(
-            self._classes,
-            sum(results),
-            share=self._share,
-            groups=self._groups,
-            image_share=self._image_share,
-        )
-        self.scores = scores
+        self.scores = scores = Scores(self._classes, sum(results), **self._of_classes)
         print_log(f'per class results (%):\n{scores.to_table()}', 'current')
         iteration = _training_iteration()
         if iteration is not None:
@@ -205,13 +201,10 @@ class ImbalanceMetric(BaseMetric):
     def _log_groups(self) -> None:
         head, tail = self._thresholds
         limits = {'head': f' (≥ {100 * head:g} %)', 'tail': f' (< {100 * tail:g} %)'}
+        members = list(zip(self._classes, self._of_classes['groups'], strict=True))
         parts = []
         for group in GROUPS:
-            names = [
-                name
-                for name, member in zip(self.statistics.classes, self._groups, strict=True)
-                if member == group
-            ]
+            names = [name for name, member in members if member == group]
             parts.append(f'{group}{limits.get(group, "")}: {", ".join(names) or "none"}')
         print_log(f'classes by share of the training pixels: {"; ".join(parts)}', 'current')
 

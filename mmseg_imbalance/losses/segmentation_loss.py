@@ -23,21 +23,10 @@ _ONE_CHANNEL = (
 class SegmentationLoss(nn.Module):
     """Base of all losses: reads class weights, checks what it is called with.
 
-    Args:
-        class_weight: One factor ≥ 0 per class, or a ``.npy``, ``.json`` or ``.yaml`` file with such
-            a list. Or the name of a method of
-            :func:`mmseg_imbalance.statistics.class_weights`. None: 1 for all.
-        loss_weight: Factor of the whole loss.
-        loss_name: Key of the loss in the log.
-        num_classes: Number of classes, to be checked against the logits; None: not checked.
-        check_labels: Whether to check the values of the labels; None: only on a CPU.
+    Its arguments, and the errors that they raise, are those of :class:`PixelWeightingLoss`.
 
     Attributes:
         needs_float64: Whether it computes some numbers in float64 on the device of the labels.
-
-    Raises:
-        ValueError: For class weights that cannot be read, are negative or not finite; for a
-            ``loss_name`` without ``loss`` or one class.
     """
 
     needs_float64 = False
@@ -64,15 +53,12 @@ class SegmentationLoss(nn.Module):
         names_a_method = isinstance(class_weight, str) and class_weight in METHODS
         self.class_weight_method = class_weight if names_a_method else None
         # Empty until the statistics are set; training before that is an error.
-        weights = [] if self.class_weight_method else load_class_weight(class_weight)
+        weights = [] if names_a_method else load_class_weight(class_weight)
         # A buffer follows the model to its device; as configuration it is not in checkpoints.
-        self.register_buffer(
-            'class_weight',
-            None if weights is None else torch.tensor(weights, dtype=torch.float32),
-            persistent=False,
-        )
+        buffer = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self.register_buffer('class_weight', buffer, persistent=False)
         self._weights_source = (
-            'class_weight' if self.class_weight_method else source_of(class_weight, 'class_weight')
+            'class_weight' if names_a_method else source_of(class_weight, 'class_weight')
         )
         if weights:
             self._check_length(self._weights_source, self.class_weight, num_classes)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .compiling import COMPILES_FUNCTIONS, is_compiling
+from .compiling import COMPILES_FUNCTIONS, is_compiling, refuse_second_derivative
 from .kernels import kernels_apply
 from .row_stripes import (
     gradient_in_stripes,
@@ -18,7 +18,6 @@ from .row_stripes import (
     row_stripes,
     working_dtype,
 )
-from .second_derivative import refuse_second_derivative
 from .stripes import map_stripes
 
 
@@ -79,7 +78,9 @@ def pixel_cross_entropy(
         tensor([[[0.6931, 0.0000]]])
     """
     if is_compiling() and not COMPILES_FUNCTIONS and align_corners is None:
-        loss, pred = _traceable_score(seg_logits, seg_label, shift, ignore_index, predict)
+        ignored = (seg_label == ignore_index).unsqueeze(-3)
+        logits = torch.where(ignored, 0.0, seg_logits)  # for the gradient, which is autograd's
+        loss, pred = _score(logits, seg_label, shift, ignore_index, predict)
         return PixelScores(loss, pred, seg_logits.shape[1])
     outputs = _PixelCrossEntropy.apply(
         seg_logits, seg_label, shift, ignore_index, align_corners, predict, compile
@@ -208,14 +209,6 @@ def _score(
     log_probability = F.log_softmax(logits, -3, dtype=working_dtype(logits))
     loss = -log_probability.gather(-3, label).squeeze(-3)
     return loss.masked_fill(ignored, 0), pred
-
-
-def _traceable_score(
-    logits: Tensor, label: Tensor, shift: Tensor | None, ignore_index: int, predict: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Computes :func:`_score` for autograd's own gradient, with a masked copy of the logits."""
-    ignored = (label == ignore_index).unsqueeze(-3)
-    return _score(torch.where(ignored, 0.0, logits), label, shift, ignore_index, predict)
 
 
 def _gradient(

@@ -97,7 +97,9 @@ class ClassFeedbackHook(Hook):
     def before_train(self, runner) -> None:
         """Hooks into the loss; a resumed run restores its counts."""
         self._classes = trained_classes(runner)
-        self._sampler = _find_sampler(runner.train_dataloader)
+        samplers = samplers_of(runner.train_dataloader)
+        fed = (s for s in samplers if hasattr(s, 'update') and hasattr(s, 'class_prob'))
+        self._sampler = next(fed, None)
         loss = find_losses(runner.model, self.loss, type(self).__name__)[0]
         self._threshold = threshold_of(unwrapped(runner.model))
         self._handle = loss.register_forward_hook(self._count, with_kwargs=True)
@@ -237,9 +239,3 @@ class ClassFeedbackHook(Hook):
             for cls, probability in self._sampler.class_prob.items():
                 scalars[f'train/class_prob/{cls}'] = probability
         return scalars
-
-
-def _find_sampler(dataloader):
-    """Returns the sampler that takes feedback, None if there is no such sampler."""
-    both = (s for s in samplers_of(dataloader) if hasattr(s, 'update') and hasattr(s, 'class_prob'))
-    return next(both, None)

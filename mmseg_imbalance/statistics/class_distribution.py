@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..utils.axes import add_light_grid
-from ..utils.colours import COLOURS
+from ..utils.colours import COLOURS, add_light_grid
 from ..utils.markdown import escape_markdown, markdown_table
 
 KINDS = ('pixels', 'images')

@@ -49,11 +49,7 @@ def one_line_errors(way_on: str, less_memory: str) -> Iterator[None]:
 
 def run_tool(main: Callable[[], int]) -> int:
     """Runs a tool's ``main`` and turns errors and interrupts into one line and an exit code."""
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     # File names may not be valid text, and a terminal may not support every character.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors='backslashreplace')

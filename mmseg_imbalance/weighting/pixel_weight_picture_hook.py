@@ -95,19 +95,15 @@ class PixelWeightPictureHook(WeightingHook):
 
     def show(self, runner, weighting: PixelWeighting, data_batch: dict) -> None:
         """Draws the first images of the batch, on the main process."""
-        if is_main_process():
-            palette = runner.train_dataloader.dataset.metainfo['palette']
-            picture = self._draw(self._rows(weighting, data_batch), palette)
-            write_picture(runner, 'pixel_weights', picture)
+        if not is_main_process():
+            return
+        # imported late: Matplotlib is slow to import
+        from .pixel_weight_figure import figure_to_array, pixel_weight_figure
 
-    def _draw(self, rows: list, palette: list) -> np.ndarray:
-        from .pixel_weight_figure import (  # imported late: it is slow
-            figure_to_array,
-            pixel_weight_figure,
-        )
-
+        palette = runner.train_dataloader.dataset.metainfo['palette']
+        rows = self._rows(weighting, data_batch)
         figure = pixel_weight_figure(rows, self._classes, palette, self._title)
-        return figure_to_array(figure)
+        write_picture(runner, 'pixel_weights', figure_to_array(figure))
 
     def _rows(self, weighting: PixelWeighting, data_batch: dict) -> list:
         size = weighting.seg_label.shape[1:]

@@ -5,8 +5,11 @@ from mmseg_imbalance.utils.files import write_figure
 
 
 def test_every_tau_is_a_point_and_marks_are_named(tmp_path):
-    taus, curve = (-0.5, 0, 0.5, 1, 1.5, 2), [(50 + t, 60 - t**2) for t in range(6)]
-    figure = tradeoff_figure(taus, curve, {'as it is': (51, 59), 'one $tau$': (52, 56)})
+    curve = [(50 + t, 60 - t**2) for t in range(6)]
+    taus = (-0.5, 0, 0.5, 1, 1.5, 2)
+    points = [dict(tau=t, mAcc=x, mIoU=y) for t, (x, y) in zip(taus, curve, strict=True)]
+    marks = {'as it is': dict(mAcc=51, mIoU=59), 'one $tau$': dict(mAcc=52, mIoU=56)}
+    figure = tradeoff_figure(points, marks)
     (axis,) = figure.axes
     points = [tuple(map(tuple, line.get_xydata())) for line in axis.lines]
     assert points == [tuple(curve), ((51, 59),), ((52, 56),)]

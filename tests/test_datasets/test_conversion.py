@@ -102,8 +102,7 @@ def pair(tmp_path):
         key='a',
         image=tmp_path / 'raw/RGB/a.png',
         label=tmp_path / 'raw/GT/LABELS/a.png',
-        image_out=tmp_path / 'out/images/a.png',
-        label_out=tmp_path / 'out/labels/a.png',
+        destination=tmp_path / 'out',
     )
 
 

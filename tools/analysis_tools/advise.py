@@ -95,8 +95,7 @@ def method_text(number: int, each: advice.Recommendation) -> str:
         costs = ['–', '–']  # as multiples of the baseline's
         if study.plan.baseline in study.costs:
             costs = cost_table(study, [study.plan.methods[key]]).rows[0][2::2]
-        held_out = study.plan.in_turn and not is_baseline
-        title = f'{study.plan.title}, held-out parts' if held_out else study.plan.title
+        title = study.plan.title if is_baseline else advice.judged_title(study)
         rows.append([title, str(scores[0].runs), *cells, *costs])
     header = ['scores' if is_baseline else 'gains', 'runs', *MEANS.values(), 'time', 'memory']
     return (
@@ -118,8 +117,8 @@ def show_config(cfg: Config, each: advice.Recommendation, args: argparse.Namespa
         return
     if Config._is_lazy_import(args.config):
         print(
-            f'No `_base_` can name {path}, which is in pure Python: for the lines that train number '
-            '1, give this tool the config that tools/train.py wrote to the work dir of a run.\n'
+            f'No `_base_` can name {path}, which is in pure Python: for the lines that train '
+            'number 1, give this tool the config that tools/train.py wrote to a work dir.\n'
         )
         return
     child = path.with_name(f'{trial.method}_{path.name.removeprefix("ce_")}')
@@ -141,8 +140,7 @@ def main() -> int:
         texts[-1] = SCORES if recommended[0].rule.situation == 'none' else PRICE
     texts += [method_text(i, each) for i, each in enumerate(recommended, start=1)]
     texts += [f'Not recommended: {key}, {reason}.' for key, reason in withheld.items()]
-    missing = advice.unrecorded(classes, evidence)
-    texts += [f'{escape_markdown(missing)}.'] * bool(missing)
+    texts += [f'{escape_markdown(note)}.' for note in advice.unrecorded(classes, evidence)]
     console = Console()
     for text in texts:
         console.print(Markdown(text))

@@ -6,14 +6,12 @@ them are reported afterwards. The network stays as it is; its config adds the of
 
 import argparse
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import mmseg
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
@@ -221,27 +219,8 @@ def conclusion(found: Calibration, args: argparse.Namespace) -> str:
     )
 
 
-def tradeoff_of(
-    pixels: HeldOutPixels, score: Callable[[np.ndarray], Scores]
-) -> list[dict[str, float]]:
-    """Returns exact means of the held-out images for every tau, in percent."""
-    means = (known(score(c).means(), TRADED) for c in pixels.confusions.sum(0))
-    return [{'tau': tau, **mean} for tau, mean in zip(pixels.taus, means, strict=True)]
-
-
 def known(means: dict[str, float], keys: tuple[str, ...]) -> dict[str, float]:
     return {key: means[key] for key in keys if key in means and not np.isnan(means[key])}
-
-
-def figure_of(
-    tradeoff: list[dict[str, float]], means: dict[str, dict], found: Calibration
-) -> Figure:
-    marks = {KINDS[kind]: means[kind] for kind in ('none', found.kind)}
-    curve, marked = (
-        [(point['mAcc'], point['mIoU']) for point in some] for some in (tradeoff, marks.values())
-    )
-    taus = [point['tau'] for point in tradeoff]
-    return tradeoff_figure(taus, curve, dict(zip(marks, marked, strict=True)))
 
 
 def prepare(args: argparse.Namespace) -> tuple[nn.Module, BaseSegDataset, ClassStatistics]:
@@ -328,7 +307,8 @@ def main() -> int:
     score = partial(Scores, classes, share=share, groups=groups)
     scores = {kind: score(found.confusions[kind]) for kind in KINDS}
     means = {kind: known(scores[kind].means(), MEANS) for kind in KINDS}
-    tradeoff = tradeoff_of(pixels, score)
+    of_taus = zip(pixels.taus, pixels.confusions.sum(0), strict=True)
+    tradeoff = [{'tau': tau, **known(score(c).means(), TRADED)} for tau, c in of_taus]
     chosen = found.offsets[found.kind].tolist()
     offsets = ClassOffsets(classes, chosen, origin(found, means, tradeoff, args))
     console = Console()
@@ -337,7 +317,8 @@ def main() -> int:
     console.print(Markdown(class_table(scores['none'], scores[found.kind], offsets)))
     print(conclusion(found, args))
     offsets.save(args.out)
-    write_figure(args.out.with_suffix('.png'), figure_of(tradeoff, means, found))
+    marks = {KINDS[kind]: means[kind] for kind in ('none', found.kind)}
+    write_figure(args.out.with_suffix('.png'), tradeoff_figure(tradeoff, marks))
     print(f'written: {args.out}')
     return 0
 

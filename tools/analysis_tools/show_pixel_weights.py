@@ -154,13 +154,10 @@ def choose_loss(
         settings = dict(p=args.p or NORM, ratio=args.ratio or RATIO)
         loss, instead_of = MODELS.build(dict(type='LossMaxPooling', **settings)), loss or losses[0]
         return loss, describe(loss, instead_of)
-    needing = [m for m in loss.modules() if getattr(m, 'needs_statistics', False)]
-    if needing:
+    if loss.needs_statistics:
         check_data(cfg, 'train')
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
-        statistics = drawn_statistics(loader, *named_counting(cfg))
-        for module in needing:
-            module.use_statistics(statistics)
+        loss.use_statistics(drawn_statistics(loader, *named_counting(cfg)))
     return loss, describe(loss)
 
 
