@@ -40,6 +40,7 @@ METHODS = {  # folder and losses of each
     'ce-cbs': (SAMPLED, 'CrossEntropyLoss'),
     'lmp-cbs': (SAMPLED, 'LossMaxPooling'),
     'recall-cbs': (SAMPLED, 'RecallLoss'),
+    'recall-lovasz-cbs': (SAMPLED, 'RecallLoss + LovaszSoftmaxLoss'),
 }
 FOLDERS = sorted({folder for folder, _ in METHODS.values()})
 DATA = {

@@ -1,4 +1,5 @@
-# Clothing Co-Parsing with a pre-trained network, trained three times as long.
+# Clothing Co-Parsing with a pre-trained network, trained three times as long: the best of the first
+# trainings and its strongest baselines.
 _base_ = './clothing.py'
 title = 'Clothing Co-Parsing, 3000 iterations'
 options = {

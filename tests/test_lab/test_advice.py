@@ -287,7 +287,7 @@ def test_all_kept_results_are_read():
     kept = {path.parent.name for path in ROOT.glob('lab/plans/results/*/train')}
     evidence = read_evidence(ROOT / 'lab/plans')
     assert {results.plan.key for results in evidence} == kept
-    assert all({'recall', 'recall-cbs'} & results.trained.keys() for results in evidence)
+    assert all(len(results.trained) > 1 for results in evidence)
 
 
 def test_a_plan_that_has_not_trained_its_baseline_is_no_evidence(tmp_path):
