@@ -124,11 +124,14 @@ class LabelMaps:
     def file_sizes(self) -> np.ndarray | None:
         """Size of each label map in bytes, in the order of the keys, int64 (n,); -1 if missing.
 
-        It is None if the label maps lie at addresses, where a size cannot be looked up quickly.
+        It is None if label maps are at addresses or behind a file backend, where a size cannot be
+        looked up quickly.
         """
-        if '://' in self.root:
+        paths = [label.path for label in self.maps.values()]
+        if any('://' in path for path in paths):
             return None
-        return np.array([_file_size(label.path) for label in self.maps.values()], np.int64)
+        sizes = np.array([_file_size(path) for path in paths], np.int64)
+        return None if (sizes < 0).all() else sizes
 
 
 def find_label_maps(dataset) -> LabelMaps:

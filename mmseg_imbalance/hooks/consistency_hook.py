@@ -69,6 +69,7 @@ class ConsistencyHook(Hook):
             loops['val'] = runner.val_loop
         # a training that only starts from other weights may have other classes
         self._check(runner, loops, self._trained_on if runner.iter > 0 else None)
+        self._trained_on = None  # from here on the weights are this training's
         for sentence in suspicious_settings(runner):
             runner.logger.warning(sentence)
 

@@ -122,6 +122,7 @@ class ClassBalancedInfiniteSampler(Sampler):
         self._schedule = [(0, probability)]
         self._drawn = 0  # by this rank
         self.by_epoch = False
+        self._epoch: int | None = None  # as MMEngine has announced it
         self._fed = self._warned = False
 
     @property
@@ -135,8 +136,8 @@ class ClassBalancedInfiniteSampler(Sampler):
         In a training by epochs, it gives the draws of the current epoch.
         """
         epoch, end = current_epoch(), math.inf
-        if epoch is None and self.by_epoch:  # a single one
-            epoch = 0
+        if self.by_epoch:
+            epoch = (epoch or 0) if self._epoch is None else self._epoch
         if epoch is not None:  # also after resuming, since such a training resumes at an epoch
             self._drawn = epoch * len(self)
             end = self._drawn + len(self)
@@ -156,7 +157,11 @@ class ClassBalancedInfiniteSampler(Sampler):
         return -(-self.size // self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Does nothing, since each epoch continues the stream; MMEngine calls it."""
+        """Notes which epoch is next; MMEngine calls it. Each epoch continues the stream.
+
+        It has an effect where the training is known to be one by epochs, see ``by_epoch``.
+        """
+        self._epoch = epoch
 
     def expected_draws(self) -> np.ndarray:
         """Returns each image's expected share of the draws, in closed form.

@@ -144,6 +144,11 @@ def read_checkpoint(path: str | Path) -> dict:
 def _damage(path: Path) -> str:
     """Returns what is wrong with a file, without unpickling it; '' if nothing is."""
     try:
+        if path.is_dir():
+            return (
+                f'checkpoint {path} is a folder, and files alone are read here; if DeepSpeed wrote '
+                "it, use MMSegmentation's own tools"
+            )
         if not path.is_file():
             return f'checkpoint not found: {path}'
         if path.stat().st_size == 0:

@@ -132,6 +132,8 @@ def set_start(cfg: Config, args: argparse.Namespace) -> str | None:
     Raises:
         CheckpointError: If the checkpoint is missing, damaged or unsuitable for resuming.
     """
+    if isinstance(cfg.get('resume'), str):  # a checkpoint, for MMEngine's FlexibleRunner
+        cfg.load_from, cfg.resume = cfg.resume, True
     start = cfg.get('load_from')
     if args.resume or cfg.get('resume'):
         named = args.cfg_options.get('load_from') if args.resume else start
@@ -213,6 +215,8 @@ def check_data(cfg: Config, *stages: str) -> None:
 
 
 def _check_paths(dataset: ConfigDict, stage: str) -> None:
+    if (dataset.get('backend_args') or {}).get('backend', 'local') != 'local':
+        return  # only the backend knows where the data are
     prefix = dataset.get('data_prefix', {})
     for key, name in (
         ('data_prefix.img_path', prefix.get('img_path')),

@@ -125,8 +125,19 @@ def test_addresses_keep_their_slashes(root, monkeypatch):
         labels = find_label_maps(dataset)
         assert labels.root == ('s3://bucket/data' if data_root else 's3://bucket/data/labels')
         assert list(labels.maps) == [f'{prefix}{i}.png' for i in range(4)]
+        assert labels.file_sizes is None
         with pytest.raises(ValueError, match='below s3://bucket/data.* argument statistics .--out'):
             default_path(labels)
+
+
+def test_sizes_of_files_that_only_a_backend_knows(root):
+    assert (find_label_maps(build(config(root))).file_sizes > 0).all()
+    labels = find_label_maps(build(config(root)))
+    (root / TRAIN[0]).unlink()
+    assert (labels.file_sizes < 0).tolist() == [True, False, False, False]
+    for name in TRAIN[1:]:
+        (root / name).unlink()
+    assert labels.file_sizes is None
 
 
 # ---- the fingerprint

@@ -11,6 +11,8 @@ from tiny_data import tiny_dataset
 from tiny_run import PIXELS, tiny_config
 from tiny_run import run as run_training
 
+from mmseg_imbalance.sampling import epochs
+
 SIZE = len(PIXELS)  # 9 images, in batches of 7 and 2
 
 
@@ -72,6 +74,17 @@ def test_epochs_end_and_go_on_in_the_stream(tmp_path, workers):
     assert {p.name for p in (tmp_path / 'run').glob('epoch_*.pth')} == {
         f'epoch_{n}.pth' for n in (1, 2, 3)
     }
+
+
+@pytest.mark.elsewhere
+def test_epochs_go_on_beside_another_runner(tmp_path, monkeypatch):
+    """MMEngine's current message hub is that of the runner which was built last."""
+    monkeypatch.setattr(epochs, '_info', lambda key: None)
+    rare = dict(train_dataloader__sampler__class_prob='rare')
+    kept, runner = train(tmp_path, 3, hooks=[dict(type='ConsistencyHook')], **rare)
+    assert runner.epoch == 3
+    monkeypatch.undo()
+    assert sum((images for _, images in kept), []) == stream(tmp_path, 3 * SIZE)
 
 
 @pytest.mark.parametrize('hook', [True, False], ids=['known', 'unknown to the sampler'])

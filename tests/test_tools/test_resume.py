@@ -224,6 +224,12 @@ def test_a_finetuning_resumes_itself_and_not_what_it_started_from(stopped):
     assert (start, cfg.resume, cfg.load_from) == (named, True, named)
     cfg, start = start_of(stopped)
     assert (start, cfg.resume, cfg.load_from) == (None, False, first)
+    with open(stopped / 'config.py', 'a') as config:
+        config.write(
+            f'load_from, resume = None, {named!r}\n'
+        )  # as MMEngine's FlexibleRunner allows
+    cfg, start = start_of(stopped)
+    assert (start, cfg.resume, cfg.load_from) == (named, True, named)
 
 
 def test_a_drawn_seed_is_the_checkpoints(stopped):

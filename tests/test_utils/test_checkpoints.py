@@ -402,7 +402,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
         torch.save(other, path)
         assert refused(path)[0] == f'{path} is not a checkpoint: it holds no weights by name'
     assert 'checkpoint not found' in refused(tmp_path / 'none.pth')[0]
-    assert 'checkpoint not found' in refused(tmp_path)[0]
+    assert f'checkpoint {tmp_path} is a folder' in refused(tmp_path)[0]
     loop = tmp_path / 'loop.pth'
     loop.symlink_to(loop)
     refused(loop)

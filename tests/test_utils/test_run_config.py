@@ -92,6 +92,11 @@ def test_missing_data_are_named(tmp_path):
     train.dataset = 'potsdam'  # an argument of its own, not what it wraps
     with pytest.raises(RunConfigError, match='data not found: .*/none .*data_prefix.img_path'):
         check_data(cfg, 'train')
+    cfg.train_dataloader.dataset.backend_args = dict(backend='petrel')
+    check_data(cfg, 'train')
+    cfg.train_dataloader.dataset.backend_args = dict(backend='local')
+    with pytest.raises(RunConfigError, match='data not found'):
+        check_data(cfg, 'train')
     cfg.train_dataloader.dataset.data_root = 's3://bucket/data'
     check_data(cfg, 'train')
 
