@@ -69,7 +69,8 @@ class ClassBalancedInfiniteSampler(Sampler):
 
     Attributes:
         by_epoch: Whether the training is known to be one by epochs. ``ConsistencyHook`` sets it;
-            without it, a training of a single epoch is only ended after its last iteration.
+            without it, a training of a single epoch is only ended after its last iteration, and
+            another runner in the same process may hide the epochs.
 
     Raises:
         ValueError: For arguments out of range, an empty data set, no class to draw, or a statistics
