@@ -160,9 +160,9 @@ def advise(
     """Applies the rules to classes, first to those in few images.
 
     A method is recommended if it raises mIoU by more than a standard deviation in more than half of
-    the studies that have it, and so too the IoU of the tail. Methods for one situation are in the
-    order of :func:`_rank`. Without records of several runs on data with classes in few images, such
-    classes count as in few pixels if they are rare by pixels, too.
+    the studies that have several runs of it, and so too the IoU of the tail. Methods for one
+    situation are in the order of :func:`_rank`. Classes in few images count as in few pixels as
+    well if they are rare by pixels, too.
 
     Returns:
         The recommendations, and the reason for every other method by its name.
@@ -171,8 +171,9 @@ def advise(
     names = {key: method.name for s in evidence for key, method in s.plan.methods.items()}
     recorded = _few_images_recorded(evidence)
     for c in classes:
-        by_pixels = c.situation == 'few images' and not recorded and 'pixels' in c.rare
-        concerned.setdefault('few pixels' if by_pixels else c.situation, []).append(c)
+        concerned.setdefault(c.situation, []).append(c)
+        if c.situation == 'few images' and 'pixels' in c.rare:
+            concerned.setdefault('few pixels', []).append(c)
     for situation in dict.fromkeys(rule.situation for rule in RULES):
         if (
             situation not in concerned
@@ -252,8 +253,9 @@ def _runs(study: Results, method: str) -> int:
 def _against(each: Recommendation) -> str:
     """Says why a method is not recommended, '' if it is."""
     if not each.studies:
-        where = ' on data with classes in few images' * (each.rule.situation == 'few images')
-        return f'nothing is recorded of it{where}; see configs/{each.rule.page}/README.md'
+        few = each.rule.situation == 'few images'
+        what = 'several runs of it on data with classes in few images' if few else 'it'
+        return f'there are no records of {what}; see configs/{each.rule.page}/README.md'
     for mean in ('mIoU', 'mIoU_tail') if each.rule.situation != 'none' else ():
         gains = each.repeated(mean).values()
         if 2 * sum(gain.mean > gain.std for gain in gains) <= len(gains):

@@ -124,8 +124,8 @@ class LabelMaps:
     def file_sizes(self) -> np.ndarray | None:
         """Size of each label map in bytes, in the order of the keys, int64 (n,); -1 if missing.
 
-        It is None if label maps are at addresses or behind a file backend, where a size cannot be
-        looked up quickly.
+        It is None if one of them is at an address, or none is on the local disk, as behind a file
+        backend: sizes cannot be looked up quickly there.
         """
         paths = [label.path for label in self.maps.values()]
         if any('://' in path for path in paths):

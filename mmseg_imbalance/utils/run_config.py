@@ -133,7 +133,9 @@ def set_start(cfg: Config, args: argparse.Namespace) -> str | None:
         CheckpointError: If the checkpoint is missing, damaged or unsuitable for resuming.
     """
     if isinstance(cfg.get('resume'), str):  # a checkpoint, for MMEngine's FlexibleRunner
-        cfg.load_from, cfg.resume = cfg.resume, True
+        if not (args.resume or args.cfg_options.get('load_from')):
+            cfg.load_from = cfg.resume
+        cfg.resume = True
     start = cfg.get('load_from')
     if args.resume or cfg.get('resume'):
         named = args.cfg_options.get('load_from') if args.resume else start

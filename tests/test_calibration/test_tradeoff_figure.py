@@ -11,8 +11,8 @@ def test_every_tau_is_a_point_and_marks_are_named(tmp_path):
     marks = {'as it is': dict(mAcc=51, mIoU=59), 'one $tau$': dict(mAcc=52, mIoU=56)}
     figure = tradeoff_figure(points, marks)
     (axis,) = figure.axes
-    points = [tuple(map(tuple, line.get_xydata())) for line in axis.lines]
-    assert points == [tuple(curve), ((51, 59),), ((52, 56),)]
+    drawn = [tuple(map(tuple, line.get_xydata())) for line in axis.lines]
+    assert drawn == [tuple(curve), ((51, 59),), ((52, 56),)]
     assert [text.get_text() for text in axis.texts] == ['-0.5', '2']
     assert [text.get_text() for text in axis.get_legend().texts] == ['as it is', 'one $tau$']
     write_figure(tmp_path / 'figure.png', figure)

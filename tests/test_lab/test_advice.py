@@ -120,7 +120,7 @@ def test_few_pixels_are_for_losses_in_the_order_of_their_gains(study):
     assert recommended[0].reason == 'pole: rare by pixels, but in 80.0 % of the images or more'
     assert recommended[0].scores('mIoU_tail')[0].mean == 13 == (22 - 10 + 20 - 6) / 2
     assert keys(advise([POLE], [study(GAINING | {'lmp': (32, 30)})])[0]) == ['lmp', 'recall']
-    nothing = 'nothing is recorded of it; see configs/baselines/README.md'
+    nothing = 'there are no records of it; see configs/baselines/README.md'
     assert withheld['lovasz'] == withheld['wce-median'] == nothing
 
 
@@ -130,7 +130,7 @@ def test_without_records_nothing_is_recommended(study):
     assert advise([ROAD], [])[0] == []
     recommended, withheld = advise([POLE], [study({'ce': (10, 6)})])
     assert not recommended
-    assert withheld['recall loss'].startswith('nothing is recorded of it; see')  # its name
+    assert withheld['recall loss'].startswith('there are no records of it; see')  # its name
 
 
 def test_order_is_first_by_the_gains_on_what_was_held_out_in_turn(study, monkeypatch):
@@ -193,7 +193,7 @@ def test_a_study_by_held_out_parts_needs_scores_of_them(study):
     alone = study(GAINING, key='alone')
     in_turn = replace(alone.plan, hold_out=[{'match': 'A'}, {'match': 'B'}])
     _, withheld = advise([POLE], [replace(alone, plan=in_turn)])
-    assert withheld['recall loss'].startswith('nothing is recorded of it; ')
+    assert withheld['recall loss'].startswith('there are no records of it; ')
     recommended, _ = advise([POLE], [study(GAINING), replace(alone, plan=in_turn)])
     assert [s.plan.key for s in recommended[0].studies] == ['toy']
 
@@ -257,9 +257,9 @@ def test_few_images_need_records_of_such_data(study):
     one_seed = study(one_seed, key='one seed', seeds=[0], images=few)
     assert unrecorded([ROAD, TIE], [evidence[0], one_seed])[0].startswith('tie: in 2.0 %')
     lacking = study(GAINING | {'recall-cbs': (40, 42)}, key='clothing2', images=few)
-    _, withheld = advise([ROAD, TIE], [evidence[0], lacking])
+    _, withheld = advise([ROAD, large], [evidence[0], lacking])
     where = 'on data with classes in few images; see configs/class_balanced_sampling/README.md'
-    assert withheld['the lmp-cbs'] == f'nothing is recorded of it {where}'
+    assert withheld['the lmp-cbs'] == f'there are no records of several runs of it {where}'
     assert set(withheld) == {'the lmp-cbs', 'recall-lovasz-cbs'}  # the made plan has no name for it
     recommended, withheld = advise([ROAD, POLE, TIE], [evidence[0], lacking])
     assert keys(recommended) == ['recall-cbs', 'lmp-cbs', 'recall', 'lmp']

@@ -104,7 +104,7 @@ def test_nothing_rare(run_tool, toy_data, tmp_path):
 
 
 def test_a_config_in_pure_python(call_tool, capsys, toy_data, tmp_path):
-    """Lines with `_base_` can inherit it only as a training dumps it."""
+    """Lines with `_base_` can inherit from the copy that a training writes, not from itself."""
     cfg = Config.fromfile(ROOT / CONFIG).to_dict()
     cfg['train_dataloader']['dataset'].update(data_root=str(toy_data), type='DATASET')
     text = 'from mmseg_imbalance.datasets import ToyStreetsDataset\n'

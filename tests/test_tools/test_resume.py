@@ -224,12 +224,14 @@ def test_a_finetuning_resumes_itself_and_not_what_it_started_from(stopped):
     assert (start, cfg.resume, cfg.load_from) == (named, True, named)
     cfg, start = start_of(stopped)
     assert (start, cfg.resume, cfg.load_from) == (None, False, first)
-    with open(stopped / 'config.py', 'a') as config:
-        config.write(
-            f'load_from, resume = None, {named!r}\n'
-        )  # as MMEngine's FlexibleRunner allows
+    with open(stopped / 'config.py', 'a') as config:  # as MMEngine's FlexibleRunner allows
+        config.write(f'load_from, resume = None, {named!r}\n')
     cfg, start = start_of(stopped)
     assert (start, cfg.resume, cfg.load_from) == (named, True, named)
+    cfg, start = start_of(stopped, '--cfg-options', f'load_from={latest}')
+    assert (start, cfg.resume, cfg.load_from) == (latest, True, latest)
+    cfg, start = start_of(stopped, '--resume', '--work-dir', stopped / 'new')
+    assert (start, cfg.resume, cfg.load_from) == (None, False, None)
 
 
 def test_a_drawn_seed_is_the_checkpoints(stopped):

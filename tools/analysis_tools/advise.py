@@ -40,12 +40,14 @@ EXAMPLE = """example:
 A class is rare by pixels with less than 2 % of the training pixels, as the tail in all scores.
 It is rare by images if less than 10 % of the images contain it: sampling by class found bicycles
 that were in 5 %, and added nothing to recall loss on toy streets, where every class is in 38 % or
-more. On photographs with classes in between most methods have one training.
+more. On photographs with classes in between only one method has several trainings, so only that one
+can be recommended for them; if they are rare by pixels, too, the methods for these follow.
 With --run, a class is missed if its recall there is below 50 %.
 A method is recommended only for results in lab/plans/results: mIoU rises by more than a standard
 deviation in more than half of the studies that have several runs of the method, and so does the IoU
 of the tail. Of studies that differ only in their length, the longest with several runs counts.
-The order is that of the gains of mIoU on held-out videos; methods without these come last.
+The order is that of the gains of mIoU on held-out videos; methods without these come last, by their
+mean gain in the other studies.
 The runs of a study are trainings with several seeds, scored on the validation images. Where whole
 videos of the training set were held out in turn, they are the trainings without one of them, scored
 on this video: videos that the network has never seen tell more than the next frames of known ones.
