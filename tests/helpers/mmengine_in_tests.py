@@ -7,6 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
+# MMEngine imports YAPF late, and the first import writes a cache, which another process may find
+# incomplete. Here it is imported before the test processes start.
+import yapf.yapflib.yapf_api  # noqa: F401
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 
