@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmseg_imbalance.utils.colours import add_light_grid
+from mmseg_imbalance.utils.axes import add_light_grid
 
 from .compared_runs import Spread
 from .plan import MEANS, Method

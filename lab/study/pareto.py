@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from mmseg_imbalance.utils.colours import COLOURS, add_light_grid
+from mmseg_imbalance.utils.axes import add_light_grid
+from mmseg_imbalance.utils.colours import COLOURS
 
 from .compared_runs import Spread
 from .plan import Method

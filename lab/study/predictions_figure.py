@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from mmengine.dataset import BaseDataset
 
-from mmseg_imbalance.utils.colours import COLOURS, add_light_grid, colourize
+from mmseg_imbalance.utils.axes import add_light_grid
+from mmseg_imbalance.utils.colours import COLOURS, colourize
 from mmseg_imbalance.utils.inference import StrictInferencer, predict
 
 from .compared_runs import Comparison

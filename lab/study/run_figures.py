@@ -8,7 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from mmseg_imbalance.utils.colours import COLOURS, add_light_grid
+from mmseg_imbalance.utils.axes import add_light_grid
+from mmseg_imbalance.utils.colours import COLOURS
 
 from .compared_runs import Comparison, RunGroup
 from .run import Run

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from ..utils.colours import COLOURS, add_light_grid
+from ..utils.axes import add_light_grid
+from ..utils.colours import COLOURS
 
 Means = Mapping[str, float]
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from .compiling import full_precision
+from .full_precision import full_precision
 
 
 class Bilinear:

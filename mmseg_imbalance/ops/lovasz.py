@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .class_shares import class_shares
-from .compiling import is_compiling, refuse_second_derivative
+from .compiling import is_compiling
 from .jaccard_steps import BucketCounts, divide
 from .kernels import kernels_apply
 from .row_stripes import (
@@ -42,6 +42,7 @@ from .row_stripes import (
     row_stripes,
     working_dtype,
 )
+from .second_derivative import refuse_second_derivative
 from .stripes import map_stripes
 
 # Errors up to 1 are scaled to a little less than the number of buckets, so that rounding makes none

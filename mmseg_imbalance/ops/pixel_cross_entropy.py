@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .compiling import COMPILES_FUNCTIONS, is_compiling, refuse_second_derivative
+from .compiling import COMPILES_FUNCTIONS, is_compiling
 from .kernels import kernels_apply
 from .row_stripes import (
     gradient_in_stripes,
@@ -18,6 +18,7 @@ from .row_stripes import (
     row_stripes,
     working_dtype,
 )
+from .second_derivative import refuse_second_derivative
 from .stripes import map_stripes
 
 

@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .compiling import full_precision, is_compiling, refuse_second_derivative
+from .compiling import is_compiling
+from .full_precision import full_precision
 from .row_stripes import gradient_in_stripes, logits_of, resizing_of, row_stripes, working_dtype
+from .second_derivative import refuse_second_derivative
 from .stripes import map_stripes
 
 

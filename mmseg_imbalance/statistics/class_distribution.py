@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..utils.colours import COLOURS, add_light_grid
+from ..utils.axes import add_light_grid
+from ..utils.colours import COLOURS
 from ..utils.markdown import escape_markdown, markdown_table
 
 KINDS = ('pixels', 'images')

@@ -1,4 +1,4 @@
-"""The look of figures and of label maps."""
+"""Colours of figures and of label maps."""
 
 import numpy as np
 
@@ -11,10 +11,3 @@ def colourize(label: np.ndarray, palette: np.ndarray) -> np.ndarray:
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(palette)] = palette
     return colours[label]
-
-
-def add_light_grid(axis, lines: str = 'both') -> None:
-    """Draws a pale grid behind a matplotlib axis's content, and no frame above and to the right."""
-    axis.grid(axis=lines, alpha=0.3)
-    axis.set_axisbelow(True)
-    axis.spines[['top', 'right']].set_visible(False)

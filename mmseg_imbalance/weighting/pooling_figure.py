@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from ..ops.max_pooling import max_pooling_weights
-from ..utils.colours import add_light_grid
+from ..utils.axes import add_light_grid
 
 
 def weighting_figure(losses: np.ndarray, ps: Sequence[float], ratios: Sequence[float]) -> Figure:

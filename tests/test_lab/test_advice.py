@@ -259,8 +259,8 @@ def test_few_images_need_records_of_such_data(study):
     lacking = study(GAINING | {'recall-cbs': (40, 42)}, key='clothing2', images=few)
     _, withheld = advise([ROAD, large], [evidence[0], lacking])
     where = 'on data with classes in few images; see configs/class_balanced_sampling/README.md'
-    assert withheld['the lmp-cbs'] == f'there are no records of several runs of it {where}'
-    assert set(withheld) == {'the lmp-cbs', 'recall-lovasz-cbs'}  # the made plan has no name for it
+    why = f'there are no records of several runs of it {where}'
+    assert withheld == {'the lmp-cbs': why, 'recall-lovasz-cbs': why}
     recommended, withheld = advise([ROAD, POLE, TIE], [evidence[0], lacking])
     assert keys(recommended) == ['recall-cbs', 'lmp-cbs', 'recall', 'lmp']
     assert not {'the lmp-cbs', 'the recall-cbs'} & set(withheld)
@@ -287,7 +287,8 @@ def test_all_kept_results_are_read():
     kept = {path.parent.name for path in ROOT.glob('lab/plans/results/*/train')}
     evidence = read_evidence(ROOT / 'lab/plans')
     assert {results.plan.key for results in evidence} == kept
-    assert all(len(results.trained) > 1 for results in evidence)
+    for results in evidence:
+        assert any(key.startswith('recall') for key in results.trained), results.plan.key
 
 
 def test_a_plan_that_has_not_trained_its_baseline_is_no_evidence(tmp_path):
