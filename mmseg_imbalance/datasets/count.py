@@ -46,6 +46,8 @@ def count_listed_label_maps(labels: LabelMaps, nproc: int | None = None) -> Clas
             f'{"; ".join(bad[:_NAMED])}{more}; mend them, or check classes, reduce_zero_label '
             'and ignore_index of the data set'
         )
+    if file_sizes is not None and (file_sizes < 0).any():  # some were read from elsewhere
+        file_sizes = None
     counts = np.array(results, np.int64)
     return ClassStatistics(
         classes=labels.classes,

@@ -10,6 +10,7 @@ import pytest
 import torch.distributed as dist
 from label_files import build, config, write_labels
 from mmengine.config import Config
+from mmengine.fileio.backends import LocalBackend, register_backend
 from two_ranks import on_two_ranks
 
 from mmseg_imbalance.datasets import class_statistics, store
@@ -85,6 +86,28 @@ def test_a_label_map_that_changes_while_it_is_counted(root, tmp_path, monkeypatc
     class_statistics(build(config(root)), path, nproc=1)
     with pytest.raises(StaleStatisticsError, match='1 of 4 label maps have changed'):
         class_statistics(build(config(root)), path)
+
+
+class BucketBackend(LocalBackend):
+    """Has the files of ``data`` in ``bucket``."""
+
+    def get(self, filepath):
+        return super().get(filepath.replace('/data/', '/bucket/'))
+
+
+def test_label_maps_of_which_some_are_behind_a_file_backend(root, tmp_path):
+    """They count like all others, but there are no sizes to compare."""
+    register_backend('bucket', BucketBackend, force=True)
+    expected = count_classes(build(config(root, 'more')), nproc=1)
+    (tmp_path / 'bucket/labels').mkdir(parents=True)
+    (root / 'labels/more').rename(tmp_path / 'bucket/labels/more')
+    loader = dict(type='LoadAnnotations', backend_args=dict(backend='bucket'))
+    parts = [config(root, 'more', [loader]), config(root)]
+    both = build(dict(type='ConcatDataset', datasets=parts))
+    for _ in range(2):  # counted and loaded
+        found = class_statistics(both, nproc=1)
+        np.testing.assert_array_equal(found.pixels[:5], expected.pixels)
+        assert len(found.keys) == 9 and found.file_sizes is None
 
 
 @pytest.mark.parametrize('of', ['hook', 'sampler'])
