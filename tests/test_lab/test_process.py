@@ -24,8 +24,22 @@ def test_peak_memory_is_the_process_own(tmp_path):
     """Not that of this process, which is larger than a bare Python."""
 
     def peak(code):
-        end = 'import time; time.sleep(0.8)'  # longer than between two looks
-        return run_process(python(f'{code}; {end}'), tmp_path / 'log', dict(os.environ), yes)
+        """Ends the process at the first look after the one that may have measured it."""
+        ready, seen = (tmp_path / name for name in ('ready', 'seen'))
+
+        def look():
+            if ready.exists():
+                ready.rename(seen) if before else before.append(True)
+            return True
+
+        before = []
+        wait = (
+            f'from pathlib import Path; import time; Path({str(ready)!r}).touch()\n'
+            f'while not Path({str(seen)!r}).exists(): time.sleep(0.05)'
+        )
+        memory = run_process(python(f'{code}\n{wait}'), tmp_path / 'log', dict(os.environ), look)
+        seen.unlink()
+        return memory
 
     small = peak('pass')
     assert 1 < small < 50
