@@ -161,7 +161,8 @@ def advise(
 
     A method is recommended if it raises mIoU by more than a standard deviation in more than half of
     the studies that have several runs of it, and so too the IoU of the tail. Methods for one
-    situation are in the order of :func:`_rank`. Classes in few images count as in few pixels as
+    situation are in the order of :func:`_rank`, of those with the same condition only the first.
+    Classes in few images count as in few pixels as
     well if they are rare by pixels, too.
 
     Returns:
@@ -181,7 +182,7 @@ def advise(
             or (situation == 'none' and len(concerned) > 1)
         ):
             continue
-        fitting, reason = [], _reason(situation, concerned[situation])
+        fitting, purposes, reason = [], {}, _reason(situation, concerned[situation])
         for rule in (rule for rule in RULES if rule.situation == situation):
             name = names.get(rule.method, rule.method)
             each = Recommendation(rule, name, reason, _studies(rule, evidence))
@@ -191,7 +192,11 @@ def advise(
             else:
                 fitting.append(each)
         for each in sorted(fitting, key=_rank):
-            found.setdefault(each.rule.method, each)
+            first = purposes.setdefault(each.rule.condition, each)
+            if each is first:
+                found.setdefault(each.rule.method, each)
+            else:
+                withheld[each.name] = f'the records speak more for {first.name}, with the same "if"'
     recommended = list(found.values())
     elsewhere = {each.name for each in recommended}  # recommended for another situation
     return recommended, {name: why for name, why in withheld.items() if name not in elsewhere}

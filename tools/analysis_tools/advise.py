@@ -47,7 +47,7 @@ A method is recommended only for results in lab/plans/results: mIoU rises by mor
 deviation in more than half of the studies that have several runs of the method, and so does the IoU
 of the tail. Of studies that differ only in their length, the longest with several runs counts.
 The order is that of the gains of mIoU on held-out videos; methods without these come last, by their
-mean gain in the other studies.
+mean gain in the other studies. Of methods with the same "if", only the first is recommended.
 The runs of a study are trainings with several seeds, scored on the validation images. Where whole
 videos of the training set were held out in turn, they are the trainings without one of them, scored
 on this video: videos that the network has never seen tell more than the next frames of known ones.
