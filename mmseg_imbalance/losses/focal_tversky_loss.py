@@ -73,5 +73,5 @@ class FocalTverskyLoss(RegionLoss):
         """Computes the loss of some images, see :meth:`RegionLoss.region_loss`."""
         sums = region_sums(seg_logits, seg_label, ignore_index, align_corners)
         losses = tversky_losses(sums, self.alpha, self.beta, self.gamma, self.smooth)
-        share = self.class_shares(sums.pixels > 0)
-        return (losses * share).sum().to(working_dtype(seg_logits))
+        factor = self.mean_factors(sums.pixels > 0)
+        return (losses * factor).sum().to(working_dtype(seg_logits))

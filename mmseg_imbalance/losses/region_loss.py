@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..ops import class_shares, plain_tensor, working_dtype
+from ..ops import mean_factors, plain_tensor, working_dtype
 from ..ops.kernels import kernels_if
 from .segmentation_loss import SegmentationLoss
 from .upsampled_logits import UpsampledLogits
@@ -78,13 +78,13 @@ class RegionLoss(SegmentationLoss):
         """
         raise TypeError(f'{type(self).__name__} has to write region_loss')
 
-    def class_shares(self, present: Tensor) -> Tensor:
-        """Returns the factors (C,) float64 that add up losses of classes to their weighted mean.
+    def mean_factors(self, present: Tensor) -> Tensor:
+        """Returns the factors (C,) float64 with which losses of classes add up to their mean.
 
         Args:
             present: (C,) bool, whether the labels have pixels of the class.
         """
-        return class_shares(present, self.classes, self.class_weight)
+        return mean_factors(present, self.classes, self.class_weight)
 
     def forward(
         self,

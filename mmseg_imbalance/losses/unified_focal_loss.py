@@ -91,7 +91,7 @@ class UnifiedFocalLoss(RegionLoss):
         sums = region_sums(seg_logits, seg_label, ignore_index, align_corners)
         *of_pixels, of_region = self._of_classes(sums.pixels)
         losses = tversky_losses(sums, self.delta, 1 - self.delta, of_region)
-        tversky = (losses * self.class_shares(sums.pixels > 0)).sum()
+        tversky = (losses * self.mean_factors(sums.pixels > 0)).sum()
 
         label = torch.where(seg_label == ignore_index, seg_logits.shape[1], seg_label)
         pixels = pixel_cross_entropy(seg_logits, seg_label, ignore_index, align_corners).loss

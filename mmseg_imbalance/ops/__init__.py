@@ -1,11 +1,11 @@
 """The losses' computations on tensors, independent of registries, configs and mmseg."""
 
 from .class_counts import class_counts
-from .class_shares import class_mask, class_shares
 from .histogram import histogram
 from .labels import check_labels
 from .lovasz import lovasz_softmax
 from .max_pooling import max_pooling_weights
+from .mean_factors import class_mask, mean_factors
 from .per_pixel import per_pixel
 from .pixel_cross_entropy import PixelScores, pixel_cross_entropy
 from .plain_tensor import plain_tensor
@@ -22,11 +22,11 @@ __all__ = [
     'check_labels',
     'class_counts',
     'class_mask',
-    'class_shares',
     'class_mean',
     'histogram',
     'lovasz_softmax',
     'max_pooling_weights',
+    'mean_factors',
     'per_pixel',
     'pixel_cross_entropy',
     'plain_tensor',

@@ -31,10 +31,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .class_shares import class_shares
 from .compiling import is_compiling
 from .jaccard_steps import BucketCounts, divide
 from .kernels import kernels_apply
+from .mean_factors import mean_factors
 from .row_stripes import (
     gradient_in_stripes,
     logits_of,
@@ -115,14 +115,14 @@ class _LovaszSoftmax(torch.autograd.Function):
             first, start, width = divide(counts, start, width, more)
             levels.firsts.append(first)
             counts, unknown = pixels.count(levels, width.shape[1])
-        share = class_shares(counts.foreground.any(1), classes, class_weight).float()
-        share = share.masked_fill(unknown, torch.nan)
+        factor = mean_factors(counts.foreground.any(1), classes, class_weight).float()
+        factor = factor.masked_fill(unknown, torch.nan)
         upper, lower = counts.jaccard()
         losses = (upper + lower).mul_(width).sum(1, dtype=torch.float64) / (2 * _SPAN)
-        steps = [(step * share[:, None]).flatten() for step in counts.steps()]
+        steps = [(step * factor[:, None]).flatten() for step in counts.steps()]
         ctx.save_for_backward(seg_logits, seg_label, *steps, *levels.firsts)
         ctx.options = read, ignore_index, align_corners, buckets
-        return (losses * share).sum().to(working_dtype(seg_logits))
+        return (losses * factor).sum().to(working_dtype(seg_logits))
 
     @staticmethod
     def backward(ctx, grad_loss: Tensor) -> tuple[Tensor | None, ...]:

@@ -1,4 +1,4 @@
-"""Classes that are listed, as a mask, and their shares in a mean."""
+"""Factors with which losses of classes add up to their mean."""
 
 from collections.abc import Sequence
 
@@ -17,16 +17,16 @@ def class_mask(classes: str | Sequence[int], like: Tensor) -> Tensor:
     return mask
 
 
-def class_shares(
+def mean_factors(
     present: Tensor, classes: str | Sequence[int], class_weight: Tensor | None = None
 ) -> Tensor:
-    """Returns the factors (C,) float64 that add up losses of classes to their weighted mean.
+    """Returns the factors (C,) float64 with which losses of classes add up to their mean.
 
     Args:
         present: (C,) bool, whether the labels have pixels of the class.
         classes: Which classes to take the mean over: ``'present'``, ``'all'``, or a list.
-        class_weight: (C,), factors that do not enter the divisor.
+        class_weight: (C,), factors of the losses, which do not enter the divisor.
     """
     counted = present if classes == 'present' else class_mask(classes, present)
-    share = counted.double() / counted.sum().clamp(min=1)
-    return share if class_weight is None else share * class_weight
+    factor = counted.double() / counted.sum().clamp(min=1)
+    return factor if class_weight is None else factor * class_weight
