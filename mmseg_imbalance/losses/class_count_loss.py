@@ -37,8 +37,8 @@ class ClassCountLoss(PixelWeightingLoss):
             with ``reduction_override='none'``. None: the counts of the batch.
         sync: Whether to sum the counts over all processes, in one all-reduce per training step.
         num_classes: Number of classes. With ``momentum``, it is needed if something copies the
-            model before the first batch, as MMEngine's EMAHook does; ``ConsistencyHook`` takes it
-            from the head.
+            model before the first batch, as MMEngine's EMAHook and ``nn.DataParallel`` do;
+            ``ConsistencyHook`` takes it from the head.
         **kwargs: ``class_weight``, ``loss_weight``, ``loss_name``, ``check_labels``, ``compile``
             and ``kernels``, see :class:`PixelWeightingLoss`; class weights enter the divisor
             ``'weight'``.
@@ -95,15 +95,22 @@ class ClassCountLoss(PixelWeightingLoss):
         Raises:
             ValueError: If the running counts have no size yet.
         """
+        self._refuse_copy_without_size()
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        vars(copied).update(deepcopy(vars(self), memo))
+        return copied
+
+    def _replicate_for_data_parallel(self) -> 'ClassCountLoss':
+        self._refuse_copy_without_size()  # replicas live for one step, and would lose the counts
+        return super()._replicate_for_data_parallel()
+
+    def _refuse_copy_without_size(self) -> None:
         if self.needs_num_classes:
             raise ValueError(
                 f'{type(self).__name__} with momentum needs num_classes, since the model is copied '
                 'before its first batch, as by EMAHook: add num_classes to the loss, or '
                 "dict(type='ConsistencyHook') to custom_hooks"
             )
-        copied = memo[id(self)] = type(self).__new__(type(self))
-        vars(copied).update(deepcopy(vars(self), memo))
-        return copied
 
     def class_weights_of(self, counts: Tensor) -> Tensor:
         """Returns the weight of every class.

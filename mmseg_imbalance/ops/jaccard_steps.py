@@ -90,7 +90,8 @@ def divide(
     upper, lower = counts.jaccard()
     slope = (middle * (1 - middle)).clamp_(min=0)
     slope.masked_fill_(counts.foreground + counts.background <= 1, 0)
-    need = (lower - upper) * (slope + width)
+    # Rounding may make the step negative from 2^24 pixels on, which float32 cannot count.
+    need = (lower - upper).clamp_(min=0) * (slope + width)
     share = need / need.sum(1, keepdim=True).clamp_(min=torch.finfo(torch.float32).tiny)
     parts = share.mul_(more).int().add_(1)
     parts[:, -1] += buckets + more - parts.sum(1)  # what rounding left over

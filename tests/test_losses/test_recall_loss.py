@@ -166,6 +166,15 @@ class TestMomentum:
         assert torch.equal(resumed(*draw_batch(2)), loss(*draw_batch(2)))
         assert torch.equal(resumed.running_counts, loss.running_counts)
 
+    def test_replicas_of_data_parallel_need_a_size(self):
+        """They live for one step: counts that get their size in one would be lost with it."""
+        with pytest.raises(ValueError, match='RecallLoss with momentum needs num_classes'):
+            RecallLoss(momentum=0.25)._replicate_for_data_parallel()
+        loss = RecallLoss(momentum=0.25, num_classes=NUM_CLASSES)
+        replica = loss._replicate_for_data_parallel()
+        replica(*draw_batch(1))
+        assert loss.running_counts.any()  # as on the first GPU, which shares its memory
+
     def test_another_number_of_classes_is_named(self):
         loss = RecallLoss(momentum=0.25)
         loss(*draw_batch(1))

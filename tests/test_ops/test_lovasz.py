@@ -248,6 +248,25 @@ def test_divides_buckets_where_their_order_matters():
     torch.testing.assert_close(ends[:, :-1], new_start[:, 1:])
 
 
+def test_divides_buckets_of_more_pixels_than_float32_counts():
+    """Rounded, the Jaccard loss can fall from a bucket to the next one."""
+    foreground, background = torch.zeros(2, 1, 1 << 15, dtype=torch.int32)
+    generator = torch.Generator().manual_seed(0)
+    inside = slice(10_000, 22_500)
+    places = torch.randint(inside.start, inside.stop, (100,), generator=generator)
+    foreground[0].index_add_(0, places, torch.ones(100, dtype=torch.int32))
+    background[0, -3:] = 333_333
+    background[0, inside] = 2_000
+    counts = BucketCounts.of(foreground, background)
+    upper, lower = counts.jaccard()
+    assert (lower < upper).any()
+    width = torch.full(foreground.shape, 2.0**-15)
+    start = torch.arange(1 << 15)[None] * width
+    first, _, new_width = divide(counts, start, width, more=1 << 16)
+    assert (first.diff() >= 1).all() and first[-1] == 3 << 15
+    torch.testing.assert_close(new_width.sum(1), torch.ones(1))
+
+
 def test_cumulative_sums_of_a_gpu_survive_an_overflow():
     counts = torch.tensor([[1, 2_000_000_000, 3], [4, 2_000_000_000, 5], [6, 7, 2_000_000_000]])
     assert torch.equal(_cumulative_in_one(counts.int()), counts.cumsum(1, dtype=torch.int32))

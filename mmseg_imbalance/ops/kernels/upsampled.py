@@ -174,7 +174,7 @@ def _axes(logits: Tensor, label: Tensor, align_corners: bool) -> list[Axis]:
     return [_axis(old, new, align_corners, logits.device) for old, new in sizes]
 
 
-@functools.lru_cache(maxsize=64)  # a training has one or a few sizes
+@functools.lru_cache(maxsize=1024)  # small tables, but their copies wait for the device
 def _axis(old: int, new: int, align_corners: bool, device: torch.device) -> Axis:
     first, second, share = neighbours(old, new, align_corners)
     taps = torch.tensor([first, second], dtype=torch.int32)
