@@ -71,6 +71,13 @@ def augment_at_test_time(cfg: Config) -> None:
     for key in ('tta_model', 'tta_pipeline'):
         if key not in cfg:
             raise RunConfigError(f'--tta needs {key} in the config')
+    heads = cfg.model.get('decode_head')
+    head = heads[-1] if isinstance(heads, list) else heads or {}
+    if head.get('out_channels') == 1:
+        raise RunConfigError(
+            '--tta would predict the foreground everywhere: MMSegmentation takes the sigmoid of '
+            'one channel twice then; test without it, or train two channels (out_channels=2)'
+        )
     for dataset in inner_datasets(cfg.test_dataloader.dataset):
         dataset.pipeline = cfg.tta_pipeline
     cfg.model = dict(cfg.tta_model, module=cfg.model)

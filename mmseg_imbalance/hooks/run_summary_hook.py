@@ -23,6 +23,11 @@ from ..version import __version__
 
 FILE_NAME = 'run.json'
 _POINTS = 100  # maximum number of points of a loss curve
+_TRAINED = (
+    'model',
+    'optim_wrapper',
+    'param_scheduler',
+)  # settings that should not change on the way
 _KEY = 'run_summary'  # in MMEngine's message hub, which checkpoints hold
 
 
@@ -158,12 +163,33 @@ def _continue(summary: dict, runner) -> None:
         scores = earlier['scores']
         if scores and not (scores['classes'] and scores['reached'] <= position):
             scores = None  # the end is validated anew
+        before, now = (
+            {key: s['settings'].get(key) for key in _TRAINED} for s in (earlier, summary)
+        )
+        changed = _differing(before, now)
     except Exception as error:  # JSON can hold anything
         runner.logger.warning(
             f'cannot read {runner.work_dir}/{FILE_NAME}, starting a new one: {error!r:.200}',
         )
         return
+    if changed:
+        runner.logger.warning(
+            f'the resumed training had other settings: {", ".join(changed[:5])}'
+            f'{", …" * (len(changed) > 5)}; {FILE_NAME} says of the whole run what is set now'
+        )
     summary |= {'curves': curves, 'scores': scores}
+
+
+def _differing(old: object, new: object) -> list[str]:
+    """Names the settings that differ, by the path to each."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [] if old == new else ['']
+    keys = dict.fromkeys([*old, *new])
+    return [
+        f'{key}.{inner}'.rstrip('.')
+        for key in keys
+        for inner in _differing(old.get(key), new.get(key))
+    ]
 
 
 def _skip_no_data(loop) -> None:

@@ -141,6 +141,8 @@ class SegmentationLoss(nn.Module):
                 f'seg_label must be (N, H, W) = {(n, height, width)} to fit seg_logits, '
                 f'got {tuple(seg_label.shape)}{_way_to_fit(seg_logits, seg_label)}'
             )
+        if not isinstance(seg_label, Tensor):
+            raise TypeError(f'seg_label must be a tensor, got {type(seg_label).__name__}')
         if seg_label.dtype != torch.int64:
             raise TypeError(f'seg_label must be int64, got {seg_label.dtype}; use seg_label.long()')
         if weight is not None and weight.shape != seg_label.shape:

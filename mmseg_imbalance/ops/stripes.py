@@ -94,8 +94,9 @@ def cache_slices(numbers: Tensor) -> Iterator[slice]:
         [slice(0, 262144, None), slice(262144, 300000, None)]
     """
     groups, columns = numbers.shape
-    step = max(1, columns)
-    if numbers.device.type == 'cpu' and not is_compiling():
-        step = min(step, max(1, CPU_ELEMENTS // max(1, groups)))
+    if is_compiling() or numbers.device.type != 'cpu':
+        yield slice(0, columns)  # without a loop, which would compile anew for every size
+        return
+    step = max(1, CPU_ELEMENTS // max(1, groups))
     for start in range(0, max(1, columns), step):
         yield slice(start, min(start + step, columns))

@@ -8,17 +8,22 @@ from urllib.error import URLError
 from .command_line import first_line
 from .errors import FileError, ToolError
 
+_OUT_OF_REACH = (
+    FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError,
+)  # fmt: skip
+
 
 @contextmanager
 def one_line_file_errors() -> Iterator[None]:
     """Turns errors in label maps, class statistics or class weights into a :class:`ToolError`.
 
     This includes errors from DataLoader workers, without the worker's traceback, files that are
-    missing, data sets without images, and failed downloads of weights.
+    missing, files and folders in each other's place or not permitted, data sets without images, and
+    failed downloads of weights.
     """
     try:
         yield
-    except (FileError, FileNotFoundError) as error:
+    except (FileError, *_OUT_OF_REACH) as error:
         raise ToolError(first_line(error)) from error
     except ValueError as error:
         if not _is_empty_dataset(error):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .command_line import first_line
+from .errors import ToolError
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -76,9 +77,24 @@ def place(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def write_figure(path: Path, figure, dpi: int = 110) -> None:
-    """Saves a Matplotlib figure as PNG, completely or not at all, and creates its folder."""
+    """Saves a Matplotlib figure, completely or not at all, and creates its folder.
+
+    Args:
+        path: The file; its suffix says the format, none means PNG.
+        figure: The figure.
+        dpi: Its resolution.
+
+    Raises:
+        ToolError: If Matplotlib does not write this format.
+    """
     from matplotlib.ticker import LogFormatter  # imported late: most callers draw no figures
 
+    kind = path.suffix[1:].lower() or 'png'
+    known = figure.canvas.get_supported_filetypes()
+    if kind not in known:
+        raise ToolError(
+            f'{path} cannot be a figure: its suffix can be .{", .".join(sorted(known))}'
+        )
     powers = {
         label
         for axes in figure.axes
@@ -89,4 +105,4 @@ def write_figure(path: Path, figure, dpi: int = 110) -> None:
     for text in figure.findobj(lambda artist: hasattr(artist, 'set_parse_math')):
         if text not in powers:
             text.set_parse_math(False)  # a $ in a class or run name must not start a formula
-    place(path, partial(figure.savefig, format='png', dpi=dpi))
+    place(path, partial(figure.savefig, format=kind, dpi=dpi))

@@ -128,6 +128,15 @@ def test_the_file_of_another_training_is_not_gone_on_with(straight, folder):
         assert run['scores'] == other['scores']
 
 
+def test_other_settings_of_a_resumed_training_are_named(folder):
+    warning = 'the resumed training had other settings: model.decode_head.dropout_ratio; run.json'
+    for stop, dropout, warnings in ((3, 0, 0), (None, 0.5, 1), (None, 0.5, 1)):
+        rate = dict(model__decode_head__dropout_ratio=dropout)
+        work_dir = train(folder, 'other', seed=3, stop=stop, resume=stop is None, **rate)
+        logged = ''.join(log.read_text() for log in work_dir.glob('*/*.log'))
+        assert logged.count(warning) == warnings
+
+
 def test_a_training_that_noted_nothing(straight, folder):
     """To resume it once it has ended scores its last checkpoint."""
     work_dir = train(folder, 'nothing', seed=3, summary=False, **NO_DROPOUT)

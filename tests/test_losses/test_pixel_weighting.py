@@ -70,6 +70,17 @@ def test_compiles_without_a_graph_break(cfg, batch):
     torch.testing.assert_close(grad, expected_grad)
 
 
+@pytest.mark.elsewhere
+@pytest.mark.parametrize('type_', ['LossMaxPooling', 'RecallLoss'])
+def test_compiles_for_images_of_more_sizes_than_graphs_are_kept(type_):
+    torch._dynamo.reset()
+    loss = build(dict(type=type_))
+    compiled = torch.compile(loss, fullgraph=True, backend='eager')
+    for size in range(20, 30):
+        logits, label = torch.randn(2, 3, size, size + 2), torch.randint(3, (2, size, size + 2))
+        torch.testing.assert_close(compiled(logits, label), loss(logits, label))
+
+
 @all_losses
 def test_weights_of_pixels_have_any_dtype(cfg, batch):
     weight = torch.randint(3, batch[1].shape)
@@ -280,6 +291,8 @@ def test_misuse_is_named(cfg, batch):
     for dtype in (torch.float32, torch.uint8, torch.int32):
         with pytest.raises(TypeError, match='seg_label must be int64'):
             loss(logits, label.to(dtype))
+    with pytest.raises(TypeError, match='seg_label must be a tensor, got ndarray'):
+        loss(logits, label.numpy())
     with pytest.raises(ValueError, match='weight must be'):
         loss(logits, label, weight=torch.ones(3))
     with pytest.raises(ValueError, match='reduction_override'):

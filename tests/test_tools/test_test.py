@@ -68,6 +68,14 @@ def test_weights_of_another_model_are_refused(
     assert line.endswith(f', that of {load(checkpoint)["meta"]["experiment_name"]}')
 
 
+def test_tta_of_one_channel_is_refused(call_tool, capsys, trained, toy_options, tmp_path):
+    options = ('--tta', '--work-dir', tmp_path / 'work', *toy_options)
+    one = 'model.decode_head.out_channels=1'
+    assert call_tool('test.py', TOY_CONFIG, trained[0] / 'iter_2.pth', *options, one) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith('test.py: error: --tta would predict the foreground everywhere: ')
+
+
 @pytest.mark.slow
 def test_the_config_of_a_resumed_training_can_be_tested(trained, scored, run_tool, tmp_path):
     """It says resume=True, by which MMEngine would build the training."""

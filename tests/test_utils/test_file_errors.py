@@ -14,6 +14,9 @@ from mmseg_imbalance.utils.file_errors import one_line_file_errors
         (FileError('a.png: damaged\nin detail'), '^a.png: damaged$'),
         (FileNotFoundError('weights.pth can not be found.'), '^weights.pth can not be found.$'),
         (FileNotFoundError(2, 'No such file or directory', 'a.png'), "directory: 'a.png'$"),
+        (FileExistsError(17, 'File exists', 'work_dirs/a'), "File exists: 'work_dirs/a'$"),
+        (NotADirectoryError(20, 'Not a directory', 'a/b'), "Not a directory: 'a/b'$"),
+        (PermissionError(13, 'Permission denied', '/a'), "Permission denied: '/a'$"),
         (URLError('no route'), r'^cannot download \(no route\); if it was weights, name a file'),
     ],
 )

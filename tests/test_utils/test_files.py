@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageChops
 
 from mmseg_imbalance.utils import files
+from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_atomically, write_figure
 
 
@@ -37,6 +38,21 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch, failing)
         with pytest.raises(OSError, match='disk full'):
             files.place(path, half)
     assert path.read_bytes() == b'old' and os.listdir(tmp_path) == ['a.bin']
+
+
+@pytest.mark.parametrize(
+    ('name', 'start'),
+    [('a', b'\x89PNG'), ('a.PNG', b'\x89PNG'), ('a.pdf', b'%PDF'), ('a.svg', b'<?xml')],
+)
+def test_the_suffix_of_a_figure_says_its_format(tmp_path, name, start):
+    write_figure(tmp_path / name, Figure())
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_an_unknown_suffix_of_a_figure_is_refused(tmp_path):
+    with pytest.raises(ToolError, match=r'a\.npz cannot be a figure: its suffix can be .*\.pdf, '):
+        write_figure(tmp_path / 'a.npz', Figure())
+    assert not os.listdir(tmp_path)
 
 
 def log_axes():
