@@ -162,8 +162,7 @@ def advise(
     A method is recommended if it raises mIoU by more than a standard deviation in more than half of
     the studies that have several runs of it, and so too the IoU of the tail. Methods for one
     situation are in the order of :func:`_rank`, of those with the same condition only the first.
-    Classes in few images count as in few pixels as
-    well if they are rare by pixels, too.
+    Classes in few images count as in few pixels as well if they are rare by pixels, too.
 
     Returns:
         The recommendations, and the reason for every other method by its name.

@@ -23,11 +23,7 @@ from ..version import __version__
 
 FILE_NAME = 'run.json'
 _POINTS = 100  # maximum number of points of a loss curve
-_TRAINED = (
-    'model',
-    'optim_wrapper',
-    'param_scheduler',
-)  # settings that should not change on the way
+_TRAINED = ('model', 'optim_wrapper', 'param_scheduler')  # should not change on the way
 _KEY = 'run_summary'  # in MMEngine's message hub, which checkpoints hold
 
 
