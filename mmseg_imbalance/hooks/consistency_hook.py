@@ -15,6 +15,8 @@ from ..utils.training_loop import metrics_of, samplers_of
 from .consistency import InconsistentConfigError, check_consistency
 from .suspicious_settings import suspicious_settings
 
+_BY_POSITION = {'DDRHead': 2, 'PIDHead': 4}  # heads, and how many losses they expect
+
 
 @HOOKS.register_module()
 class ConsistencyHook(Hook):
@@ -84,6 +86,7 @@ class ConsistencyHook(Hook):
                 _check_best(runner)
                 _check_rotations(runner.train_dataloader.dataset)
                 _check_pixel_samplers(unwrapped(runner.model))
+                _check_losses_by_position(unwrapped(runner.model))
             _compare(runner, loops, trained_on)
         except InconsistentConfigError as error:
             if self.refuse:
@@ -140,6 +143,16 @@ def _check_pixel_samplers(model) -> None:
                     f'weight, but {type(loss).__name__} has no losses of single pixels that could '
                     'be weighed: leave the sampler out, or this loss'
                 )
+
+
+def _check_losses_by_position(model) -> None:
+    for path, head in model.named_modules():
+        outputs = _BY_POSITION.get(type(head).__name__, 0)
+        if outputs and len(losses_of(head)) != outputs:
+            raise InconsistentConfigError(
+                f'model.{path} is a {type(head).__name__}, which takes {outputs} losses by their '
+                f'position in a list: make loss_decode a list of {outputs}, for each of its outputs'
+            )
 
 
 def _check_best(runner) -> None:

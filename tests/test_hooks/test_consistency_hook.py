@@ -15,7 +15,7 @@ from tiny_statistics import make_statistics
 
 from mmseg_imbalance.datasets import class_statistics
 from mmseg_imbalance.hooks.consistency import InconsistentConfigError, check_consistency
-from mmseg_imbalance.hooks.consistency_hook import ConsistencyHook
+from mmseg_imbalance.hooks.consistency_hook import ConsistencyHook, _check_losses_by_position
 from mmseg_imbalance.utils.errors import ToolError
 
 LOVASZ = dict(type='LovaszSoftmaxLoss')
@@ -245,6 +245,22 @@ def test_running_counts_under_the_moving_average(tmp_path):
     assert runner.model.decode_head.loss_decode.running_counts.sum(1)[0] > 0
     with pytest.raises(ValueError, match='needs num_classes.*ConsistencyHook'):
         ExponentialMovingAverage(MODELS.build(loss))
+
+
+def test_heads_that_take_losses_by_their_position():
+    """DDRNet and PIDNet: another number of losses ends in an error about their index."""
+    recall = dict(type='RecallLoss')
+    sizes = dict(in_channels=4, channels=4, num_classes=3, norm_cfg=dict(type='BN'))
+    model = torch.nn.Module()
+    for type_, fitting in (('DDRHead', 2), ('PIDHead', 4)):
+        for losses in (recall, [recall] * 3, [recall] * fitting):
+            model.decode_head = MODELS.build(dict(sizes, type=type_, loss_decode=losses))
+            if len(losses) == fitting and losses is not recall:
+                _check_losses_by_position(model)
+                continue
+            message = f'model.decode_head is a {type_}, which takes {fitting} losses by their posi'
+            with pytest.raises(InconsistentConfigError, match=message):
+                _check_losses_by_position(model)
 
 
 def test_one_channel_is_left_to_the_loss():
