@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from mmseg_imbalance.utils.settings import class_name, flat_settings
+
 # Settings that determine the weights and the scores of a run, apart from its seed ...
 _SETTINGS = (
     'model',
@@ -36,7 +38,7 @@ _WATCHING = (
 def validation_data(config: Mapping) -> dict[str, object]:
     """Returns the validation data: type of the data set and, if set, list of files and folders."""
     dataset = (config.get('val_dataloader') or {}).get('dataset', {})
-    names = _flatten({key: dataset.get(key) for key in ('type', 'ann_file', 'data_prefix')})
+    names = flat_settings({key: dataset.get(key) for key in ('type', 'ann_file', 'data_prefix')})
     unnamed = {'type': 'an unnamed data set'}
     return unnamed | {key: value for key, value in names.items() if value}
 
@@ -70,7 +72,7 @@ def training_settings(config: Mapping, load_from: str | None = None) -> dict[str
     kept['custom_hooks'] = _steering_hooks(config)
     kept['validated'] = (config.get('val_dataloader') or {}).get('dataset')
     kept['load_from'] = load_from
-    flat = _flatten(kept)
+    flat = flat_settings(kept)
     return {key: value for key, value in flat.items() if not _VOLATILE.fullmatch(key)}
 
 
@@ -79,7 +81,7 @@ def _steering_hooks(config: Mapping) -> list[dict]:
     sampler = (config.get('train_dataloader') or {}).get('sampler') or {}
     kept = []
     for hook in config.get('custom_hooks') or []:
-        name, hook = _class_name(str(hook.get('type'))), dict(hook)
+        name, hook = class_name(str(hook.get('type'))), dict(hook)
         if name == 'ClassFeedbackHook':
             if sampler.get('class_prob') != 'performance':
                 continue  # nothing uses its feedback
@@ -92,22 +94,3 @@ def _steering_hooks(config: Mapping) -> list[dict]:
             continue
         kept.append(hook)
     return kept
-
-
-def _class_name(type_: str) -> str:
-    """Returns the name of a class that a config in pure Python gives with its module."""
-    return type_.removesuffix("'>").rpartition('.')[2]
-
-
-def _flatten(value: object, prefix: str = '') -> dict[str, object]:
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, list | tuple):
-        items = enumerate(value)
-    else:
-        is_type = prefix.rpartition('.')[2] == 'type' and isinstance(value, str)
-        return {prefix: _class_name(value) if is_type else value}
-    flat = {}
-    for key, inner in items:
-        flat |= _flatten(inner, f'{prefix}.{key}' if prefix else str(key))
-    return flat

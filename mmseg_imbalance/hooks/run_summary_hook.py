@@ -18,6 +18,7 @@ from mmseg.registry import HOOKS
 from ..evaluation.imbalance_metric import ImbalanceMetric
 from ..utils.files import write_atomically
 from ..utils.machine import describe_machine
+from ..utils.settings import flat_settings
 from ..utils.training_loop import by_epoch, metrics_of
 from ..version import __version__
 
@@ -160,9 +161,10 @@ def _continue(summary: dict, runner) -> None:
         if scores and not (scores['classes'] and scores['reached'] <= position):
             scores = None  # the end is validated anew
         before, now = (
-            {key: s['settings'].get(key) for key in _TRAINED} for s in (earlier, summary)
+            flat_settings({key: s['settings'].get(key) for key in _TRAINED})
+            for s in (earlier, summary)
         )
-        changed = _differing(before, now)
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     except Exception as error:  # JSON can hold anything
         runner.logger.warning(
             f'cannot read {runner.work_dir}/{FILE_NAME}, starting a new one: {error!r:.200}',
@@ -174,18 +176,6 @@ def _continue(summary: dict, runner) -> None:
             f'{", …" * (len(changed) > 5)}; {FILE_NAME} says of the whole run what is set now'
         )
     summary |= {'curves': curves, 'scores': scores}
-
-
-def _differing(old: object, new: object) -> list[str]:
-    """Names the settings that differ, by the path to each."""
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        return [] if old == new else ['']
-    keys = dict.fromkeys([*old, *new])
-    return [
-        f'{key}.{inner}'.rstrip('.')
-        for key in keys
-        for inner in _differing(old.get(key), new.get(key))
-    ]
 
 
 def _skip_no_data(loop) -> None:
