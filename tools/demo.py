@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmengine.device import get_device
-from rich.console import Console
-from rich.markdown import Markdown
 
 from mmseg_imbalance.utils.command_line import run_tool, whole_number
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.laboratory import find_lab
+from mmseg_imbalance.utils.terminal import print_markdown
 
 find_lab(__file__)
 
@@ -80,7 +79,8 @@ def main() -> int:
     bench.draw_predictions()
     for table in run_tables(Results.read(bench.plan, bench.results).comparison):
         if table.header[0] == 'class' and 'difference' not in table.title:
-            Console().print(table.title, Markdown(table.to_markdown()))
+            print(table.title)
+            print_markdown(table.to_markdown())
     minutes = (time.monotonic() - started) / 60
     print(f'{minutes:.1f} minutes; written: {args.work_dir}/report.md and predictions.png')
     return 0

@@ -27,7 +27,7 @@ __methods = (
     'lmp-lovasz',
     'recall-lovasz-cbs',
 )
-__lr = {'ce': [5e-4, 1e-3]}
+__lr = dict.fromkeys(('ce', 'ce-lovasz', 'recall-lovasz'), [5e-4, 1e-3])
 methods = {
     '_delete_': True,
     **{

@@ -1,10 +1,11 @@
 """The lines that make a user's config train with the method of a trial."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mmengine.config import Config
 
+from mmseg_imbalance.hooks.consistency_hook import BY_POSITION
 from mmseg_imbalance.utils.run_config import type_name
 
 from .commands import head_options
@@ -18,6 +19,11 @@ pipeline = [
     for step in _base_.train_dataloader.dataset.pipeline
 ]
 """
+_WRAPPED = """\
+# The measured trainings also cropped with dict(type='ClassAwareRandomCrop', class_prob=None). Put
+# it in the place of RandomCrop in the pipeline of the wrapped data sets.
+"""
+_OWN_LABELS = ('STDCHead',)  # heads that are trained on labels of their own, not on the classes
 
 
 def config_lines(base: str, cfg: Config, trial: Trial, configs: Path) -> str:
@@ -37,16 +43,18 @@ def config_lines(base: str, cfg: Config, trial: Trial, configs: Path) -> str:
     text = f'_base_ = {base!r}\ncustom_imports = dict(imports={[*dict.fromkeys(imports)]!r})\n'
     text += f'loss = {_call(loss)}\nmodel = dict(\n'
     for key in ('decode_head', 'auxiliary_head'):
-        if cfg.model.get(key):
-            head = _head(f'_base_.model.{key}', cfg.model[key], isinstance(loss, list))
-            text += f'    {key}={head},\n'
+        head = cfg.model.get(key)
+        if head and _type_of(head) not in _OWN_LABELS:
+            changed = _head(f'_base_.model.{key}', head, isinstance(loss, list))
+            text += f'    {key}={changed},\n'
     text += ')\n'
     hooks = ['ClassStatisticsHook']
     if 'ClassBalanced' in sampler.type:
         hooks.append('ClassFeedbackHook')
         plain = 'pipeline' in cfg.train_dataloader.dataset  # a wrapper has it further inside
         dataset = ', dataset=dict(pipeline=pipeline)' * plain
-        text += _PIPELINE * plain + f'sampler = {_call({"_delete_": True, **sampler})}\n'
+        text += _PIPELINE if plain else _WRAPPED
+        text += f'sampler = {_call({"_delete_": True, **sampler})}\n'
         text += f'train_dataloader = dict(sampler=sampler{dataset})\n'
     given = cfg.get('custom_hooks') or []
     missing = [name for name in hooks if not any(name in str(hook['type']) for hook in given)]
@@ -54,13 +62,45 @@ def config_lines(base: str, cfg: Config, trial: Trial, configs: Path) -> str:
     return text + f'custom_hooks = [{", ".join(hooks)}]\n' * bool(missing)
 
 
+def obstacle(cfg: Config) -> str:
+    """Says why no lines can give a config another loss, '' if they can."""
+    for place, head in _heads(cfg):
+        name = _type_of(head)
+        if name in BY_POSITION:
+            return (
+                f'{place} is a {name}, which takes {BY_POSITION[name]} losses by their position; '
+                'replace the cross-entropies in its loss_decode by hand, and leave the others'
+            )
+        if head.get('out_channels') == 1:
+            return (
+                f'{place} has one channel, for a sigmoid; the recommended losses are of a soft-max '
+                'over classes, and need num_classes=2 and out_channels=2'
+            )
+    return ''
+
+
 def has_plain_loss(cfg: Config) -> bool:
     """Whether all heads of a config train with plain cross-entropy, the heads' own default."""
-    models = (cfg.model.get(key) or [] for key in ('decode_head', 'auxiliary_head'))
-    heads = [head for given in models for head in (given if isinstance(given, list) else [given])]
-    losses = (head.get('loss_decode') or [] for head in heads)
-    flat = [loss for given in losses for loss in (given if isinstance(given, list) else [given])]
-    return all(type_name(loss['type']) == 'CrossEntropyLoss' for loss in flat)
+    heads = [head for _, head in _heads(cfg)]
+    losses = [loss for head in heads for loss in _listed(head.get('loss_decode'))]
+    plain = all(type_name(loss['type']) == 'CrossEntropyLoss' for loss in losses)
+    return plain and not any(head.get('sampler') for head in heads)
+
+
+def _heads(cfg: Config) -> Iterator[tuple[str, Mapping]]:
+    """Yields the heads of a config that are trained on the classes, with their place."""
+    for key in ('decode_head', 'auxiliary_head'):
+        for head in _listed(cfg.model.get(key)):
+            if _type_of(head) not in _OWN_LABELS:
+                yield f'model.{key}', head
+
+
+def _listed(given: Mapping | list | None) -> list:
+    return given if isinstance(given, list) else [given] * bool(given)
+
+
+def _type_of(head: Mapping | list) -> str:
+    return type_name(head['type']) if 'type' in head else ''
 
 
 def _call(value: object) -> str:
@@ -75,10 +115,21 @@ def _call(value: object) -> str:
 def _head(place: str, head: Mapping | list, several: bool) -> str:
     """Writes a change of the loss, or several, of a head or each of a list; weights stay."""
     if isinstance(head, list):
-        heads = (f'dict({place}[{i}], loss_decode={_loss(h, several)})' for i, h in enumerate(head))
+        heads = (_listed_head(f'{place}[{i}]', each, several) for i, each in enumerate(head))
         return f'[{", ".join(heads)}]'
     delete = ', _delete_=True' * ('loss_decode' in head)
-    return f'dict(loss_decode={_loss(head, several, delete)})'
+    return f'dict({_change(head, several, delete)})'
+
+
+def _listed_head(place: str, head: Mapping, several: bool) -> str:
+    own = _type_of(head) in _OWN_LABELS
+    return place if own else f'dict({place}, {_change(head, several)})'
+
+
+def _change(head: Mapping, several: bool, delete: str = '') -> str:
+    # pixels that a sampler chooses would not be those of the records
+    sampler = ', sampler=None' * bool(head.get('sampler'))
+    return f'loss_decode={_loss(head, several, delete)}{sampler}'
 
 
 def _loss(head: Mapping, several: bool, delete: str = '') -> str:

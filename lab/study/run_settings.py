@@ -51,11 +51,15 @@ def readable_details(config: Mapping) -> dict[str, object]:
     head = head[-1] if isinstance(head, list) else head  # a cascade is named after its last head
     depth = f'-{backbone["depth"]}' if 'depth' in backbone else ''
     return {
-        'network': f'{head.get("type")} on {backbone.get("type")}{depth}',
-        'optimizer': optimizer.get('type'),
+        'network': f'{_class_of(head)} on {_class_of(backbone)}{depth}',
+        'optimizer': _class_of(optimizer),
         'lr': optimizer.get('lr'),
         'batch': (config.get('train_dataloader') or {}).get('batch_size'),
     }
+
+
+def _class_of(part: Mapping) -> str | None:
+    return class_name(part['type']) if 'type' in part else None
 
 
 def training_settings(config: Mapping, load_from: str | None = None) -> dict[str, object]:

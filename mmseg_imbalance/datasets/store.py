@@ -51,7 +51,7 @@ def class_statistics(
             if a label map's size in bytes has changed since it was counted.
         BadLabelsError: If label maps are missing, damaged or hold other labels.
         ValueError: If the file is damaged.
-        OSError: If the file cannot be written.
+        FileError: If the file cannot be written.
         ToolError: If a worker process dies.
         RuntimeError: If rank 0 has failed; the error of rank 0 says why.
     """
@@ -178,7 +178,7 @@ def count_and_save(labels: LabelMaps, path: Path, nproc: int | None = None) -> C
 
     Raises:
         BadLabelsError: If label maps are missing, damaged or hold other labels.
-        OSError: If the file cannot be written; raised before the counting starts.
+        FileError: If the file cannot be written; raised before the counting starts.
     """
     _check_writable(path)
     print_log(f'Counting the classes of {len(labels.maps)} label maps, once, for {path}', 'current')
@@ -196,7 +196,7 @@ def _check_writable(path: Path) -> None:
         if path.is_dir():
             raise IsADirectoryError(None, 'Is a directory')
     except OSError as error:
-        raise OSError(
+        raise FileError(
             f'{path} cannot be written ({error.strerror}); name another file with the argument '
             'statistics (--out of the tool)'
         ) from error

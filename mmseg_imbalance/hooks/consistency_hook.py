@@ -15,7 +15,8 @@ from ..utils.training_loop import metrics_of, samplers_of
 from .consistency import InconsistentConfigError, check_consistency
 from .suspicious_settings import suspicious_settings
 
-_BY_POSITION = {'DDRHead': 2, 'PIDHead': 4}  # heads, and how many losses they expect
+BY_POSITION = {'DDRHead': 2, 'PIDHead': 4}
+"""Heads that take losses by their position in a list, and how many."""
 
 
 @HOOKS.register_module()
@@ -147,7 +148,7 @@ def _check_pixel_samplers(model) -> None:
 
 def _check_losses_by_position(model) -> None:
     for path, head in model.named_modules():
-        outputs = _BY_POSITION.get(type(head).__name__, 0)
+        outputs = BY_POSITION.get(type(head).__name__, 0)
         if outputs and len(losses_of(head)) != outputs:
             raise InconsistentConfigError(
                 f'model.{path} is a {type(head).__name__}, which takes {outputs} losses by their '

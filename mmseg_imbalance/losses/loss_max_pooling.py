@@ -41,7 +41,8 @@ class LossMaxPooling(PixelWeightingLoss):
 
     Args:
         p: How selective the pooling is, in [1, inf]: inf gives the mean, 1 the mean of the m
-            largest losses (top-k, OHEM).
+            largest losses (top-k, OHEM). In a config write ``'inf'``: MMEngine writes
+            ``float('inf')`` to the work dir in a way that it cannot read.
         ratio: m / n in (0, 1], the least share of the valid pixels that has to carry the weight;
             1 gives the mean, for every p. A pixel weighs at most (1/ratio)^(1/p) times as much as
             in the mean.

@@ -1,6 +1,7 @@
 """The base of losses of whole regions: classes → loss of an image or the batch → reduction."""
 
 from collections.abc import Sequence
+from operator import index
 
 import torch
 from torch import Tensor
@@ -53,7 +54,7 @@ class RegionLoss(SegmentationLoss):
         super().__init__(class_weight, loss_weight, loss_name, num_classes, check_labels)
         if isinstance(classes, str) and classes not in ('present', 'all'):
             raise ValueError(f"classes must be 'present', 'all' or a list, got {classes!r}")
-        self.classes = classes if isinstance(classes, str) else sorted(set(classes))
+        self.classes = classes if isinstance(classes, str) else class_list('classes', classes)
         if not self.classes:
             raise ValueError('classes must not be empty')
         if num_classes is not None:
@@ -144,6 +145,18 @@ class RegionLoss(SegmentationLoss):
             return self.loss_weight * losses
         divisor = max(len(losses), 1) if avg_factor is None else avg_factor + _EPS
         return self.loss_weight * losses.sum() / (1 if reduction == 'sum' else divisor)
+
+
+def class_list(name: str, classes: Sequence[int]) -> list[int]:
+    """Returns the classes of a list in ascending order, each once.
+
+    Raises:
+        ValueError: If it is no list of class indices.
+    """
+    try:
+        return sorted({index(c) for c in classes})
+    except TypeError as error:
+        raise ValueError(f'{name} must be a list of class indices, got {classes!r}') from error
 
 
 def check_classes(name: str, classes: str | Sequence[int] | None, num_classes: int) -> None:

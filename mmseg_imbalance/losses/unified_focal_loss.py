@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..ops import class_mask, per_pixel, pixel_cross_entropy, region_sums, tversky_losses
 from ..registry import MODELS
-from .region_loss import RegionLoss, check_classes
+from .region_loss import RegionLoss, check_classes, class_list
 
 
 @MODELS.register_module()
@@ -80,7 +80,7 @@ class UnifiedFocalLoss(RegionLoss):
                 'classes the exponent 0, so that it has no gradient'
             )
         self.balance, self.delta, self.gamma = balance, delta, gamma
-        self.rare = None if rare is None else sorted(set(rare))
+        self.rare = None if rare is None else class_list('rare', rare)
         if self.num_classes is not None:
             check_classes('rare', self.rare, self.num_classes)
 

@@ -24,6 +24,7 @@ from mmseg_imbalance.datasets.store import (
     training_statistics,
 )
 from mmseg_imbalance.statistics.class_statistics import ClassStatistics
+from mmseg_imbalance.utils.errors import FileError
 
 WAY_OUT = r'; count anew with tools/analysis_tools/class_statistics.py --force, or name another'
 
@@ -187,7 +188,7 @@ def test_unwritable_is_noticed_before_counting(root, tmp_path, monkeypatch):
     (tmp_path / 'file').touch()
     for path in (tmp_path / 'file/some.npz', root):
         message = rf'{path} cannot be written \(.+\); name another file .* statistics \(--out'
-        with pytest.raises(OSError, match=message):
+        with pytest.raises(FileError, match=message):
             store.count_and_save(labels, path)
 
 

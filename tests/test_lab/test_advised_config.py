@@ -10,7 +10,7 @@ from mmseg.registry import DATA_SAMPLERS, HOOKS, MODELS
 from mmseg.utils import register_all_modules
 
 from lab.study.advice import RULES, read_evidence
-from lab.study.advised_config import config_lines, has_plain_loss
+from lab.study.advised_config import config_lines, has_plain_loss, obstacle
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ROOT / 'configs/cross_entropy/ce_deeplabv3-r18-d8_1xb8-800_toy-streets-128x256.py'
@@ -98,6 +98,8 @@ def test_a_config_with_lists_wrappers_and_imports_of_its_own(tmp_path, trials, c
             type='C', channels=8, loss_decode=second.loss_decode
         )
         assert cfg.train_dataloader.dataset.type == 'RepeatDataset'
+        lines = (tmp_path / 'child.py').read_text()
+        assert ('ClassAwareRandomCrop' in lines) == key.endswith('-cbs')  # a comment
         hooks = ['ClassStatisticsHook'] + ['ClassFeedbackHook'] * key.endswith('-cbs')
         assert [hook.type for hook in cfg.custom_hooks] == hooks
         assert all(HOOKS.get(name) for name in hooks)
@@ -107,6 +109,46 @@ def test_a_config_with_lists_wrappers_and_imports_of_its_own(tmp_path, trials, c
     assert [hook.type for hook in cfg.custom_hooks] == ['MyHook', 'ClassStatisticsHook']
 
 
+def test_heads_with_other_labels_stay_and_pixel_samplers_go(tmp_path, trials, child):
+    """As in MMSegmentation's configs of STDC."""
+    hard = dict(type='OHEMPixelSampler', thresh=0.7)
+    edges = dict(type='mmseg.STDCHead', loss_decode=[dict(type='DiceLoss', loss_name='loss_dice')])
+    fcn = dict(type='FCNHead', sampler=hard, loss_decode=dict(type='CrossEntropyLoss'))
+    own = dict(
+        model=dict(decode_head=fcn, auxiliary_head=[dict(fcn, in_index=1), edges]),
+        train_dataloader=dict(sampler=dict(type='InfiniteSampler'), dataset=dict(pipeline=[])),
+    )
+    for auxiliary in ([dict(fcn, in_index=1), edges], edges):
+        own['model']['auxiliary_head'] = auxiliary
+        Config(own).dump(tmp_path / 'own.py')
+        for of_method in trials.values():
+            cfg = child(tmp_path / 'own.py', of_method[0])
+            *others, last = listed(cfg.model.auxiliary_head)
+            assert last == edges
+            for head in (cfg.model.decode_head, *others):
+                assert head.sampler is None
+                assert losses(head) == losses(cfg.model.decode_head)
+    assert not has_plain_loss(Config(own))
+    assert obstacle(Config(own)) == ''
+
+
+def listed(heads):
+    return heads if isinstance(heads, list) else [heads]
+
+
+@pytest.mark.parametrize(
+    'head, why',
+    [
+        (dict(type='DDRHead'), 'model.decode_head is a DDRHead, which takes 2 losses by their'),
+        (dict(type='mmseg.PIDHead'), 'model.decode_head is a PIDHead, which takes 4 losses'),
+        (dict(type='FCNHead', num_classes=2, out_channels=1), 'model.decode_head has one channel'),
+    ],
+)
+def test_what_no_lines_can_train(head, why):
+    assert why in obstacle(Config(dict(model=dict(decode_head=head))))
+    assert why.split()[1] in obstacle(Config(dict(model=dict(decode_head=[{}, head]))))
+
+
 @pytest.mark.parametrize(
     'model, plain',
     [
@@ -114,6 +156,7 @@ def test_a_config_with_lists_wrappers_and_imports_of_its_own(tmp_path, trials, c
         (dict(decode_head=dict(type='FCNHead')), True),  # the default of heads
         (dict(decode_head=dict(loss_decode=dict(type=torch.nn.CrossEntropyLoss))), True),
         (dict(decode_head=dict(loss_decode=dict(type='RecallLoss'))), False),
+        (dict(decode_head=dict(sampler=dict(type='OHEMPixelSampler'))), False),
         (dict(decode_head={}, auxiliary_head=dict(loss_decode=dict(type='FocalLoss'))), False),
         (dict(decode_head=[{}, dict(loss_decode=dict(type='DiceLoss'))]), False),
         (

@@ -101,6 +101,11 @@ def test_details(config):
     assert details == {
         'network': 'ASPPHead on ResNetV1c-18', 'optimizer': 'AdamW', 'lr': 0.005, 'batch': 8
     }  # fmt: skip
+    pure = "<class 'some.where.{}'>"  # as MMEngine dumps configs in pure Python
+    given = copy.deepcopy(config)
+    given['model']['decode_head']['type'] = pure.format('ASPPHead')
+    given['optim_wrapper']['optimizer']['type'] = pure.format('AdamW')
+    assert readable_details(given) == details
     assert readable_details({}) == {
         'network': 'None on None', 'optimizer': None, 'lr': None, 'batch': None
     }  # fmt: skip

@@ -76,6 +76,8 @@ def test_class_weights_from_statistics():
     [
         (dict(classes='some'), "classes must be 'present', 'all' or a list, got 'some'"),
         (dict(classes=[]), 'classes must not be empty'),
+        (dict(classes=['road']), r"classes must be a list of class indices, got \['road'\]"),
+        (dict(classes=[1.0]), 'classes must be a list of class indices'),
         (dict(classes=[1, 5], num_classes=5), 'classes has 5, but classes are 0 … 4'),
         (dict(num_classes=1), 'num_classes is 1'),
         (dict(loss_name='lovasz'), "loss_name must contain 'loss'"),

@@ -77,6 +77,8 @@ def test_misuse_is_named():
         UnifiedFocalLoss(rare=[5], num_classes=5)
     with pytest.raises(ValueError, match='rare has 5, but classes are 0 … 4'):
         UnifiedFocalLoss(rare=[5])(*draw_batch())
+    with pytest.raises(ValueError, match=r'rare must be a list of class indices, got \[1.0\]'):
+        UnifiedFocalLoss(rare=[1.0])
 
 
 @pytest.mark.parametrize(('gamma', 'rare'), [(0, None), (1, [2])])

@@ -103,6 +103,13 @@ def test_nothing_rare(run_tool, toy_data, tmp_path):
         assert f"_base_ = './{name}'" in done.stdout
 
 
+def test_a_head_that_takes_losses_by_position(call_tool, capsys, options):
+    assert call_tool(TOOL, CONFIG, *options, 'model.decode_head.type=DDRHead') == 0
+    output = capsys.readouterr().out
+    why = f'No lines can train number 1: in {CONFIG}, model.decode_head is a DDRHead, which takes 2'
+    assert why in output and 'save these lines' not in output
+
+
 def test_a_config_in_pure_python(call_tool, capsys, toy_data, tmp_path):
     """Lines with `_base_` can inherit from the copy that a training writes, not from itself."""
     cfg = Config.fromfile(ROOT / CONFIG).to_dict()

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from rich.console import Console
-from rich.markdown import Markdown
 
 from mmseg_imbalance.datasets.store import training_statistics
 from mmseg_imbalance.statistics.class_distribution import percent
@@ -18,11 +16,12 @@ from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.laboratory import find_lab
 from mmseg_imbalance.utils.markdown import escape_markdown
 from mmseg_imbalance.utils.run_config import add_config_arguments, load_config
+from mmseg_imbalance.utils.terminal import print_markdown
 
 find_lab(__file__)
 
 from lab.study import advice  # noqa: E402
-from lab.study.advised_config import config_lines, has_plain_loss  # noqa: E402
+from lab.study.advised_config import config_lines, has_plain_loss, obstacle  # noqa: E402
 from lab.study.run import RunError, read_run  # noqa: E402
 from lab.study.run_tables import Table, numbers  # noqa: E402
 from lab.study.tables import cost_table  # noqa: E402
@@ -124,6 +123,9 @@ def show_config(cfg: Config, each: advice.Recommendation, args: argparse.Namespa
             'number 1, give this tool the config that tools/train.py wrote to a work dir.\n'
         )
         return
+    if obstacle(cfg):
+        print(f'No lines can train number 1: in {path}, {obstacle(cfg)}.\n')
+        return
     child = path.with_name(f'{trial.method}_{path.name.removeprefix("ce_")}')
     if child == path:  # it has the name of cross-entropy, but another loss
         child = path.with_name(f'{trial.method}_{path.name}')
@@ -144,9 +146,8 @@ def main() -> int:
     texts += [method_text(i, each) for i, each in enumerate(recommended, start=1)]
     texts += [f'Not recommended: {key}, {reason}.' for key, reason in withheld.items()]
     texts += [f'{escape_markdown(note)}.' for note in advice.unrecorded(classes, evidence)]
-    console = Console()
     for text in texts:
-        console.print(Markdown(text))
+        print_markdown(text)
     print()
     if recommended:
         show_config(cfg, recommended[0], args)
@@ -155,7 +156,8 @@ def main() -> int:
         folder = str(Path('work_dirs', Path(args.config).stem))
         print('- the baseline, given with --run, since classes that it finds need no help:')
         print(f'  {train_command(args.config, args, "--work-dir", folder)}')
-    print('- what counts for you, the words after "if" above; docs/choosing.md has all situations')
+    if recommended:
+        print('- what counts for you, the words after "if" above; docs/choosing.md has all')
     print('- your own runs over several seeds: tools/analysis_tools/compare_runs.py compares them')
     return 0
 

@@ -15,8 +15,6 @@ import torch
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
-from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import track
 from torch import nn
 
@@ -53,6 +51,7 @@ from mmseg_imbalance.utils.inference import (
 )
 from mmseg_imbalance.utils.markdown import markdown_table
 from mmseg_imbalance.utils.run_config import add_config_arguments, check_data, load_config
+from mmseg_imbalance.utils.terminal import print_markdown
 
 EXAMPLE = """example, for a network that was trained on the images listed in data/camvid/kept.txt:
   python tools/analysis_tools/calibrate_classes.py CONFIG work_dirs/ce/iter_2000.pth \\
@@ -311,10 +310,9 @@ def main() -> int:
     tradeoff = [{'tau': tau, **known(score(c).means(), TRADED)} for tau, c in of_taus]
     chosen = found.offsets[found.kind].tolist()
     offsets = ClassOffsets(classes, chosen, origin(found, means, tradeoff, args))
-    console = Console()
     print(f'scores of the {len(dataset)} images of {args.ann_file}, in percent:')
-    console.print(Markdown(score_table(means, found, args)))
-    console.print(Markdown(class_table(scores['none'], scores[found.kind], offsets)))
+    print_markdown(score_table(means, found, args))
+    print_markdown(class_table(scores['none'], scores[found.kind], offsets))
     print(conclusion(found, args))
     offsets.save(args.out)
     marks = {KINDS[kind]: means[kind] for kind in ('none', found.kind)}

@@ -8,8 +8,6 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
-from rich.console import Console
-from rich.markdown import Markdown
 
 from mmseg_imbalance.datasets.label_maps import LabelMaps, find_label_maps
 from mmseg_imbalance.datasets.store import (
@@ -30,6 +28,7 @@ from mmseg_imbalance.utils.command_line import add_nproc, ratio, run_tool
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_figure
 from mmseg_imbalance.utils.run_config import add_config_arguments, check_data, load_config
+from mmseg_imbalance.utils.terminal import print_markdown
 
 EXAMPLES = """examples:
   CONFIG=configs/cross_entropy/ce_deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py
@@ -146,7 +145,7 @@ def get_statistics(labels: LabelMaps, path: Path, args: argparse.Namespace) -> C
 def write_all(statistics: ClassStatistics, path: Path, args: argparse.Namespace) -> list[Path]:
     """Prints the table, writes all requested files and returns their paths."""
     shares = {'training data': statistics.shares()}
-    Console().print(Markdown(class_distribution_table(statistics.classes, shares)))
+    print_markdown(class_distribution_table(statistics.classes, shares))
     figure = args.figure or path.with_suffix('.png')
     drawn = class_distribution_figure(statistics.classes, shares)
     write_figure(figure, drawn)

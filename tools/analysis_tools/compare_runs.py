@@ -4,13 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import track
 
 from mmseg_imbalance.utils.command_line import one_line, run_tool
 from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.laboratory import find_lab
+from mmseg_imbalance.utils.terminal import print_markdown
 
 find_lab(__file__)
 
@@ -99,7 +98,7 @@ def main() -> int:
         print(f'warning: {warning}', file=sys.stderr)
     for table in run_tables(comparison):
         if table.header[0] == 'method':  # tables of the classes are only in the files
-            Console().print(Markdown(table.to_markdown()))
+            print_markdown(table.to_markdown())
     written = write_run_comparison(comparison, args.out_dir)
     print(f'written: {", ".join(map(str, written))}')
     return 1 if comparison.left_out else 0

@@ -7,8 +7,6 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
-from rich.console import Console
-from rich.markdown import Markdown
 
 from mmseg_imbalance.datasets.store import training_statistics
 from mmseg_imbalance.datasets.wrappers import plain_datasets
@@ -30,6 +28,7 @@ from mmseg_imbalance.utils.run_config import (
     load_config,
     newest_config,
 )
+from mmseg_imbalance.utils.terminal import print_markdown
 
 EXAMPLE = """example that compares plain with class-balanced sampling:
   NAME=deeplabv3-r18-d16_1xb4-2k_camvid-240x320.py
@@ -124,7 +123,7 @@ def main() -> int:
         classes = statistics.classes
         shares.setdefault('label maps', statistics.shares())
         shares[name] = class_shares(seen)
-    Console().print(Markdown(class_distribution_table(classes, shares)))
+    print_markdown(class_distribution_table(classes, shares))
     if args.figure:
         figure = class_distribution_figure(classes, shares)
         write_figure(args.figure, figure)

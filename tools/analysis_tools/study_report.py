@@ -3,11 +3,9 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-from rich.markdown import Markdown
-
 from mmseg_imbalance.utils.command_line import run_tool
 from mmseg_imbalance.utils.laboratory import find_lab
+from mmseg_imbalance.utils.terminal import print_markdown
 
 find_lab(__file__)
 
@@ -72,7 +70,7 @@ def main() -> int:
     if args.check:
         return 1 if outdated else 0
     for key, found in results.items():
-        Console().print(Markdown(f'**{found.plan.title}**\n\n{summary_table(found).to_markdown()}'))
+        print_markdown(f'**{found.plan.title}**\n\n{summary_table(found).to_markdown()}')
         written = write_report(found, args.out_dir) if args.out_dir else []
         written += write_figures(found, args.figures, f'{key}_') if args.figures else []
         if written:

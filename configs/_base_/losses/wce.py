@@ -1,5 +1,6 @@
-# Cross-entropy weighted by median-frequency balancing.
-loss = dict(_delete_=True, type='WeightedCrossEntropyLoss', class_weight='median_frequency')
+# Cross-entropy with tempered weights: the rarest class weighs at most ten times as much as the most
+# frequent one.
+loss = dict(_delete_=True, type='WeightedCrossEntropyLoss', class_weight='auto')
 heads = dict(
     decode_head=dict(loss_decode=loss),
     auxiliary_head=dict(loss_decode=dict(loss, loss_weight=0.4)),

@@ -1,0 +1,16 @@
+"""Output of the command-line tools that is read in a terminal, a file or a pipe."""
+
+import os
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+_WIDTH = 200  # of a file or a pipe; rich assumes 80, and cuts tables that are wider
+
+
+def print_markdown(text: str) -> None:
+    """Prints Markdown as wide as the terminal or the environment variable ``COLUMNS`` says."""
+    console = Console()
+    if not console.is_terminal and 'COLUMNS' not in os.environ:
+        console.width = _WIDTH
+    console.print(Markdown(text))
