@@ -8,9 +8,6 @@ options = {
     'train_dataloader.num_workers': 0,
     'train_dataloader.persistent_workers': False,
 }
-methods = {
-    '_delete_': True,
-    **{key: _base_.methods[key] for key in ('ce', 'lmp-lovasz', 'recall')},
-}
-highlights = ['ce', 'lmp-lovasz', 'recall']
+highlights = ['ce', 'ce-lovasz', 'recall-lovasz-cbs']
+methods = {'_delete_': True, **{key: _base_.methods[key] for key in highlights}}
 targets = []

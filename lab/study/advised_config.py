@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmseg_imbalance.hooks.consistency_hook import BY_POSITION
-from mmseg_imbalance.utils.run_config import type_name
+from mmseg_imbalance.utils.settings import type_name
 
 from .commands import head_options
 from .plan import Trial

@@ -35,8 +35,9 @@ def pareto_figure(results: Results) -> Figure:
     figure = Figure(figsize=(8.5, 6), layout='constrained')
     axis = figure.subplots()
     points = {m.key: [results.mean(m, key) for key in ('mAcc', 'mIoU')] for m in results.methods}
-    front = _front([[s.mean for s in points[m.key]] for m in results.methods if not m.ours])
-    axis.plot(*zip(*front, strict=True), color='0.8', zorder=0)
+    baselines = [[s.mean for s in points[m.key]] for m in results.methods if not m.ours]
+    if baselines:
+        axis.plot(*zip(*_front(baselines), strict=True), color='0.8', zorder=0)
     for method in results.methods:
         _mark(axis, method, *points[method.key])
     axis.set(xlabel='mean accuracy (%)', ylabel='mIoU (%)', title=results.plan.title)

@@ -1,6 +1,7 @@
 """The records of a study, grouped by method."""
 
 from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 
 from mmseg_imbalance.utils.errors import ToolError
@@ -92,7 +93,7 @@ class Results:
             relative: Whether to use percent of the baseline's mean instead of percentage points.
         """
         own, base = (
-            {r.trial.seed: r.run.means[key] for r in self.trained.get(k, ())}
+            {r.trial.seed: r.run.means.get(key, nan) for r in self.trained.get(k, ())}
             for k in (method.key, self.plan.baseline)
         )
         return paired_gain(own, base, relative)
@@ -109,7 +110,7 @@ class Results:
     def held_out_gain(self, method: Method, key: str, relative: bool = False) -> Spread:
         """Summarises the gain of a mean of the held-out images over their parts."""
         own, base = (
-            {part: run.means[key] for part, run in self.held_out(m).items()}
+            {part: run.means.get(key, nan) for part, run in self.held_out(m).items()}
             for m in (method, self.plan.methods[self.plan.baseline])
         )
         return paired_gain(own, base, relative)

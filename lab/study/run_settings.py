@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from mmseg_imbalance.utils.settings import class_name, flat_settings
+from mmseg_imbalance.utils.settings import flat_settings, type_name
 
 # Settings that determine the weights and the scores of a run, apart from its seed ...
 _SETTINGS = (
@@ -25,6 +25,7 @@ _VOLATILE = re.compile(
     r'|train_cfg\.(val_interval|val_begin|dynamic_intervals(\..*)?)'
     r'|default_hooks\.(timer|logger|checkpoint|visualization)(\..*)?'
 )
+_LOSS = re.compile(r'model\.decode_head\.(\d+\.)?loss_decode\.(\d+\.)?type')
 _WATCHING = (
     'ConsistencyHook',
     'NonFiniteLossHook',
@@ -59,7 +60,7 @@ def readable_details(config: Mapping) -> dict[str, object]:
 
 
 def _class_of(part: Mapping) -> str | None:
-    return class_name(part['type']) if 'type' in part else None
+    return type_name(part['type']) if 'type' in part else None
 
 
 def training_settings(config: Mapping, load_from: str | None = None) -> dict[str, object]:
@@ -80,12 +81,17 @@ def training_settings(config: Mapping, load_from: str | None = None) -> dict[str
     return {key: value for key, value in flat.items() if not _VOLATILE.fullmatch(key)}
 
 
+def loss_types(settings: Mapping[str, object]) -> set[str]:
+    """Returns the types of all losses of the decode heads in :func:`training_settings`."""
+    return {str(value) for key, value in settings.items() if _LOSS.fullmatch(key)}
+
+
 def _steering_hooks(config: Mapping) -> list[dict]:
     """Returns the hooks that can change the training, with the arguments that can."""
     sampler = (config.get('train_dataloader') or {}).get('sampler') or {}
     kept = []
     for hook in config.get('custom_hooks') or []:
-        name, hook = class_name(str(hook.get('type'))), dict(hook)
+        name, hook = type_name(str(hook.get('type'))), dict(hook)
         if name == 'ClassFeedbackHook':
             if sampler.get('class_prob') != 'performance':
                 continue  # nothing uses its feedback

@@ -161,7 +161,8 @@ def left_out_table(results: Results, methods: Sequence[Method] | None = None) ->
         scores = [Spread.of([runs[part].means['mIoU']]) for runs in found.values()]
         columns[f'mIoU, {part}'] = numbers(scores)
     for key, title in MEANS.items():
-        scores = [Spread.of([run.means[key] for run in runs.values()]) for runs in found.values()]
+        means = [[run.means.get(key, np.nan) for run in runs.values()] for runs in found.values()]
+        scores = [Spread.of(values) for values in means]
         columns[title] = [number._replace(std='') for number in numbers(scores)]
     gains = [results.held_out_gain(m, 'mIoU') for m in methods if m.name in found]
     columns['gain of mIoU'] = [number._replace(best=False) for number in numbers(gains, sign='+')]

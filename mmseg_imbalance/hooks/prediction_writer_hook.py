@@ -17,7 +17,8 @@ class PredictionWriterHook(Hook):
     :func:`mmseg_imbalance.evaluation.prediction_path` names the files. Unlike with
     ``IoUMetric(output_dir=…)``, images of the same base name do not overwrite one another.
 
-    The files are 8-bit with one channel and have the original image's size. For a data set with
+    The files have one channel of 8 bits, or of 16 if an index is above 255, and the original
+    image's size. For a data set with
     ``reduce_zero_label``, they hold the index plus one, like its label files.
 
     Args:
@@ -39,4 +40,5 @@ class PredictionWriterHook(Hook):
                 index = index + 1
             path = prediction_path(self.out_dir, sample.img_path, image_dir)
             # Several ranks may have the same last samples, so each file is written atomically.
-            write_atomically(path, encode_png(index.astype(np.uint8)))
+            dtype = np.uint8 if index.max(initial=0) <= 255 else np.uint16
+            write_atomically(path, encode_png(index.astype(dtype)))

@@ -12,9 +12,7 @@ import torch
 from ..utils.command_line import first_line
 from ..utils.errors import FileError
 from ..utils.files import read_array, read_bytes
-from .class_weights import METHODS
-
-SUFFIXES = ('.npy', '.json', '.yaml', '.yml')
+from .class_weights import METHODS, SUFFIXES
 
 _WANTED = 'must be a list of numbers, one number per class'
 _LARGEST = torch.finfo(torch.float32).max

@@ -12,7 +12,8 @@ from .class_statistics import ClassStatistics
 
 _AUTO_SPAN = 10  # the rarest class weighs at most ten times as much as the most frequent one
 
-
+SUFFIXES = ('.npy', '.json', '.yaml', '.yml')
+"""Suffixes of the files that :func:`save_class_weights` writes and the losses read."""
 METHODS = (
     'auto',
     'inverse_frequency',
@@ -100,38 +101,17 @@ def save_class_weights(weights: Sequence[float], path: str | Path) -> None:
     Raises:
         ValueError: If the file has another suffix.
     """
-    path = Path(path)
-    write_atomically(path, _encoder(path)(list(weights)))
+    path, weights = Path(path), list(weights)
+    if path.suffix == '.npy':
+        buffer = BytesIO()
+        np.save(buffer, np.array(weights, np.float64), allow_pickle=False)
+        data = buffer.getvalue()
+    elif path.suffix == '.json':
+        data = json.dumps(weights).encode()
+    elif path.suffix in SUFFIXES:
+        import yaml  # imported late: optional without MMSegmentation
 
-
-def check_suffix(path: str | Path) -> None:
-    """Checks that :func:`save_class_weights` can write a file of this name.
-
-    Raises:
-        ValueError: If it cannot.
-    """
-    _encoder(Path(path))
-
-
-def _encoder(path: Path):
-    encoders = {
-        '.json': lambda weights: json.dumps(weights).encode(),
-        '.yaml': _yaml,
-        '.yml': _yaml,
-        '.npy': _npy,
-    }
-    if path.suffix not in encoders:
-        raise ValueError(f'{path}: class weights are kept in {", ".join(encoders)} files')
-    return encoders[path.suffix]
-
-
-def _yaml(weights: list[float]) -> bytes:
-    import yaml  # imported late: optional without MMSegmentation
-
-    return yaml.safe_dump(weights).encode()
-
-
-def _npy(weights: list[float]) -> bytes:
-    buffer = BytesIO()
-    np.save(buffer, np.array(weights, np.float64), allow_pickle=False)
-    return buffer.getvalue()
+        data = yaml.safe_dump(weights).encode()
+    else:
+        raise ValueError(f'{path}: class weights are kept in {", ".join(SUFFIXES)} files')
+    write_atomically(path, data)

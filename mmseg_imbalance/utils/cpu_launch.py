@@ -17,7 +17,8 @@ from mmengine.logging import print_log
 from mmengine.registry import MODEL_WRAPPERS
 from torch.nn.parallel import DistributedDataParallel
 
-from .run_config import RunConfigError, type_name
+from .run_config import RunConfigError
+from .settings import type_name
 
 
 def prepare_cpu_launch(cfg: Config) -> None:

@@ -22,7 +22,8 @@ from .class_names import class_names
 from .command_line import first_line
 from .errors import ToolError
 from .misfits import misfits
-from .run_config import RunConfigError, inner_datasets, type_name
+from .run_config import RunConfigError, inner_datasets
+from .settings import type_name
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

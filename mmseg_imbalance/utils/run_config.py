@@ -11,6 +11,7 @@ from .checkpoints import check_checkpoint
 from .command_line import first_line
 from .errors import ToolError
 from .resuming import check_resumable, latest_checkpoint
+from .settings import type_name
 
 _OF_A_TEST = '_test'  # ends the names of the configs that tests leave in their work dirs
 
@@ -178,16 +179,6 @@ def keep_training_config(cfg: Config) -> None:
     """
     path = Path(cfg.filename)
     object.__setattr__(cfg, '_filename', str(path.with_stem(path.stem + _OF_A_TEST)))
-
-
-def type_name(kind: str | type) -> str:
-    """Returns the bare name of a type in a config, where a pure-Python one has the class itself.
-
-    Example:
-        >>> type_name('mmengine.optim.OptimWrapper')
-        'OptimWrapper'
-    """
-    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
 
 
 def inner_datasets(dataset: ConfigDict) -> list[ConfigDict]:

@@ -18,13 +18,20 @@ def flat_settings(config: object, prefix: str = '') -> dict[str, object]:
         items = enumerate(config)
     else:
         is_type = prefix.rpartition('.')[2] == 'type' and isinstance(config, str)
-        return {prefix: class_name(config) if is_type else config}
+        return {prefix: type_name(config) if is_type else config}
     flat = {}
     for key, inner in items:
         flat |= flat_settings(inner, f'{prefix}.{key}' if prefix else str(key))
     return flat
 
 
-def class_name(type_: str) -> str:
-    """Returns the name of a class that a config in pure Python gives with its module."""
-    return type_.removesuffix("'>").rpartition('.')[2]
+def type_name(kind: str | type) -> str:
+    """Returns the bare name of a type in a config, which a pure-Python one gives as a class.
+
+    Example:
+        >>> type_name('mmengine.optim.OptimWrapper')
+        'OptimWrapper'
+        >>> type_name("<class 'a.Head'>")  # as MMEngine writes it to a work dir
+        'Head'
+    """
+    return str(getattr(kind, '__name__', kind)).removesuffix("'>").rpartition('.')[2]

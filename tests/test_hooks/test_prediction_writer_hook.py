@@ -43,6 +43,13 @@ def test_reduced_zero_label_is_undone(runner, tmp_path):
     assert (cv2.imread(str(tmp_path / 'a.png'), cv2.IMREAD_UNCHANGED) == 4).all()
 
 
+@pytest.mark.parametrize('index', (255, 256, 300))
+def test_indices_of_many_classes(runner, tmp_path, index):
+    outputs = [sample(tmp_path / 'images/a.png', index)]
+    PredictionWriterHook(str(tmp_path)).after_test_iter(runner, 0, outputs=outputs)
+    assert (cv2.imread(str(tmp_path / 'a.png'), cv2.IMREAD_UNCHANGED) == index).all()
+
+
 def test_no_image_is_overwritten(tmp_path, monkeypatch):
     """A list of files may name images that are not below the folder of images."""
     monkeypatch.chdir(tmp_path)

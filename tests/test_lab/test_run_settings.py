@@ -5,7 +5,12 @@ import copy
 import pytest
 from mmengine.config import Config
 
-from lab.study.run_settings import readable_details, training_settings, validation_data
+from lab.study.run_settings import (
+    loss_types,
+    readable_details,
+    training_settings,
+    validation_data,
+)
 from mmseg_imbalance.utils.shipped import config_path
 
 
@@ -94,6 +99,15 @@ def test_feedback_matters_where_the_sampler_takes_it(settings, class_prob):
     assert sampled(hook | {'curves': False}) == sampled(hook)
     assert (sampled(hook | {'interval': 9}) != sampled(hook)) == taken
     assert (sampled() != sampled(hook)) == taken
+
+
+def test_losses_of_all_decode_heads(settings):
+    assert loss_types(settings()) == {'RecallLoss'}
+    losses = [dict(type='CrossEntropyLoss'), dict(type='mmseg.DiceLoss')]
+    for head in (dict(loss_decode=losses), [{}, dict(loss_decode=losses)]):
+        found = loss_types(training_settings(dict(model=dict(decode_head=head))))
+        assert found == {'CrossEntropyLoss', 'DiceLoss'}
+    assert loss_types({}) == set()
 
 
 def test_details(config):

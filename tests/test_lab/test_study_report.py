@@ -98,6 +98,14 @@ def test_front_is_what_no_baseline_beats(tmp_path):
     assert points == [(50, 45), (50, 45), (50, 30), (60, 30), (60, 30)]
 
 
+def test_without_baselines_there_is_no_front(tmp_path):
+    plan = made_plan(ce=Method('ce', 'cross-entropy', 'cross_entropy/ce', ours=True))
+    for key in ('ce', 'recall'):
+        made_record(key).write(tmp_path)
+    (axis,) = pareto_figure(Results.read(plan, tmp_path)).axes
+    assert '0.8' not in [line.get_color() for line in axis.lines] and len(axis.texts) == 2
+
+
 def test_names_in_the_pareto_figure_cover_no_other(tmp_path):
     """Eight methods of nearly the same scores, one at the right edge."""
     extra = {f'm{i}': Method(f'm{i}', f'a method with the number {i}', f'a/m{i}') for i in range(8)}

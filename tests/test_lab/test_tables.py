@@ -7,6 +7,7 @@ from squeezed import squeezed
 from study_results import GAMMA, made_plan, made_record, write_study
 from table_rows import rows
 
+from lab.study.across_studies import across_studies_table
 from lab.study.plan import Method, Target
 from lab.study.results import Results
 from lab.study.tables import (
@@ -232,6 +233,17 @@ def test_held_out_videos_one_by_one_and_their_mean(videos):
     assert focal['tail IoU'] == '**37.0**' and focal['tail recall'] == '20.0'
     tuned = squeezed(tuning_table(results).to_markdown()).splitlines()
     assert tuned[2] == '| cross-entropy | lr 0.1 | 55.0 | 58.3 |'
+
+
+def test_without_a_tail_its_columns_are_empty(videos):
+    plan, folder = videos
+    results = Results.read(plan, folder)
+    for record in [*results.tuned, *(r for records in results.trained.values() for r in records)]:
+        record.run.means.pop('mIoU_tail')
+    (ce, focal) = rows(left_out_table(results)).values()
+    assert ce['tail IoU'] == focal['tail IoU'] == '–' and focal['gain of mIoU'] == '+2.5 ± 0.7'
+    across = across_studies_table({'toy': results}, ['focal'])
+    assert across.rows[0][1].startswith('+2.5 ± 0.7 / – / ')
 
 
 def test_methods_are_judged_by_the_gain_on_what_was_held_out_in_turn(videos):

@@ -97,5 +97,5 @@ def test_losses_read_the_files(tmp_path, suffix):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r'weights.pkl: class weights are kept in \.json, .*\.npy'):
+    with pytest.raises(ValueError, match=r'weights.pkl: class weights are kept in \.npy, .*\.yml'):
         save_class_weights([1.0], tmp_path / 'weights.pkl')

@@ -188,7 +188,7 @@ def test_data_without_annotations(call_tool, capsys, data):
     'args, message',
     [
         (['configs/none.py'], 'config file not found: configs/none.py'),
-        ([CONFIG, '--class-weight', 'enet=w.pkl'], 'class weights are kept in .json, '),
+        ([CONFIG, '--class-weight', 'enet=w.pkl'], 'class weights are kept in .npy, '),
         ([CONFIG, '--class-weight', 'nothing=w.json'], 'METHOD=FILE with one of the methods auto'),
         ([CONFIG, '--class-weight', 'enet'], "'enet' is not METHOD=FILE"),
         ([CONFIG, '--out', 'a.png'], "'a.png' does not end in .npz"),

@@ -23,6 +23,7 @@ find_lab(__file__)
 from lab.study import advice  # noqa: E402
 from lab.study.advised_config import config_lines, has_plain_loss, obstacle  # noqa: E402
 from lab.study.run import RunError, read_run  # noqa: E402
+from lab.study.run_settings import loss_types  # noqa: E402
 from lab.study.run_tables import Table, numbers  # noqa: E402
 from lab.study.tables import cost_table  # noqa: E402
 
@@ -71,9 +72,10 @@ def read_classes(cfg: Config, args: argparse.Namespace) -> list[advice.ClassStat
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     try:
         run = read_run(args.run) if args.run else None
-        loss = run and run.settings.get('model.decode_head.loss_decode.type')
-        if loss not in (None, 'CrossEntropyLoss'):
-            print(f'note: {args.run} is no run of cross-entropy, but of {loss}', file=sys.stderr)
+        losses = loss_types(run.settings) if run else set()
+        if losses - {'CrossEntropyLoss'}:
+            named = ' and '.join(sorted(losses))
+            print(f'note: {args.run} is no run of cross-entropy, but of {named}', file=sys.stderr)
         return advice.class_states(training_statistics(cfg), run)
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         place = args.run if isinstance(error, RunError) else args.config
