@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out',
         metavar='DIR',
-        help='save the predictions as 8-bit PNGs of class indices, named like the images',
+        help='save the predictions as PNGs of class indices, named like the images',
     )
     parser.add_argument('--show', action='store_true', help='draw predictions in a window')
     parser.add_argument(

@@ -237,6 +237,8 @@ def _image_size(path: str | os.PathLike) -> tuple[int, int] | None:
     try:
         with Image.open(path) as image:
             width, height = image.size
+            if image.format == 'TIFF':  # newer releases of Pillow turn the size, others do not
+                width, height = image.tag_v2[256], image.tag_v2[257]
             # Of a PNG, use only EXIF data that are already known; a search would load the image.
             exif = image.getexif() if image.format != 'PNG' or 'exif' in image.info else {}
     except Exception:  # the code that loads the image will report the error

@@ -1,6 +1,5 @@
 """Class statistics that are counted once and kept in a file."""
 
-import secrets
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from mmseg.registry import DATASETS
 
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.errors import FileError
+from ..utils.files import check_writable
 from ..utils.run_config import check_data
 from ..utils.training_loop import samplers_of
 from .count import count_listed_label_maps
@@ -158,10 +158,10 @@ def default_path(labels: LabelMaps) -> Path:
         ValueError: If the data root is an address, or if the data roots have no common folder.
     """
     if '://' in labels.root or not labels.root:
-        raise ValueError(
+        raise FileError(
             f'class statistics cannot be kept below {labels.root or "/"}, which the label maps '
             'share; name a file with the argument '
-            'statistics (--out of the tool)'
+            'statistics (--out of tools/analysis_tools/class_statistics.py)'
         )
     return Path(labels.root) / 'class_statistics' / f'{labels.fingerprint[:12]}.npz'
 
@@ -188,17 +188,12 @@ def count_and_save(labels: LabelMaps, path: Path, nproc: int | None = None) -> C
 
 
 def _check_writable(path: Path) -> None:
-    probe = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.probe')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-        if path.is_dir():
-            raise IsADirectoryError(None, 'Is a directory')
-    except OSError as error:
+        check_writable(path)
+    except FileError as error:
         raise FileError(
-            f'{path} cannot be written ({error.strerror}); name another file with the argument '
-            'statistics (--out of the tool)'
+            f'{error}; name another file with the argument statistics '
+            '(--out of tools/analysis_tools/class_statistics.py)'
         ) from error
 
 

@@ -13,6 +13,7 @@ from mmseg.registry import METRICS
 from ..statistics.class_statistics import ClassStatistics
 from ..utils.class_names import class_names
 from ..utils.curves import add_curves
+from ..utils.errors import BadFileError
 from ..utils.files import write_atomically, write_figure
 from ..utils.logs import warn
 from .class_groups import GROUPS, class_groups
@@ -188,7 +189,7 @@ class ImbalanceMetric(BaseMetric):
         try:
             return confusion_matrix(pred, label, len(self._last), self.ignore_index)
         except ValueError as error:
-            raise ValueError(f'{sample.get("seg_map_path", "a sample")}: {error}') from error
+            raise BadFileError(f'{sample.get("seg_map_path", "a sample")}: {error}') from error
 
     def _check_classes(self) -> None:
         found = self.statistics.classes

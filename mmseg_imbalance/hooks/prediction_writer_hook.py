@@ -4,7 +4,7 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
-from ..datasets.wrappers import image_folder
+from ..datasets.wrappers import image_folder, plain_datasets
 from ..evaluation.predictions import prediction_path
 from ..utils.files import write_atomically
 from ..utils.images import encode_png
@@ -33,10 +33,12 @@ class PredictionWriterHook(Hook):
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Writes the predictions of one batch."""
-        image_dir = image_folder(runner.test_dataloader.dataset)
+        dataset = runner.test_dataloader.dataset
+        image_dir = image_folder(dataset)
+        reduced = any(getattr(d, 'reduce_zero_label', False) for d in plain_datasets(dataset))
         for sample in outputs:
             index = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
-            if sample.get('reduce_zero_label', False):
+            if sample.get('reduce_zero_label', reduced):
                 index = index + 1
             path = prediction_path(self.out_dir, sample.img_path, image_dir)
             # Several ranks may have the same last samples, so each file is written atomically.

@@ -7,6 +7,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from ..utils.training_loop import samplers_of
+
 
 def count_seen(dataloader: Iterable, draws: int, num_classes: int, ignore_index: int) -> np.ndarray:
     """Counts the pixels of each class in the samples of a training data loader.
@@ -39,8 +41,9 @@ def count_seen(dataloader: Iterable, draws: int, num_classes: int, ignore_index:
 
 def _samples(dataloader: Iterable):
     for epoch in itertools.count():
-        if hasattr(getattr(dataloader, 'sampler', None), 'set_epoch'):
-            dataloader.sampler.set_epoch(epoch)
+        for sampler in samplers_of(dataloader):
+            if hasattr(sampler, 'set_epoch'):
+                sampler.set_epoch(epoch)
         empty = True
         for batch in dataloader:
             empty = False

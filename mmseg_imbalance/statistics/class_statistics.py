@@ -15,7 +15,9 @@ FORMAT = 1
 """File format version, to be increased with any change of the arrays or their meaning."""
 
 _MEMBERS = {'format', 'classes', 'keys', 'pixels', 'ignored', 'fingerprint', 'file_sizes'}
-_MAX_BYTES = 1 << 30  # of a file and of its arrays; a damaged or hostile file can claim any size
+# A damaged or hostile file can claim any size. 8 GiB are 300 classes of 3.5 million label maps.
+_MAX_BYTES = 1 << 30  # of a file
+_MAX_UNPACKED = 1 << 33  # of its arrays
 _MAX_PIXELS = 1 << 53  # of all label maps; up to this number, sums and shares are exact
 
 
@@ -164,8 +166,8 @@ class ClassStatistics:
 
     @classmethod
     def _of_archive(cls, archive: np.lib.npyio.NpzFile) -> 'ClassStatistics':
-        if sum(member.file_size for member in archive.zip.infolist()) > _MAX_BYTES:
-            raise ValueError(f'more than {_MAX_BYTES >> 30} GiB when unpacked')
+        if sum(member.file_size for member in archive.zip.infolist()) > _MAX_UNPACKED:
+            raise ValueError(f'more than {_MAX_UNPACKED >> 30} GiB when unpacked')
         strange = set(archive.files) - _MEMBERS
         if strange:  # damage can rename an optional member
             raise ValueError(f'unknown member {min(strange)!r:.80}')

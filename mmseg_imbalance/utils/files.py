@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .command_line import first_line
-from .errors import ToolError
+from .errors import FileError, ToolError
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -52,6 +52,23 @@ def numpy_reason(error: Exception) -> str:
     """Returns why NumPy did not load a file, in one line and without advice to trust pickles."""
     reason = first_line(error)
     return 'pickles are refused' if 'pickle' in reason or 'Python objects' in reason else reason
+
+
+def check_writable(path: Path) -> None:
+    """Checks that a file can be written, and creates its folder.
+
+    Raises:
+        FileError: If it cannot; says why.
+    """
+    probe = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.probe')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+        if path.is_dir():
+            raise IsADirectoryError(None, 'Is a directory')
+    except OSError as error:
+        raise FileError(f'{path} cannot be written ({error.strerror})') from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:

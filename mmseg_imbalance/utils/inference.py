@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
+from mmengine.fileio import list_from_file
 from mmseg.apis import MMSegInferencer
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
@@ -117,7 +118,7 @@ def labelled_dataset(
             of MMSegmentation's data sets.
     """
     pipeline = inner_datasets(_tested(cfg))[0].pipeline
-    if not any('LoadAnnotations' in str(step.type) for step in pipeline):
+    if not any('Annotation' in type_name(step.type) for step in pipeline):
         raise ToolError(
             "the config's test pipeline loads no labels: add dict(type='LoadAnnotations') to "
             'test_dataloader.dataset.pipeline, after Resize'
@@ -132,6 +133,8 @@ def labelled_dataset(
             f'{split}_dataloader.dataset is a {type(dataset).__name__}, not a data set of '
             'MMSegmentation; give it another one with --cfg-options'
         )
+    if ann_file is not None:
+        _check_listed(dataset, ann_file)
     found = class_names(dataset.metainfo, f'{split}_dataloader.dataset')
     if len(found) != model.num_classes:
         raise ToolError(
@@ -145,6 +148,16 @@ def labelled_dataset(
             f'{", ".join(known)}: they need one order'
         )
     return dataset
+
+
+def _check_listed(dataset: BaseSegDataset, ann_file: str) -> None:
+    """Checks that a data set has the images of its ``ann_file``, and not all of its folder."""
+    listed = len([line for line in list_from_file(ann_file) if line.strip()])
+    if len(dataset) != listed:
+        raise ToolError(
+            f'{type(dataset).__name__} has {len(dataset)} images, but {ann_file} lists {listed}: '
+            'its load_data_list has to read ann_file, as that of BaseSegDataset does'
+        )
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ def by_epoch(runner) -> bool:
 def samplers_of(dataloader) -> list:
     """Returns the samplers of images of a data loader, also the one inside a batch sampler."""
     inner = getattr(getattr(dataloader, 'batch_sampler', None), 'sampler', None)
-    return [dataloader.sampler, inner]
+    return [getattr(dataloader, 'sampler', None), inner]
 
 
 def metrics_of(loop) -> list:

@@ -11,13 +11,14 @@ import pytest
 from label_files import BAD, ODD, build, config, png, spoil, store, write_labels
 from mmengine.config import Config
 from mmseg.datasets import CityscapesDataset
+from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image, ImageFile
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
 from mmseg_imbalance.datasets import count_classes, find_label_maps
-from mmseg_imbalance.datasets.label_check import CheckedFiles
+from mmseg_imbalance.datasets.label_check import CheckedFiles, check_label_map
 from mmseg_imbalance.datasets.wrappers import inside
 from mmseg_imbalance.utils import logs
 from mmseg_imbalance.utils.command_line import first_line
@@ -260,6 +261,20 @@ def test_an_image_turned_by_its_camera_has_the_size_that_is_read(tmp_path):
         cv2.imwrite(str(tmp_path / KEY), np.zeros((9, 8), np.uint8))
         assert dataset(tmp_path)[2]['gt_seg_map'].shape == (9, 8)
         cv2.imwrite(str(tmp_path / KEY), np.zeros((8, 9), np.uint8))
+
+
+def test_a_tiff_image_that_is_turned_has_the_size_that_is_read(tmp_path):
+    """Pillow turns the size of a TIFF file itself, but not in all releases."""
+    image, label = tmp_path / 'image.tif', tmp_path / 'label.png'
+    Image.new('RGB', (9, 8)).save(image, 'TIFF', tiffinfo={274: 6})
+    read = cv2.imdecode(np.fromfile(image, np.uint8), cv2.IMREAD_COLOR)  # as MMCV does
+    assert read.shape == (9, 8, 3)
+    info = dict(seg_map_path=str(label), img_path=str(image))
+    cv2.imwrite(str(label), np.zeros((9, 8), np.uint8))
+    check_label_map(info, LoadAnnotations())
+    cv2.imwrite(str(label), np.zeros((8, 9), np.uint8))
+    with pytest.raises(BadFileError, match='9x8 pixels, but its image .* has 8x9'):
+        check_label_map(info, LoadAnnotations())
 
 
 def test_pipelines_that_load_no_label_maps_do_not_look_at_them(tmp_path):

@@ -43,6 +43,15 @@ def test_reduced_zero_label_is_undone(runner, tmp_path):
     assert (cv2.imread(str(tmp_path / 'a.png'), cv2.IMREAD_UNCHANGED) == 4).all()
 
 
+@pytest.mark.elsewhere
+def test_samples_that_do_not_say_so_are_of_a_data_set_that_does(runner, tmp_path):
+    """PackSegInputs with meta_keys of one's own leaves reduce_zero_label out."""
+    runner.test_dataloader.dataset.reduce_zero_label = True
+    outputs = [sample(tmp_path / 'images/a.png', 3)]
+    PredictionWriterHook(str(tmp_path)).after_test_iter(runner, 0, outputs=outputs)
+    assert (cv2.imread(str(tmp_path / 'a.png'), cv2.IMREAD_UNCHANGED) == 4).all()
+
+
 @pytest.mark.parametrize('index', (255, 256, 300))
 def test_indices_of_many_classes(runner, tmp_path, index):
     outputs = [sample(tmp_path / 'images/a.png', index)]

@@ -4,7 +4,7 @@ import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
 
 from mmseg_imbalance.sampling.seen import count_seen
 
@@ -28,10 +28,14 @@ def test_counts_of_samples():
     assert counts.tolist() == expected
 
 
-def test_epochs_follow_one_another():
+@pytest.mark.parametrize('batched', (False, True))
+def test_epochs_follow_one_another(batched):
     labels = np.arange(3)[:, None, None].repeat(2, 1)
     sampler = DefaultSampler(labels)
-    loader = DataLoader(labels, sampler=sampler, collate_fn=lambda drawn: batches(drawn, 1)[0])
+    given = dict(sampler=sampler)
+    if batched:
+        given = dict(batch_sampler=BatchSampler(sampler, 2, drop_last=False))
+    loader = DataLoader(labels, **given, collate_fn=lambda drawn: batches(drawn, len(drawn))[0])
     counts = count_seen(loader, draws=9, num_classes=3, ignore_index=255).argmax(1).reshape(3, 3)
     assert (np.sort(counts) == [0, 1, 2]).all() and len(np.unique(counts, axis=0)) > 1
 

@@ -192,7 +192,8 @@ def test_other_kinds_of_files(path):
 
 
 def test_gigantic_files_are_not_read(path, monkeypatch):
-    monkeypatch.setitem(ClassStatistics.load.__func__.__globals__, '_MAX_BYTES', 1 << 20)
+    for limit in ('_MAX_BYTES', '_MAX_UNPACKED'):
+        monkeypatch.setitem(ClassStatistics.load.__func__.__globals__, limit, 1 << 20)
     refused(path, make().to_bytes() + bytes(1 << 20), 'larger than 1 MiB')
     refused(path, npz(pixels=np.zeros((1 << 20, 3), np.int64)), 'larger than 1 MiB')
     buffer = io.BytesIO()

@@ -12,6 +12,7 @@ import torch
 from checkpoint_files import load
 from conftest import TOY_CONFIG
 from mmseg.apis import MMSegInferencer
+from mmseg.registry import DATASETS
 from squeezed import squeezed
 
 from mmseg_imbalance.calibration import (
@@ -122,6 +123,36 @@ def test_images_twice_and_another_kind_of_file(
         args = ('--ann-file', listed, '--split', 'val', '--out', tmp_path / out, *toy_options)
         assert call_tool(TOOL, TOY_CONFIG, several, *args) == 2
         assert message in capsys.readouterr().err and not (tmp_path / out).exists()
+
+
+@DATASETS.register_module()
+class WholeFolder(ToyStreetsDataset):
+    """Lists its folder, whatever ``ann_file`` says, as MMSegmentation's NYUDataset does."""
+
+    def load_data_list(self):
+        self.ann_file = ''
+        return super().load_data_list()
+
+
+def test_a_data_set_that_does_not_read_the_list(
+    several, toy_data, toy_options, tmp_path, call_tool, capsys
+):
+    listed = names(toy_data, 'val', tmp_path)
+    listed.write_text(listed.read_text().splitlines()[0])
+    options = [*toy_options, 'val_dataloader.dataset.type=WholeFolder']
+    args = ('--ann-file', listed, '--split', 'val', '--out', tmp_path / 'a.json', *options)
+    assert call_tool(TOOL, TOY_CONFIG, several, *args) == 2
+    assert f'WholeFolder has 3 images, but {listed} lists 1' in capsys.readouterr().err
+
+
+def test_an_unwritable_file_is_noticed_before_predicting(
+    several, toy_data, toy_options, tmp_path, call_tool, capsys
+):
+    (tmp_path / 'file').touch()
+    out = tmp_path / 'file/a.json'
+    args = ('--ann-file', names(toy_data, 'val', tmp_path), '--split', 'val', '--out', out)
+    assert call_tool(TOOL, TOY_CONFIG, several, *args, *toy_options) == 2
+    assert f'--out {out} cannot be written' in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_another_order_of_the_classes(several, toy_data, toy_options, tmp_path, call_tool, capsys):

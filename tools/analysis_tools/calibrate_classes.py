@@ -41,8 +41,8 @@ from mmseg_imbalance.utils.command_line import (
     run_tool,
     whole_number,
 )
-from mmseg_imbalance.utils.errors import ToolError
-from mmseg_imbalance.utils.files import write_figure
+from mmseg_imbalance.utils.errors import FileError, ToolError
+from mmseg_imbalance.utils.files import check_writable, write_figure
 from mmseg_imbalance.utils.inference import (
     add_device,
     build_inferencer,
@@ -229,6 +229,10 @@ def prepare(args: argparse.Namespace) -> tuple[nn.Module, BaseSegDataset, ClassS
         raise ToolError(f'--out {args.out} must end in .json')
     if not args.ann_file.is_file():
         raise ToolError(f'list of images not found: {args.ann_file}')
+    try:
+        check_writable(args.out)  # not after all images are predicted
+    except FileError as error:
+        raise ToolError(f'--out {error}') from error
     check_data(cfg, 'train', args.split)
     model = build_inferencer(cfg, args.checkpoint, args.device).model
     if isinstance(model, CalibratedSegmentor):

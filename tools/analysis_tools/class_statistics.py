@@ -146,16 +146,15 @@ def write_all(statistics: ClassStatistics, path: Path, args: argparse.Namespace)
     """Prints the table, writes all requested files and returns their paths."""
     shares = {'training data': statistics.shares()}
     print_markdown(class_distribution_table(statistics.classes, shares))
-    figure = args.figure or path.with_suffix('.png')
-    drawn = class_distribution_figure(statistics.classes, shares)
-    write_figure(figure, drawn)
-    written = [path, figure]
+    written = [path]
     if args.rcs_dir:
         written += write_rare_class_files(statistics, args.rcs_dir)
     for method, file in args.class_weight:
         save_class_weights(class_weights(statistics, method, args.beta), file)
         written.append(file)
-    return written
+    figure = args.figure or path.with_suffix('.png')
+    write_figure(figure, class_distribution_figure(statistics.classes, shares))
+    return [*written, figure]
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
-from mmseg_imbalance.datasets.store import training_statistics
+from mmseg_imbalance.datasets.store import sampler_by_class, training_statistics
 from mmseg_imbalance.datasets.wrappers import plain_datasets
 from mmseg_imbalance.sampling.class_feedback_hook import KEY
 from mmseg_imbalance.sampling.seen import count_seen
@@ -101,8 +101,9 @@ def draw(path: str, args: argparse.Namespace) -> tuple[ClassStatistics, np.ndarr
     set_random_seed(args.seed)  # for the augmentation if the config has no workers
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
     statistics = training_statistics(cfg, loader.dataset)
-    if Path(path).is_dir() and getattr(loader.sampler, 'adaptive', False):
-        loader.sampler.load_state_dict(last_sampler_state(path) | dict(seed=args.seed))
+    sampler = sampler_by_class(loader)
+    if Path(path).is_dir() and getattr(sampler, 'adaptive', False):
+        sampler.load_state_dict(last_sampler_state(path) | dict(seed=args.seed))
     ignored = plain_datasets(loader.dataset)[0].ignore_index
     return statistics, count_seen(loader, args.draws, len(statistics.classes), ignored)
 
