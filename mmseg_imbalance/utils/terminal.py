@@ -11,6 +11,6 @@ _WIDTH = 200  # of a file or a pipe; rich assumes 80, and cuts tables that are w
 def print_markdown(text: str) -> None:
     """Prints Markdown as wide as the terminal or the environment variable ``COLUMNS`` says."""
     console = Console()
-    if not console.is_terminal and 'COLUMNS' not in os.environ:
+    if not console.is_terminal and not os.environ.get('COLUMNS'):
         console.width = _WIDTH
     console.print(Markdown(text))

@@ -44,7 +44,7 @@ def compare(call_tool, capsys, tmp_path):
 def test_seeds_of_two_methods(run_tool, folder, tmp_path):
     out = tmp_path / 'a b'
     runs = [folder / f'{name}-{seed}' for name in ('recall', 'ce') for seed in (0, 1)]
-    done = run_tool(TOOL, *runs, '--out-dir', out)
+    done = run_tool(TOOL, *runs, '--out-dir', out, env={'COLUMNS': ''})  # as in a pipe
     assert done.returncode == 0, done.stderr
     assert 'left out' not in done.stderr and 'warning' not in done.stderr
     # means and spreads from the confusion matrices
