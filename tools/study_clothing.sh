@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a short study on Clothing Co-Parsing: cross-entropy, alone and with Lovász soft-max, and recall
-# loss with Lovász soft-max and sampling, on a pre-trained network, unattended, then tables and
-# figures. It takes half an hour to an hour on two CPU cores.
+# Runs a short study on Clothing Co-Parsing: cross-entropy, alone and with Lovász soft-max, and
+# recall loss with Lovász soft-max and sampling, on a pre-trained network, unattended, then tables
+# and figures. It takes half an hour to an hour on two CPU cores.
 #
 #   bash tools/study_clothing.sh [options of study.py]
 #

@@ -28,8 +28,8 @@ __methods = (
     'lmp-lovasz',
     'recall-lovasz-cbs',
 )
-__both = ('ce', 'ce-lovasz', 'recall-lovasz')
-__lr = dict.fromkeys(__both, [5e-4, 1e-3])
+__with_two_rates = ('ce', 'ce-lovasz', 'recall-lovasz')
+__lr = dict.fromkeys(__with_two_rates, [5e-4, 1e-3])
 methods = {
     '_delete_': True,
     **{

@@ -155,13 +155,13 @@ def default_path(labels: LabelMaps) -> Path:
     """Returns the path ``<data root>/class_statistics/<start of fingerprint>.npz``.
 
     Raises:
-        ValueError: If the data root is an address, or if the data roots have no common folder.
+        FileError: If the data root is an address, or if the data roots have no common folder.
     """
     if '://' in labels.root or not labels.root:
         raise FileError(
             f'class statistics cannot be kept below {labels.root or "/"}, which the label maps '
-            'share; name a file with the argument '
-            'statistics (--out of tools/analysis_tools/class_statistics.py)'
+            'share; name a file with the argument statistics '
+            '(--out of tools/analysis_tools/class_statistics.py)'
         )
     return Path(labels.root) / 'class_statistics' / f'{labels.fingerprint[:12]}.npz'
 

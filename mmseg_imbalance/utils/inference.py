@@ -151,7 +151,7 @@ def labelled_dataset(
 
 
 def _check_listed(dataset: BaseSegDataset, ann_file: str) -> None:
-    """Checks that a data set has the images of its ``ann_file``, and not all of its folder."""
+    """Checks that a data set has as many images as ``ann_file``, and not all of its folder."""
     listed = len([line for line in list_from_file(ann_file) if line.strip()])
     if len(dataset) != listed:
         raise ToolError(

@@ -9,7 +9,7 @@ _WIDTH = 200  # of a file or a pipe; rich assumes 80, and cuts tables that are w
 
 
 def print_markdown(text: str) -> None:
-    """Prints Markdown as wide as the terminal or the environment variable ``COLUMNS`` says."""
+    """Prints Markdown as wide as the terminal; without one, 200 characters or ``COLUMNS``."""
     console = Console()
     if not console.is_terminal and not os.environ.get('COLUMNS'):
         console.width = _WIDTH

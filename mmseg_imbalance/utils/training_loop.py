@@ -10,8 +10,9 @@ def by_epoch(runner) -> bool:
 
 def samplers_of(dataloader) -> list:
     """Returns the samplers of images of a data loader, also the one inside a batch sampler."""
+    outer = getattr(dataloader, 'sampler', None)
     inner = getattr(getattr(dataloader, 'batch_sampler', None), 'sampler', None)
-    return [getattr(dataloader, 'sampler', None), inner]
+    return list(dict.fromkeys(sampler for sampler in (outer, inner) if sampler is not None))
 
 
 def metrics_of(loop) -> list:

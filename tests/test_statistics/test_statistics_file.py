@@ -191,6 +191,18 @@ def test_other_kinds_of_files(path):
     refused(path, buffer.getvalue())
 
 
+def test_counts_may_be_larger_than_the_file(path, monkeypatch):
+    """As those of very many label maps are."""
+    keys = tuple(f'{number}.png' for number in range(4096))
+    counts = np.zeros(4096, np.int64)
+    pixels = np.tile([3, 0, 0], (4096, 1))
+    make(keys=keys, pixels=pixels, ignored=counts, file_sizes=counts).save(path)
+    limit = 1 << 16
+    assert path.stat().st_size < limit < pixels.nbytes
+    monkeypatch.setitem(ClassStatistics.load.__func__.__globals__, '_MAX_BYTES', limit)
+    assert ClassStatistics.load(path).keys == keys
+
+
 def test_gigantic_files_are_not_read(path, monkeypatch):
     for limit in ('_MAX_BYTES', '_MAX_UNPACKED'):
         monkeypatch.setitem(ClassStatistics.load.__func__.__globals__, limit, 1 << 20)

@@ -125,8 +125,8 @@ def show_config(cfg: Config, each: advice.Recommendation, args: argparse.Namespa
             'number 1, give this tool the config that tools/train.py wrote to a work dir.\n'
         )
         return
-    if obstacle(cfg):
-        print(f'No lines can train number 1: in {path}, {obstacle(cfg)}.\n')
+    if why_not := obstacle(cfg):
+        print(f'No lines can train number 1: in {path}, {why_not}.\n')
         return
     child = path.with_name(f'{trial.method}_{path.name.removeprefix("ce_")}')
     if child == path:  # it has the name of cross-entropy, but another loss
@@ -159,7 +159,7 @@ def main() -> int:
         print('- the baseline, given with --run, since classes that it finds need no help:')
         print(f'  {train_command(args.config, args, "--work-dir", folder)}')
     if recommended:
-        print('- what counts for you, the words after "if" above; docs/choosing.md has all')
+        print('- what counts for you, the words after "if" above; more in docs/choosing.md')
     print('- your own runs over several seeds: tools/analysis_tools/compare_runs.py compares them')
     return 0
 

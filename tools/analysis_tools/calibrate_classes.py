@@ -229,10 +229,6 @@ def prepare(args: argparse.Namespace) -> tuple[nn.Module, BaseSegDataset, ClassS
         raise ToolError(f'--out {args.out} must end in .json')
     if not args.ann_file.is_file():
         raise ToolError(f'list of images not found: {args.ann_file}')
-    try:
-        check_writable(args.out)  # not after all images are predicted
-    except FileError as error:
-        raise ToolError(f'--out {error}') from error
     check_data(cfg, 'train', args.split)
     model = build_inferencer(cfg, args.checkpoint, args.device).model
     if isinstance(model, CalibratedSegmentor):
@@ -250,6 +246,10 @@ def prepare(args: argparse.Namespace) -> tuple[nn.Module, BaseSegDataset, ClassS
             f'the training set has the classes {", ".join(statistics.classes)}, the held-out '
             f'images {", ".join(classes)}: they need the same order'
         )
+    try:
+        check_writable(args.out)  # before all images are predicted
+    except FileError as error:
+        raise ToolError(f'--out {error}') from error
     return model, dataset, statistics
 
 
