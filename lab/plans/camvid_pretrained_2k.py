@@ -1,7 +1,7 @@
 # CamVid with a pre-trained network, trained for twice as long: cross-entropy's validation curve is
 # nearly flat then. Cross-entropy, alone and with Lovász soft-max, recall loss with it, and unified
-# focal loss have the better of two learning rates here, too, the other methods the one that was best
-# for most with 1000 iterations.
+# focal loss have the better of two learning rates here, too, the other methods the one that was
+# best for most with 1000 iterations.
 _base_ = './camvid_pretrained.py'
 title = 'CamVid, pre-trained, 2000 iterations'
 amp = False  # bfloat16 takes seven times longer on processors that have no instructions for it
