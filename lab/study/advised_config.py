@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmseg_imbalance.hooks.consistency_hook import BY_POSITION
-from mmseg_imbalance.utils.settings import type_name
+from mmseg_imbalance.utils.settings import type_name, type_of
 
 from .commands import head_options
 from .plan import Trial
@@ -44,7 +44,7 @@ def config_lines(base: str, cfg: Config, trial: Trial, configs: Path) -> str:
     text += f'loss = {_call(loss)}\nmodel = dict(\n'
     for key in ('decode_head', 'auxiliary_head'):
         head = cfg.model.get(key)
-        if head and _type_of(head) not in _OWN_LABELS:
+        if head and type_of(head) not in _OWN_LABELS:
             changed = _head(f'_base_.model.{key}', head, isinstance(loss, list))
             text += f'    {key}={changed},\n'
     text += ')\n'
@@ -65,7 +65,7 @@ def config_lines(base: str, cfg: Config, trial: Trial, configs: Path) -> str:
 def obstacle(cfg: Config) -> str:
     """Says why no lines can give a config another loss, '' if they can."""
     for place, head in _heads(cfg):
-        name = _type_of(head)
+        name = type_of(head)
         if name in BY_POSITION:
             return (
                 f'{place} is a {name}, which takes {BY_POSITION[name]} losses by their position; '
@@ -91,16 +91,12 @@ def _heads(cfg: Config) -> Iterator[tuple[str, Mapping]]:
     """Yields the heads of a config that are trained on the classes, with their place."""
     for key in ('decode_head', 'auxiliary_head'):
         for head in _listed(cfg.model.get(key)):
-            if _type_of(head) not in _OWN_LABELS:
+            if type_of(head) not in _OWN_LABELS:
                 yield f'model.{key}', head
 
 
 def _listed(given: Mapping | list | None) -> list:
     return given if isinstance(given, list) else [given] * bool(given)
-
-
-def _type_of(head: Mapping | list) -> str:
-    return type_name(head['type']) if 'type' in head else ''
 
 
 def _call(value: object) -> str:
@@ -122,7 +118,7 @@ def _head(place: str, head: Mapping | list, several: bool) -> str:
 
 
 def _listed_head(place: str, head: Mapping, several: bool) -> str:
-    own = _type_of(head) in _OWN_LABELS
+    own = type_of(head) in _OWN_LABELS
     return place if own else f'dict({place}, {_change(head, several)})'
 
 

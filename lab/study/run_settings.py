@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from mmseg_imbalance.utils.settings import flat_settings, type_name
+from mmseg_imbalance.utils.settings import flat_settings, type_name, type_of
 
 # Settings that determine the weights and the scores of a run, apart from its seed ...
 _SETTINGS = (
@@ -52,15 +52,11 @@ def readable_details(config: Mapping) -> dict[str, object]:
     head = head[-1] if isinstance(head, list) else head  # a cascade is named after its last head
     depth = f'-{backbone["depth"]}' if 'depth' in backbone else ''
     return {
-        'network': f'{_class_of(head)} on {_class_of(backbone)}{depth}',
-        'optimizer': _class_of(optimizer),
+        'network': f'{type_of(head)} on {type_of(backbone)}{depth}',
+        'optimizer': type_of(optimizer),
         'lr': optimizer.get('lr'),
         'batch': (config.get('train_dataloader') or {}).get('batch_size'),
     }
-
-
-def _class_of(part: Mapping) -> str | None:
-    return type_name(part['type']) if 'type' in part else None
 
 
 def training_settings(config: Mapping, load_from: str | None = None) -> dict[str, object]:

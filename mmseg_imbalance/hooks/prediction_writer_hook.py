@@ -18,8 +18,8 @@ class PredictionWriterHook(Hook):
     ``IoUMetric(output_dir=…)``, images of the same base name do not overwrite one another.
 
     The files have one channel of 8 bits, or of 16 if an index is above 255, and the original
-    image's size. For a data set with
-    ``reduce_zero_label``, they hold the index plus one, like its label files.
+    image's size. For a data set with ``reduce_zero_label``, they hold the index plus one, like its
+    label files.
 
     Args:
         out_dir: Folder to write to; created if missing.

@@ -101,6 +101,7 @@ def save_class_weights(weights: Sequence[float], path: str | Path) -> None:
     Raises:
         ValueError: If the file has another suffix.
     """
+    check_suffix(path)
     path, weights = Path(path), list(weights)
     if path.suffix == '.npy':
         buffer = BytesIO()
@@ -108,10 +109,18 @@ def save_class_weights(weights: Sequence[float], path: str | Path) -> None:
         data = buffer.getvalue()
     elif path.suffix == '.json':
         data = json.dumps(weights).encode()
-    elif path.suffix in SUFFIXES:
+    else:
         import yaml  # imported late: optional without MMSegmentation
 
         data = yaml.safe_dump(weights).encode()
-    else:
-        raise ValueError(f'{path}: class weights are kept in {", ".join(SUFFIXES)} files')
     write_atomically(path, data)
+
+
+def check_suffix(path: str | Path) -> None:
+    """Checks that :func:`save_class_weights` can write a file of this name.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    if Path(path).suffix not in SUFFIXES:
+        raise ValueError(f'{path}: class weights are kept in {", ".join(SUFFIXES)} files')

@@ -25,6 +25,11 @@ def flat_settings(config: object, prefix: str = '') -> dict[str, object]:
     return flat
 
 
+def type_of(part: Mapping | list) -> str | None:
+    """Returns the bare name of a part's type, None if it has none, as a list of parts."""
+    return type_name(part['type']) if 'type' in part else None
+
+
 def type_name(kind: str | type) -> str:
     """Returns the bare name of a type in a config, which a pure-Python one gives as a class.
 

@@ -22,7 +22,7 @@ from mmseg_imbalance.statistics.class_distribution import (
     class_distribution_table,
 )
 from mmseg_imbalance.statistics.class_statistics import ClassStatistics
-from mmseg_imbalance.statistics.class_weights import METHODS, SUFFIXES, save_class_weights
+from mmseg_imbalance.statistics.class_weights import METHODS, check_suffix, save_class_weights
 from mmseg_imbalance.statistics.rare_class_files import write_rare_class_files
 from mmseg_imbalance.utils.command_line import add_nproc, ratio, run_tool
 from mmseg_imbalance.utils.errors import ToolError
@@ -48,10 +48,10 @@ def weight_file(text: str) -> tuple[str, Path]:
         raise argparse.ArgumentTypeError(
             f'{text!r} is not METHOD=FILE with one of the methods {", ".join(METHODS)}'
         )
-    if Path(path).suffix not in SUFFIXES:
-        raise argparse.ArgumentTypeError(
-            f'{path}: class weights are kept in {", ".join(SUFFIXES)} files'
-        )
+    try:
+        check_suffix(path)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return method, Path(path)
 
 
