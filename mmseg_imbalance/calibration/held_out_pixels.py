@@ -47,7 +47,9 @@ class HeldOutPixels:
     logits, and :func:`ascend` three times that.
 
     Args:
-        share: (C,), share or number of the training pixels of every class, > 0.
+        share: (C,), share or number of the training pixels of every class, ≥ 0. A network has only
+            learned to keep the logits of a class without pixels low: such a class gets no help, but
+            the smallest of the other classes' offsets, for every tau.
         pixels: How many pixels are kept at most.
         taus: Strengths of the prior, (T,), two or more, ascending; 0, the network as it is, is one.
         seed: Seed of the sample.
@@ -68,14 +70,19 @@ class HeldOutPixels:
     ) -> None:
         share = np.asarray(share, np.float64)
         num_classes = len(share)
-        if not (share > 0).all() or pixels < 2 * num_classes or not _ascend(taus):
+        shown = share > 0
+        if not (share >= 0).all() or not shown.any():
+            raise ValueError(f'shares must be ≥ 0, not all 0, got {share.tolist()}')
+        if pixels < 2 * num_classes or not _ascend(taus):
             raise ValueError(
-                f'a calibration needs shares > 0, got {share.min()}, at least 2 pixels of every '
-                f'class, got {pixels} in all, and several ascending taus with 0, got {list(taus)}'
+                'a calibration needs at least 2 pixels of every class, '
+                f'got {pixels} in all, and several ascending taus with 0, got {list(taus)}'
             )
         self.taus, self.ignore_index = tuple(taus), ignore_index
+        log_share = np.log(share, where=shown, out=np.zeros(num_classes))
         # (T, C); without the mean, which changes no prediction
-        self.tau_offsets = -np.outer(self.taus, np.log(share) - np.log(share).mean())
+        self.tau_offsets = -np.outer(self.taus, log_share - log_share[shown].mean())
+        self.tau_offsets[:, ~shown] = self.tau_offsets[:, shown].min(1, keepdims=True)
         self.confusions = np.zeros((2, len(self.taus), num_classes, num_classes), np.int64)
         self.images = np.zeros(num_classes, np.int64)
         self._room = pixels // (2 * num_classes)

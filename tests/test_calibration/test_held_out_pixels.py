@@ -94,9 +94,18 @@ def test_what_does_not_fit_is_refused(logits, label, message):
         HeldOutPixels(SHARE).update(logits, label, 0)
 
 
-def test_a_share_of_0_has_no_logarithm_and_taus_ascend():
-    with pytest.raises(ValueError, match='shares > 0, got 0.0'):
-        HeldOutPixels([0.5, 0.5, 0])
+def test_a_class_that_training_never_showed_gets_no_help():
+    pixels = HeldOutPixels([90, 8, 2, 0], taus=TAUS)
+    known = HeldOutPixels([90, 8, 2], taus=TAUS)
+    np.testing.assert_array_equal(pixels.tau_offsets[:, :3], known.tau_offsets)
+    assert (pixels.tau_offsets[:, 3:] <= pixels.tau_offsets[:, :3]).all()
+    assert not pixels.tau_offsets[TAUS.index(0)].any()
+
+
+def test_a_share_is_needed_and_taus_ascend():
+    for shares in ([0.0, 0.0], [1.5, -0.5], [1, np.nan]):
+        with pytest.raises(ValueError, match='shares must be ≥ 0, not all 0, got'):
+            HeldOutPixels(shares)
     for taus in ((0,), (1, 2), (0, 1, 0.5)):
         with pytest.raises(ValueError, match='several ascending taus with 0'):
             HeldOutPixels(SHARE, taus=taus)

@@ -253,16 +253,6 @@ def prepare(args: argparse.Namespace) -> tuple[nn.Module, BaseSegDataset, ClassS
     return model, dataset, statistics
 
 
-def prior_of(statistics: ClassStatistics) -> np.ndarray:
-    """Returns the training pixels of every class, whose logarithm is taken off its logits.
-
-    A class that training never showed gets no help, as if it were the most frequent one: a network
-    has learned only to keep its logits low.
-    """
-    total = statistics.total(statistics.pixels)
-    return np.where(total > 0, total, total.max())
-
-
 def find(pixels: HeldOutPixels, groups: tuple[str, ...], args: argparse.Namespace) -> Calibration:
     print('finding offsets …')  # seconds for 19 classes, minutes for 150
     objective = objective_of(args, pixels, groups)
@@ -305,7 +295,7 @@ def main() -> int:
     model, dataset, statistics = prepare(args)
     share, classes = statistics.pixel_share, statistics.classes
     groups = class_groups(share)
-    pixels = collect(model, dataset, prior_of(statistics), args)
+    pixels = collect(model, dataset, share, args)
     found = find(pixels, groups, args)
     score = partial(Scores, classes, share=share, groups=groups)
     scores = {kind: score(found.confusions[kind]) for kind in KINDS}
