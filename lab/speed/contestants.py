@@ -19,6 +19,7 @@ from mmseg_imbalance.losses.loss_max_pooling import LossMaxPooling
 from mmseg_imbalance.losses.lovasz_softmax_loss import LovaszSoftmaxLoss
 from mmseg_imbalance.losses.recall_loss import RecallLoss
 from mmseg_imbalance.losses.softmax_focal_loss import SoftmaxFocalLoss
+from mmseg_imbalance.losses.unified_focal_loss import UnifiedFocalLoss
 from mmseg_imbalance.losses.weighted_cross_entropy_loss import WeightedCrossEntropyLoss
 
 from .measure import Contestant
@@ -60,6 +61,7 @@ def loss_contestants(
     for p in (1, 1.05, 1.3, 4, math.inf):
         losses[f'LMP, p = {p}' + ', compiled' * best] = LossMaxPooling(p=p, compile=best)
     losses['Lovász'] = LovaszSoftmaxLoss()
+    losses['unified focal'] = UnifiedFocalLoss()
     if others:
         waiting['OHEM and cross-entropy (MMSegmentation)'] = _ohem
         waiting['Lovász (MMSegmentation)'] = _lovasz

@@ -81,6 +81,7 @@ def test_losses_take_three_fifths_of_the_memory_of_cross_entropy(monkeypatch):
     memory = peaks(contestants, (2, 19, 128, 256), draw_label((2, 128, 256), 19, 'cpu'))
     base = memory.pop(EAGER_CROSS_ENTROPY)
     memory.pop('Lovász')  # its tables are small beside larger maps only
+    assert memory.pop('unified focal') <= 0.8 * base  # two gradients: of the pixels, of the regions
     assert max(memory.values()) <= 0.6 * base
 
 
