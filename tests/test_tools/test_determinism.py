@@ -221,7 +221,7 @@ def outcome(checkpoint):
     saved = torch.load(checkpoint, weights_only=False)
     scalars = saved['message_hub']['log_scalars']
     curves = {name: log.data for name, log in scalars.items() if 'time' not in name}
-    kept = ('state_dict', 'optimizer', 'param_schedulers', 'class_feedback')
+    kept = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers', 'class_feedback')
     return {key: saved[key] for key in kept if key in saved} | {'curves': curves}
 
 
@@ -250,14 +250,29 @@ def test_two_runs_of_two_processes_train_alike(tmp_path):
         same(first[key], again[key], key)
 
 
+def train_on_a_gpu(folder, **options):
+    """Trains deterministically for 8 iterations, with all that holds tensors on the device."""
+    cfg = everything(folder, 3, **options)
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)  # workers draw anew
+    cfg.randomness.deterministic = True
+    cfg.custom_hooks += [
+        dict(type='ConsistencyHook'),  # gives the running counts their size before EMAHook copies
+        dict(type='WeightingCurvesHook', interval=1),
+        dict(type='IterSeedHook'),
+        dict(type='EMAHook'),
+    ]
+    run(cfg)
+    return outcome(folder / 'run/iter_8.pth')
+
+
 @pytest.mark.gpu
-def test_deterministic_trainings_on_a_gpu_are_alike(tmp_path, deterministic, monkeypatch):
+def test_deterministic_trainings_on_a_gpu_are_alike_also_if_resumed(
+    tmp_path, deterministic, monkeypatch
+):
     monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
-    for part in ('first', 'again'):
-        cfg = everything(tmp_path / part, 3)
-        cfg.randomness.deterministic = True
-        cfg.custom_hooks += [dict(type='WeightingCurvesHook', interval=1)]
-        run(cfg)
-    first, again = (outcome(tmp_path / part / 'run/iter_8.pth') for part in ('first', 'again'))
+    first, again = (train_on_a_gpu(tmp_path / part) for part in ('first', 'again'))
+    half = str(tmp_path / 'first/run/iter_4.pth')
+    resumed = train_on_a_gpu(tmp_path / 'resumed', load_from=half, resume=True)
     for key in first:
         same(first[key], again[key], key)
+        same(first[key], resumed[key], key)
