@@ -16,6 +16,7 @@ from mmseg_imbalance.utils.errors import ToolError
 from mmseg_imbalance.utils.files import write_atomically
 from mmseg_imbalance.utils.laboratory import find_lab
 from mmseg_imbalance.utils.machine import describe_machine
+from mmseg_imbalance.utils.markdown import markdown_table
 
 find_lab(__file__)
 
@@ -33,6 +34,7 @@ shapes, two dtypes). "trainings" measures time and memory of training steps. "am
 method for 200 iterations on toy streets in mixed precision, and "camvid" some of them for 1000 on
 CamVid, if data/camvid is there, with MobileNetV2 from random weights. Every command has a time
 limit. When it ends, the work dir has its output in NAME.log and its numbers, if any, in NAME.json.
+The last lines are a short table of these numbers.
 """
 
 
@@ -112,6 +114,24 @@ def run(name: str, seconds: int, arguments: list, folder: Path) -> dict:
     return result
 
 
+def short_table(folder: Path) -> str:
+    """Compares LMP and recall loss with cross-entropy in all measurements of a work dir."""
+    rows = []
+    for file in sorted(folder.glob('*-*.json')):
+        report = json.loads(file.read_text())
+        by_name = {row['name']: row for row in report.get('losses') or report['steps']}
+        base = by_name['cross-entropy']
+        time = 'device_seconds' if base['device_seconds'] else 'seconds'
+        ratios = (
+            f'{by_name[name][key] / base[key]:.2f}'
+            for name in ('LMP', 'recall loss')
+            for key in (time, 'peak_bytes')
+        )
+        rows.append([file.stem, f'{1e3 * base[time]:.2f} ms', *ratios])
+    header = ['cross-entropy = 1', 'it takes', 'LMP: time', 'memory', 'recall loss: time', 'memory']
+    return markdown_table(header, rows) if rows else ''
+
+
 def main() -> int:
     args = parse_args()
     if not torch.cuda.is_available():
@@ -134,6 +154,7 @@ def main() -> int:
             folder / 'results.json',
             json.dumps({'machine': machine, 'results': results}, indent=2).encode(),
         )
+    print(short_table(folder))
     failed = [result['name'] for result in results if result['outcome'] != 'passed']
     if failed:
         raise ToolError(f'not passed: {", ".join(failed)}; see their .log in {folder}', 1)

@@ -1,22 +1,41 @@
 """Description of the machine that a measurement ran on."""
 
 import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
+_DRIVER = Path('/proc/driver/nvidia/version')
+
 
 def describe_machine(device: torch.device) -> dict[str, str]:
-    """Returns the device in words, and the versions of Python and PyTorch."""
-    return {
-        'device': _gpu(device) if device.type == 'cuda' else _cpu(),
-        'Python': platform.python_version(),
-        'PyTorch': torch.__version__,
-    }
+    """Returns the device in words, and the versions of Python and PyTorch.
+
+    For a GPU, it also returns those of the driver and of Triton, as far as they can be found.
+    """
+    of_all = {'Python': platform.python_version(), 'PyTorch': torch.__version__}
+    if device.type != 'cuda':
+        return {'device': _cpu(), **of_all}
+    name = f'{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}'
+    versions = {'driver': _driver(), 'Triton': _triton()}
+    return {'device': name, **of_all} | {key: found for key, found in versions.items() if found}
 
 
-def _gpu(device: torch.device) -> str:
-    return f'{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}'
+def _driver() -> str | None:
+    try:
+        found = re.search(r'Kernel Module\b.*?\s(\d+\.[\d.]+)\s', _DRIVER.read_text())
+    except OSError:  # not Linux, or another driver
+        return None
+    return found and found[1]
+
+
+def _triton() -> str | None:
+    try:
+        return version('triton')
+    except PackageNotFoundError:
+        return None
 
 
 def _cpu() -> str:

@@ -47,3 +47,16 @@ def test_outcomes_of_commands(tool, tmp_path, capsys):
     assert outcomes == {'good': 'passed', 'bad': 'failed (3)', 'endless': 'stopped after 1 s'}
     assert (tmp_path / 'good.log').read_text() == '1\n'
     assert 'stopped after 1 s' in capsys.readouterr().out
+
+
+def test_the_last_lines_are_a_table_of_the_numbers(tool, tmp_path):
+    table = tool.short_table(ROOT / 'lab/speed/results/h200').splitlines()
+    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in table[2:]]
+    by_name = {name: numbers for name, *numbers in rows}
+    assert len(by_name) == 5
+    # time and memory of loss max-pooling and recall loss, as in docs/performance.md
+    of_losses = ['0.43 ms', '0.47', '0.39', '0.36', '0.39']
+    assert by_name['losses-19-classes-float32'] == of_losses
+    of_steps = ['67.22 ms', '1.01', '1.00', '1.02', '1.00']
+    assert by_name['training-cityscapes-float16'] == of_steps
+    assert tool.short_table(tmp_path) == ''
