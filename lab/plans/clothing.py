@@ -5,6 +5,7 @@ _base_ = './methods_pretrained.py'
 title = 'Clothing Co-Parsing'
 setting = 'deeplabv3-mobilenet-v2-d16_1xb4-1k_clothing-384x256'
 hold_out = dict(listed='splits/held_out.txt')
+background = 'background'
 amp = False  # bfloat16 takes seven times longer on processors that have no instructions for it
 augmented = False  # with 42 classes at the photographs' own size it takes longer than the training
 __methods = (

@@ -164,6 +164,7 @@ class Plan:
         augmented: Whether to score also with test-time augmentation.
         highlights: Keys of the methods in the figures of classes and curves.
         targets: Gains that were expected before the runs.
+        background: Name of the class that the mean IoU is shown without, too; '' for none.
     """
 
     key: str
@@ -178,6 +179,7 @@ class Plan:
     augmented: bool = True
     highlights: list[str] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
+    background: str = ''
 
     @classmethod
     def fromfile(cls, path: str | Path) -> 'Plan':

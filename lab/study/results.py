@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
+from statistics import mean
 
 from mmseg_imbalance.utils.errors import ToolError
 
@@ -72,6 +73,13 @@ class Results:
     def methods(self) -> list[Method]:
         """The methods that have results."""
         return [self.plan.methods[key] for key in self.trained]
+
+    @property
+    def judged(self) -> list[Method]:
+        """The methods that have results to be judged by, see :meth:`judged_gain`."""
+        if self.plan.in_turn:
+            return [method for method in self.plan.methods.values() if self.held_out(method)]
+        return self.methods
 
     @property
     def records(self) -> list[Record]:
@@ -144,10 +152,16 @@ class Results:
         return {name: found[method.key, name] for name in names}
 
     def dominated(self, method: Method) -> list[Method]:
-        """Returns the baselines with higher mIoU and higher mean accuracy (the Pareto front)."""
+        """Returns the baselines with higher mIoU and higher mean accuracy (the Pareto front).
+
+        Methods are compared by what :meth:`judged_gain` judges them by.
+        """
         own = self._point(method)
-        others = [other for other in self.methods if not other.ours and other is not method]
+        others = [other for other in self.judged if not other.ours and other is not method]
         return [o for o in others if all(a > b for a, b in zip(self._point(o), own, strict=True))]
 
-    def _point(self, method: Method) -> tuple[float, float]:
-        return self.mean(method, 'mAcc').mean, self.mean(method, 'mIoU').mean
+    def _point(self, method: Method) -> tuple[float, ...]:
+        if not self.plan.in_turn:
+            return tuple(self.mean(method, key).mean for key in ('mAcc', 'mIoU'))
+        runs = self.held_out(method).values()
+        return tuple(mean(run.means[key] for run in runs) for key in ('mAcc', 'mIoU'))

@@ -20,12 +20,21 @@ _IMAGE_GROUPS = {'under 5 %': 5, '5 to 10 %': 10, '10 to 25 %': 25, '25 % or mor
 def summary_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
     """Returns means over all and over tail classes, also with test-time augmentation.
 
+    The mean IoU is also shown without the plan's background.
+
     Args:
         results: The results.
         methods: The rows, all methods if None; the same holds for the other tables.
     """
     methods = methods or results.methods
     columns = _mean_columns(results, results.mean, methods)
+    if background := results.plan.background:
+        names = list(results.comparison.shares())
+        if background not in names:
+            raise ToolError(f'background of the plan is {background!r}, which is no class')
+        names.remove(background)
+        scores = [_mean_iou(results.trained[method.key], names) for method in methods]
+        columns[f'mIoU without {background}'] = numbers(scores)
     for key in ('mIoU', 'mAcc') if results.plan.augmented else ():
         columns[f'{key}, TTA'] = numbers([results.mean(m, key, augmented=True) for m in methods])
     return _table(results, 'Means over classes (%)', results.mean, methods, columns)
@@ -114,20 +123,21 @@ def target_table(results: Results, methods: Sequence[Method] | None = None) -> T
 
     Where several parts were held out in turn, the gains over these are shown, too.
     """
-    wanted = {method.key for method in methods or results.methods}
-    rows = []
-    for target in results.plan.targets:
-        known = target.method in results.trained and target.score in results.comparison.means
-        if known and target.method in wanted:
-            rows.append(_target_row(results, target))
+    wanted = {method.key for method in methods or [*results.methods, *results.judged]}
+    targets = [target for target in results.plan.targets if target.method in wanted]
+    known = [target for target in targets if target.score in results.comparison.means]
+    rows = [_target_row(results, target) for target in known]
     header = ['method', 'gain of', 'expected', 'measured', 'met']
     header += ['held out', 'met there'] if results.plan.in_turn else []
     return Table(f'Gains over {results.comparison.baseline}', header, rows)
 
 
 def front_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
-    """Returns, for each of the project's methods, the baselines better in both mIoU and mAcc."""
-    ours = [method for method in methods or results.methods if method.ours]
+    """Returns, for each of the project's methods, the baselines better in both mIoU and mAcc.
+
+    Where several parts were held out in turn, that is on these.
+    """
+    ours = [method for method in methods or results.judged if method.ours]
     better = {m.name: [other.name for other in results.dominated(m)] for m in ours}
     rows = [[name, '; '.join(names) or 'none'] for name, names in better.items()]
     return Table('Pareto front', ['method', 'baselines better in both mIoU and mAcc'], rows)
@@ -206,7 +216,7 @@ TABLES = TABLES_OF_SEEDS | {
 
 
 def _mean_iou(records: Sequence[Record], names: Sequence[str]) -> Spread:
-    return Spread.of([np.mean([r.run.scores['IoU'][name] for name in names]) for r in records])
+    return Spread.of([np.nanmean([r.run.scores['IoU'][name] for name in names]) for r in records])
 
 
 def _target_row(results: Results, target: Target) -> list[str]:
@@ -231,12 +241,13 @@ def _reached(target: Target, gain: Spread, unit: str) -> list[str]:
     spread = '' if np.isnan(gain.std) else f' ± {gain.std:.1f}'
     slack = np.nan_to_num(gain.std) if target.within_std else 0
     met = gain.mean >= target.least - slack
-    return [f'{gain.mean:+.1f}{spread} {unit}', 'yes' if met else 'no']
+    mean = round(gain.mean, 1) + 0.0  # + 0.0 turns -0 into 0
+    return [f'{mean:+.1f}{spread} {unit}', 'yes' if met else 'no']
 
 
 def _label(results: Results, method: Method, runs: int) -> str:
-    """Returns the method's name, with the number of its runs if some are missing."""
-    return method.name if runs == len(results.plan.seeds) else f'{method.name} (n = {runs})'
+    """Returns the method's name, with the number of its runs if some of them are missing."""
+    return method.name if runs in (0, len(results.plan.seeds)) else f'{method.name} (n = {runs})'
 
 
 def _in_words(choice: dict[str, object]) -> str:

@@ -47,6 +47,18 @@ def test_summary(results):
     assert found['cross-entropy']['tail IoU'] == '8.0 ± 2.8'
 
 
+def test_the_mean_without_the_background(results):
+    def summary(background):
+        plan = dataclasses.replace(results.plan, background=background)
+        return rows(summary_table(dataclasses.replace(results, plan=plan)))
+
+    recall = [record.run.scores['IoU'] for record in results.trained['recall']]
+    expected = sum((iou['car'] + iou['pole']) / 2 for iou in recall) / len(recall)
+    assert summary('road')['recall loss']['mIoU without road'].startswith(f'**{expected:.1f}** ±')
+    with pytest.raises(ToolError, match="background of the plan is 'sky', which is no class"):
+        summary('sky')
+
+
 def test_chosen_methods_only(results):
     chosen = [results.plan.methods['recall']]
     for table in (summary_table, gain_table, cost_table):
@@ -233,6 +245,26 @@ def test_held_out_videos_one_by_one_and_their_mean(videos):
     assert focal['tail IoU'] == '**37.0**' and focal['tail recall'] == '20.0'
     tuned = squeezed(tuning_table(results).to_markdown()).splitlines()
     assert tuned[2] == '| cross-entropy | lr 0.1 | 55.0 | 58.3 |'
+
+
+def test_front_and_targets_on_what_was_held_out_in_turn(videos):
+    plan, folder = videos
+    focal = dataclasses.replace(plan.methods['focal'], ours=True)
+    targets = [Target('focal', 'mIoU', 2.0), Target('focal', 'mAcc', 1.0)]
+    plan = dataclasses.replace(plan, methods=plan.methods | {'focal': focal}, targets=targets)
+    results = Results.read(plan, folder)
+    assert 'focal' not in results.trained
+    found = [row[2:] for row in target_table(results).rows]
+    assert found == [
+        ['≥ +2.0 points', '–', '–', '+2.5 ± 0.7 points', 'yes'],
+        ['≥ +1.0 points', '–', '–', '+0.0 ± 0.0 points', 'no'],
+    ]
+    (row,) = front_table(results).rows  # recall loss was not held out
+    assert row == ['focal loss', 'none']
+    for record in results.tuned_as_chosen('ce'):
+        record.run.means.update(mIoU=70.0, mAcc=80.0)
+    (row,) = front_table(results).rows
+    assert row == ['focal loss', 'cross-entropy']
 
 
 def test_without_a_tail_its_columns_are_empty(videos):
