@@ -127,22 +127,12 @@ def _installed(distributions: tuple[str, ...]) -> dict[str, str]:
 if HAS_STACK:
     check_stack()
     try:
-        from mmseg.registry import (
-            DATA_SAMPLERS,
-            DATASETS,
-            HOOKS,
-            METRICS,
-            MODELS,
-            OPTIM_WRAPPERS,
-            TRANSFORMS,
-        )
+        from mmseg.registry import DATA_SAMPLERS, MODELS
     # upstream's mmseg asserts the version of mmcv when it is imported
     except (ImportError, AssertionError) as error:
         raise ImportError(f'mmseg_imbalance cannot import mmseg ({error}); {_WAY_OUT}.') from error
 else:
-    DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS = (
-        StandInRegistry() for _ in _LOCATIONS
-    )
+    DATA_SAMPLERS, MODELS = StandInRegistry(), StandInRegistry()
 
 
 def announce() -> None:
@@ -150,7 +140,7 @@ def announce() -> None:
     if not HAS_STACK:
         return
     for name, locations in _LOCATIONS.items():
-        registry = globals()[name]
+        registry = getattr(import_module('mmseg.registry'), name)
         if registry._imported:  # it has imported its locations and will not do so again
             for location in locations:
                 import_module(location)

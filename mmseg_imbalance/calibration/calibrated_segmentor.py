@@ -100,6 +100,13 @@ class CalibratedSegmentor:
         values = torch.tensor(found.offsets)[:, None, None]
         self.register_buffer('class_offsets', values, persistent=False)
 
+    def _apply(self, fn, *args, **kwargs) -> 'CalibratedSegmentor':
+        """Moves the model; the offsets stay float32, as they would be lost in half precision."""
+        offsets = self.class_offsets
+        super()._apply(fn, *args, **kwargs)
+        self.class_offsets = offsets.to(self.class_offsets.device)
+        return self
+
     @property
     def dataset_meta(self) -> dict | None:
         """Names and colours of the classes, which inference sets."""

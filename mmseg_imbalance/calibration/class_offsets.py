@@ -7,6 +7,7 @@ from numbers import Real
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ..utils.command_line import first_line
 from ..utils.errors import BadFileError
@@ -50,6 +51,8 @@ class ClassOffsets:
     def add_to(self, logits, axis: int = 1):
         """Returns logits, an array or a tensor whose ``axis`` has the classes, with the offsets.
 
+        Half-precision logits and integers become float32: offsets would be lost in their rounding.
+
         Raises:
             ValueError: If the axis has another size, such as the one channel of a binary network.
         """
@@ -61,7 +64,9 @@ class ClassOffsets:
         shape = [1] * logits.ndim
         shape[axis] = len(self.offsets)
         offsets = np.reshape(np.array(self.offsets, np.float32), shape)
-        return logits + (offsets if isinstance(logits, np.ndarray) else logits.new_tensor(offsets))
+        if isinstance(logits, np.ndarray):
+            return logits + offsets
+        return logits + torch.as_tensor(offsets, device=logits.device)
 
     def save(self, path: str | Path) -> None:
         """Writes the file as JSON, completely or not at all."""

@@ -110,9 +110,10 @@ class HeldOutPixels:
                 f'logits must be (N, {num_classes}, H, W) and labels (N, H, W), got '
                 f'{tuple(logits.shape)} and {tuple(label.shape)}'
             )
-        for image, truth in zip(logits.detach(), label.to(logits.device), strict=True):
+        label = label.to(logits.device).long()  # a byte would equal -1 and 255
+        for image, truth in zip(logits.detach(), label, strict=True):
             valid = truth != self.ignore_index
-            self._add(image[:, valid].float(), truth[valid].long(), int(half))
+            self._add(image[:, valid].float(), truth[valid], int(half))
 
     def sample(self, half: int | None = None) -> PixelSample:
         """Returns the sample of one half of the images, or of both."""

@@ -91,9 +91,10 @@ class UpsampledLogits:
                 predict=True,
                 compile=self.compile,
             )
+        version = _version_of(seg_label)
         if shift is None:
-            self._losses = _Kept(scores, *of_labels)
-        self._predictions = _Kept(scores.pred, *of_labels)
+            self._losses = _Kept(scores, *of_labels, version)
+        self._predictions = _Kept(scores.pred, *of_labels, version)
         return scores
 
     def predictions(self, seg_label: Tensor, ignore_index: int) -> Tensor:
@@ -109,6 +110,13 @@ class _Kept(NamedTuple):
     kept: PixelScores | Tensor | None = None
     seg_label: Tensor | None = None
     ignore_index: int = 0
+    version: int | None = None
 
     def of(self, seg_label: Tensor, ignore_index: int) -> bool:
-        return self.seg_label is seg_label and self.ignore_index == ignore_index
+        same = self.seg_label is seg_label and self.ignore_index == ignore_index
+        return same and self.version is not None and self.version == _version_of(seg_label)
+
+
+def _version_of(tensor: Tensor) -> int | None:
+    """Returns how often a tensor was changed in place; None if unknown, in inference mode."""
+    return None if tensor.is_inference() else tensor._version

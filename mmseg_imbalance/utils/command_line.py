@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .cores import usable_cores
-from .errors import ToolError
+from .errors import FileError, ToolError
 
 _CLASS_OF_ERROR = re.compile(r'^[\w.]+(Error|Exception): ')
 
@@ -57,7 +57,7 @@ def run_tool(main: Callable[[], int]) -> int:
         return main()
     except ToolError as error:
         return _fail(error, error.exit_code)
-    except OSError as error:
+    except (FileError, OSError) as error:
         return _fail(error, 2)
     except KeyboardInterrupt:
         print(f'{_tool()}: interrupted; run the same command again', file=sys.stderr)

@@ -120,6 +120,18 @@ def test_logits_are_shifted_in_every_mode_and_weights_keep_their_names(kind, off
         torch.testing.assert_close(exported(2 * images), bare(2 * images) + shift)
 
 
+def test_offsets_are_not_rounded_to_half_precision(offsets_file):
+    bare, images = build().bfloat16(), torch.randn(2, 3, 6, 8).bfloat16()
+    calibrated = build('CalibratedEncoderDecoder', offsets=offsets_file).bfloat16()
+    calibrated.load_state_dict(bare.state_dict())
+    shift = torch.tensor(OFFSETS)[:, None, None]
+    with torch.no_grad():
+        logits = bare(images)
+        assert logits.dtype == torch.bfloat16
+        torch.testing.assert_close(calibrated(images), logits.float() + shift, rtol=0, atol=0)
+    assert predict(calibrated, images)[0].dtype == torch.float32
+
+
 def test_losses_do_without_offsets(offsets_file):
     bare = build()
     calibrated = build('CalibratedEncoderDecoder', offsets=offsets_file)
@@ -210,5 +222,7 @@ def test_the_file_keeps_all_and_offsets_add_to_arrays_and_tensors(tmp_path):
     torch.testing.assert_close(offsets.add_to(logits), shifted)
     last = offsets.add_to(logits.movedim(1, -1).numpy(), axis=-1)
     np.testing.assert_array_equal(last, shifted.movedim(1, -1).numpy())
+    large = (logits + 20).bfloat16()  # near 20, bfloat16 has every eighth
+    torch.testing.assert_close(offsets.add_to(large), offsets.add_to(large.float()))
     with pytest.raises(ValueError, match=r'axis 1 of the logits \(2, 1, 4, 5\) .* the 3 classes'):
         offsets.add_to(logits[:, :1])

@@ -80,6 +80,19 @@ def test_every_pixel_is_as_likely_to_be_kept():
     assert abs(kept - 75).max() < 4 * np.sqrt(75 * 0.75)
 
 
+def test_labels_may_be_bytes():
+    """As bytes, -100 would be 156."""
+    shares = np.ones(160)
+    logits, label = torch.randn(1, 160, 8, 8), torch.randint(150, 160, (1, 8, 8))
+    found = []
+    for dtype in (torch.int64, torch.uint8):
+        pixels = HeldOutPixels(shares, taus=(0, 1), ignore_index=-100)
+        pixels.update(logits, label.to(dtype), 0)
+        found.append(pixels.confusions)
+    np.testing.assert_array_equal(*found)
+    assert found[0][0, 0].sum() == 64
+
+
 @pytest.mark.parametrize(
     'logits, label, message',
     (

@@ -159,6 +159,18 @@ def test_losses_of_a_head_share_the_pass_over_upsampled_logits(monkeypatch):
     assert len(passes) == 5
 
 
+@pytest.mark.parametrize('inference', (False, True))
+def test_labels_that_were_changed_in_place_are_scored_anew(inference):
+    loss = MODELS.build(dict(type='RecallLoss'))
+    with torch.inference_mode(inference):
+        low, label = draw_batch(shape=(2, NUM_CLASSES, 5, 6))[0].detach(), draw_batch()[1].clone()
+        logits = UpsampledLogits(low, label.shape[1:], align_corners=False)
+        before = loss(logits, label)
+        label[label == 2] = 1
+        torch.testing.assert_close(loss(logits, label), loss(logits.resized(), label))
+        assert loss(logits, label) != before
+
+
 @pytest.mark.gpu
 @pytest.mark.filterwarnings('ignore::UserWarning')  # PyTorch's, of this mode and while compiling
 @pytest.mark.parametrize('compile', (False, True))

@@ -4,7 +4,6 @@ from mmseg_imbalance.datasets.clothing import ClothingDataset
 from mmseg_imbalance.datasets.conversion import check_folders, converter_parser, report
 from mmseg_imbalance.datasets.convert_clothing import convert_clothing
 from mmseg_imbalance.utils.command_line import run_tool
-from mmseg_imbalance.utils.file_errors import one_line_file_errors
 
 
 def main() -> int:
@@ -15,8 +14,7 @@ def main() -> int:
         source='clone of bearpaw/clothing-co-parsing, with photos/ and annotations/pixel-level/',
     ).parse_args()
     check_folders(args.source, args.destination)
-    with one_line_file_errors():
-        outcomes, lists = convert_clothing(args.source, args.destination, args.nproc)
+    outcomes, lists = convert_clothing(args.source, args.destination, args.nproc)
     return report(outcomes, ClothingDataset.METAINFO['classes'], lists)
 
 
