@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..utils.label_values import whole_numbers
+
 
 def confusion_matrix(
     pred: np.ndarray, label: np.ndarray, num_classes: int, ignore_index: int = 255
@@ -11,8 +13,8 @@ def confusion_matrix(
     """Counts the pixels of every pair of true and predicted class.
 
     Args:
-        pred: Predicted classes 0 … ``num_classes`` - 1, any shape, an integer dtype; an array or a
-            CPU tensor.
+        pred: Predicted classes 0 … ``num_classes`` - 1, any shape, whole numbers in any dtype; an
+            array or a CPU tensor.
         label: True classes or ``ignore_index``, the same shape.
         num_classes: Number of classes C.
         ignore_index: Label of the pixels to leave out.
@@ -21,14 +23,14 @@ def confusion_matrix(
         int64 (C, C): the entry [t, p] counts the pixels of class t that are predicted as p.
 
     Raises:
-        ValueError: If the shapes differ or a value is not a class.
+        ValueError: If the shapes differ, a value is not a class or no whole number.
 
     Example:
         >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 255]), num_classes=2)
         array([[1, 1],
                [0, 0]])
     """
-    pred, label = np.asarray(pred), np.asarray(label)  # also CPU tensors
+    pred, label = (whole_numbers(np.asarray(values)) for values in (pred, label))
     if pred.shape != label.shape:
         raise ValueError(f'the prediction is {pred.shape}, its label {label.shape}')
     valid = label != ignore_index

@@ -74,7 +74,7 @@ def paste_class(
     mask = whole_numbers(other_label) == pasted_class
     if not mask.any():
         return image, label
-    # Made smaller, every pixel is as likely to be left out, also those at the sides of the box.
+    # Made smaller, pixels are left out; with a margin, those at the sides of the box are, too.
     margin = math.ceil(1 / factor) - 1
     box = tuple(_extent(mask.any(axis), margin, random) for axis in (1, 0))
     middle = [

@@ -35,6 +35,8 @@ def test_scores_equal_the_metric_of_mmseg():
 def test_bad_values_are_named():
     with pytest.raises(ValueError, match='prediction 7 is not one of the classes 0 … 5'):
         confusion_matrix(np.array([7]), np.array([0]), 6)
+    with pytest.raises(ValueError, match='dtype float64 holds values that are not class ids'):
+        confusion_matrix(np.array([0.9, 0.2]), np.array([1, 0]), 2)  # probabilities
     with pytest.raises(ValueError, match='label 6 is not'):
         confusion_matrix(np.array([0]), np.array([6]), 6)
     with pytest.raises(ValueError, match='prediction is'):
