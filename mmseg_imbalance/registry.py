@@ -139,8 +139,9 @@ def announce() -> None:
     """Makes the registries of MMSegmentation import this package's classes on demand."""
     if not HAS_STACK:
         return
+    of_stack = import_module('mmseg.registry')
     for name, locations in _LOCATIONS.items():
-        registry = getattr(import_module('mmseg.registry'), name)
+        registry = getattr(of_stack, name)
         if registry._imported:  # it has imported its locations and will not do so again
             for location in locations:
                 import_module(location)

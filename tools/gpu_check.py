@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -114,10 +115,10 @@ def run(name: str, seconds: int, arguments: list, folder: Path) -> dict:
     return result
 
 
-def short_table(folder: Path) -> str:
-    """Compares LMP and recall loss with cross-entropy in all measurements of a work dir."""
+def short_table(files: Iterable[Path]) -> str:
+    """Compares LMP and recall loss with cross-entropy in the measurements of some files."""
     rows = []
-    for file in sorted(folder.glob('*-*.json')):
+    for file in files:
         report = json.loads(file.read_text())
         by_name = {row['name']: row for row in report.get('losses') or report['steps']}
         base = by_name['cross-entropy']
@@ -129,7 +130,7 @@ def short_table(folder: Path) -> str:
         )
         rows.append([file.stem, f'{1e3 * base[time]:.2f} ms', *ratios])
     header = ['cross-entropy = 1', 'it takes', 'LMP: time', 'memory', 'recall loss: time', 'memory']
-    return markdown_table(header, rows) if rows else ''
+    return markdown_table(header, rows)
 
 
 def main() -> int:
@@ -154,7 +155,9 @@ def main() -> int:
             folder / 'results.json',
             json.dumps({'machine': machine, 'results': results}, indent=2).encode(),
         )
-    print(short_table(folder))
+    passed = (folder / f'{r["name"]}.json' for r in results if r['outcome'] == 'passed')
+    if measured := [file for file in passed if file.is_file()]:
+        print(short_table(measured))
     failed = [result['name'] for result in results if result['outcome'] != 'passed']
     if failed:
         raise ToolError(f'not passed: {", ".join(failed)}; see their .log in {folder}', 1)

@@ -23,8 +23,8 @@ _PLACES = [(x, y * up) for y, x, up in product((4, 14, 24, 34, 44), (6, -6), (1,
 def pareto_figure(results: Results) -> Figure:
     """Draws mIoU against mean accuracy, with the Pareto front of the baselines.
 
-    A cross shows the standard deviation over the seeds. A method below the stepped line is worse
-    than some baseline in both scores.
+    Scores are those of the validation images. A cross shows the standard deviation over the seeds.
+    A method below the stepped line is worse than some baseline in both scores.
 
     Args:
         results: The results.

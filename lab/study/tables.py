@@ -137,10 +137,12 @@ def front_table(results: Results, methods: Sequence[Method] | None = None) -> Ta
 
     Where several parts were held out in turn, that is on these.
     """
-    ours = [method for method in methods or results.judged if method.ours]
+    judged = results.judged
+    ours = [method for method in methods or judged if method.ours and method in judged]
     better = {m.name: [other.name for other in results.dominated(m)] for m in ours}
     rows = [[name, '; '.join(names) or 'none'] for name, names in better.items()]
-    return Table('Pareto front', ['method', 'baselines better in both mIoU and mAcc'], rows)
+    title = 'Pareto front' + ' on the held-out images' * results.plan.in_turn
+    return Table(title, ['method', 'baselines better in both mIoU and mAcc'], rows)
 
 
 def tuning_table(results: Results, methods: Sequence[Method] | None = None) -> Table:
@@ -196,8 +198,6 @@ def calibrated_table(results: Results, methods: Sequence[Method] | None = None) 
 TABLES_OF_SEEDS = {
     'summary': summary_table,
     'gains': gain_table,
-    'targets': target_table,
-    'front': front_table,
     'by-images': by_images_table,
     'IoU': partial(class_table, kind='IoU'),
     'recall': partial(class_table, kind='Acc'),
@@ -206,6 +206,8 @@ TABLES_OF_SEEDS = {
 take results and methods (None for all)."""
 
 TABLES = TABLES_OF_SEEDS | {
+    'targets': target_table,
+    'front': front_table,
     'cost': cost_table,
     'tuning': tuning_table,
     'left-out': left_out_table,
@@ -226,7 +228,7 @@ def _target_row(results: Results, target: Target) -> list[str]:
         of(method, target.score, target.relative) for of in (results.gain, results.held_out_gain)
     )
     return [
-        _label(results, method, gain.runs),
+        _label(results, method, gain.runs) if gain.runs else method.name,
         MEANS[target.score],
         f'≥ {target.least:+.1f} {unit}' + ' - one std' * target.within_std,
         *_reached(target, gain, unit),
@@ -246,8 +248,8 @@ def _reached(target: Target, gain: Spread, unit: str) -> list[str]:
 
 
 def _label(results: Results, method: Method, runs: int) -> str:
-    """Returns the method's name, with the number of its runs if some of them are missing."""
-    return method.name if runs in (0, len(results.plan.seeds)) else f'{method.name} (n = {runs})'
+    """Returns the method's name, with the number of its runs if some are missing."""
+    return method.name if runs == len(results.plan.seeds) else f'{method.name} (n = {runs})'
 
 
 def _in_words(choice: dict[str, object]) -> str:

@@ -51,7 +51,7 @@ class ClassOffsets:
     def add_to(self, logits, axis: int = 1):
         """Returns logits, an array or a tensor whose ``axis`` has the classes, with the offsets.
 
-        Half-precision logits and integers become float32: offsets would be lost in their rounding.
+        The result is at least as precise as float32: half precision would round the offsets away.
 
         Raises:
             ValueError: If the axis has another size, such as the one channel of a binary network.

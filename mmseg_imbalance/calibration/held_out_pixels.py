@@ -110,7 +110,7 @@ class HeldOutPixels:
                 f'logits must be (N, {num_classes}, H, W) and labels (N, H, W), got '
                 f'{tuple(logits.shape)} and {tuple(label.shape)}'
             )
-        label = label.to(logits.device).long()  # a byte would equal -1 and 255
+        label = label.to(logits.device).long()  # of bytes, 255 would equal -1
         for image, truth in zip(logits.detach(), label, strict=True):
             valid = truth != self.ignore_index
             self._add(image[:, valid].float(), truth[valid], int(half))

@@ -22,7 +22,7 @@ def whole_numbers(label: np.ndarray) -> np.ndarray:
     with np.errstate(invalid='ignore'):  # infinity and NaN differ afterwards
         whole = label.astype(np.int64) if label.dtype.kind == 'f' else None
     if whole is None or not (whole == label).all():
-        raise ValueError(f'a label map of dtype {label.dtype} holds values that are not class ids')
+        raise ValueError(f'a map of dtype {label.dtype} holds values that are not class ids')
     return whole
 
 

@@ -2,7 +2,6 @@
 
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ def describe_machine(device: torch.device) -> dict[str, str]:
     if device.type != 'cuda':
         return {'device': _cpu(), **of_all}
     name = f'{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}'
-    versions = {'driver': _driver(), 'Triton': _triton()}
+    versions = {'driver': _driver(), 'Triton': _triton()}  # None where there is none
     return {'device': name, **of_all} | {key: found for key, found in versions.items() if found}
 
 
@@ -33,9 +32,10 @@ def _driver() -> str | None:
 
 def _triton() -> str | None:
     try:
-        return version('triton')
-    except PackageNotFoundError:
+        import triton
+    except ImportError:
         return None
+    return triton.__version__
 
 
 def _cpu() -> str:

@@ -1,5 +1,8 @@
 """The machine that something was measured on."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -31,7 +34,7 @@ def test_driver_and_triton_of_a_gpu_are_named(text, driver, tmp_path, monkeypatc
     if text is not None:
         (tmp_path / 'version').write_text(text)
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: 'NVIDIA H200')
-    monkeypatch.setattr(module, 'version', lambda name: {'triton': '3.6.0'}[name])
+    monkeypatch.setitem(sys.modules, 'triton', SimpleNamespace(__version__='3.6.0'))
     machine = describe_machine(torch.device('cuda'))
     assert machine['device'] == f'NVIDIA H200, CUDA {torch.version.cuda}'
     assert machine.get('driver') == driver and machine['Triton'] == '3.6.0'
