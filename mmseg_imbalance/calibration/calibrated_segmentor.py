@@ -8,6 +8,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..utils.errors import FileError, ToolError
+from ..utils.precise_buffers import PreciseBuffers
 from ..utils.predicted_classes import predicting_head
 from .class_offsets import ClassOffsets
 
@@ -52,7 +53,7 @@ def additive_logits(segmentor: nn.Module, seg_logits: Tensor) -> Tensor:
     return seg_logits.float().clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
-class CalibratedSegmentor:
+class CalibratedSegmentor(PreciseBuffers):
     """Makes a segmentor add class offsets to its logits before the arg-max.
 
     It goes before the class of the segmentor: ``class Mine(CalibratedSegmentor, Segmentor)``.
@@ -99,13 +100,6 @@ class CalibratedSegmentor:
         self._scores = predicts_scores(self)
         values = torch.tensor(found.offsets)[:, None, None]
         self.register_buffer('class_offsets', values, persistent=False)
-
-    def _apply(self, fn, *args, **kwargs) -> 'CalibratedSegmentor':
-        """Moves the model; the offsets stay float32, as they would be lost in half precision."""
-        offsets = self.class_offsets
-        super()._apply(fn, *args, **kwargs)
-        self.class_offsets = offsets.to(self.class_offsets.device)
-        return self
 
     @property
     def dataset_meta(self) -> dict | None:

@@ -10,6 +10,7 @@ from ..ops.labels import check_labels
 from ..statistics import METHODS, class_weights
 from ..statistics.class_statistics import ClassStatistics
 from ..statistics.class_values import ClassValuesError, load_class_weight, source_of
+from ..utils.precise_buffers import PreciseBuffers
 from .upsampled_logits import UpsampledLogits
 
 _REDUCTIONS = ('none', 'mean', 'sum')
@@ -20,7 +21,7 @@ _ONE_CHANNEL = (
 )
 
 
-class SegmentationLoss(nn.Module):
+class SegmentationLoss(PreciseBuffers, nn.Module):
     """Base of all losses: reads class weights, checks what it is called with.
 
     Its arguments, and the errors that they raise, are those of :class:`PixelWeightingLoss`.
@@ -30,7 +31,6 @@ class SegmentationLoss(nn.Module):
     """
 
     needs_float64 = False
-    _in_float64: tuple[str, ...] = ()  # buffers; others are float32
     _shown: tuple[str, ...] = ()  # the attributes that describe the loss in a printed model
 
     def __init__(
@@ -69,20 +69,6 @@ class SegmentationLoss(nn.Module):
     def extra_repr(self) -> str:
         """Describes the loss in a printed model."""
         return ', '.join(f'{name}={getattr(self, name)!r}' for name in self._shown)
-
-    def _apply(self, fn, *args, **kwargs) -> 'SegmentationLoss':
-        """Moves the buffers to the model's device, and to its dtype if that is more precise.
-
-        ``model.half()`` would round class weights, and make counts overflow.
-        """
-        before = dict(self._buffers)
-        super()._apply(fn, *args, **kwargs)
-        for name, buffer in before.items():
-            moved = self._buffers[name]
-            dtype = torch.float64 if name in self._in_float64 else torch.float32
-            if buffer is not None and moved.element_size() < dtype.itemsize:
-                self._buffers[name] = buffer.to(moved.device, dtype)
-        return self
 
     @property
     def loss_name(self) -> str:

@@ -253,7 +253,6 @@ def test_two_runs_of_two_processes_train_alike(tmp_path):
 def train_on_a_gpu(folder, **options):
     """Trains deterministically for 8 iterations, with all that holds tensors on the device."""
     cfg = everything(folder, 3, **options)
-    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)  # workers draw anew
     cfg.randomness.deterministic = True
     cfg.custom_hooks += [
         dict(type='ConsistencyHook'),  # gives the running counts their size before EMAHook copies
@@ -266,13 +265,22 @@ def train_on_a_gpu(folder, **options):
 
 
 @pytest.mark.gpu
-def test_deterministic_trainings_on_a_gpu_are_alike_also_if_resumed(
+def test_deterministic_trainings_on_a_gpu_are_alike(tmp_path, deterministic, monkeypatch):
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+    first, again = (train_on_a_gpu(tmp_path / part) for part in ('first', 'again'))
+    for key in first:
+        same(first[key], again[key], key)
+
+
+@pytest.mark.gpu
+def test_a_deterministic_training_on_a_gpu_goes_on_as_if_it_had_not_stopped(
     tmp_path, deterministic, monkeypatch
 ):
     monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
-    first, again = (train_on_a_gpu(tmp_path / part) for part in ('first', 'again'))
-    half = str(tmp_path / 'first/run/iter_4.pth')
-    resumed = train_on_a_gpu(tmp_path / 'resumed', load_from=half, resume=True)
-    for key in first:
-        same(first[key], again[key], key)
-        same(first[key], resumed[key], key)
+    # workers draw anew after a resume
+    options = dict(train_dataloader__num_workers=0, train_dataloader__persistent_workers=False)
+    straight = train_on_a_gpu(tmp_path / 'straight', **options)
+    half = str(tmp_path / 'straight/run/iter_4.pth')
+    resumed = train_on_a_gpu(tmp_path / 'resumed', load_from=half, resume=True, **options)
+    for key in straight:
+        same(straight[key], resumed[key], key)
